@@ -1,0 +1,203 @@
+//! [`Builder`]: the options of a save.
+
+use std::ffi::OsString;
+use std::io;
+use std::path::Path;
+
+use crate::commit::Commit;
+use crate::error::{ErrorKind, Result, Step};
+use crate::options::{
+    Durability, HardLinks, Metadata, Options, Preserve, Publish, ReadOnly, SpecialFiles, Staging,
+    Symlinks,
+};
+use crate::writer::{AtomicWriter, LookedAt};
+
+/// The options of a save. One builder makes any number of saves.
+///
+/// Without any setter: durable, following symlinks, refusing special and read-only files, keeping
+/// the owner, mode, ACL and xattrs of the file that is replaced.
+///
+/// # Examples
+///
+/// ```
+/// use wholefile::{AtomicWriter, Durability, Publish};
+///
+/// # let dir = tempfile::tempdir()?;
+/// # let path = dir.path().join("a/b/key.pem");
+/// let commit = AtomicWriter::builder()
+///     .durability(Durability::Ordered)
+///     .publish(Publish::CreateNew)
+///     .create_parents(true)
+///     .write(&path, "secret")?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug, Default)]
+pub struct Builder {
+    pub(crate) options: Options,
+}
+
+impl Builder {
+    /// What survives a power cut once `commit` has returned `Ok`. Default: [`Durability::Full`].
+    ///
+    /// Where the file system cannot give it, the save succeeds and the receipt says what was
+    /// achieved, unless [`require_durability`](Builder::require_durability) is set.
+    pub fn durability(&mut self, durability: Durability) -> &mut Self {
+        self.options.durability = durability;
+        self
+    }
+
+    /// Whether to fail with
+    /// [`ErrorKind::DurabilityUnavailable`](crate::ErrorKind::DurabilityUnavailable) where the
+    /// durability asked for cannot be had, if possible before the target is touched. Default:
+    /// `false`.
+    ///
+    /// With [`Durability::Full`], this costs a second sync of the directory.
+    pub fn require_durability(&mut self, require: bool) -> &mut Self {
+        self.options.require_durability = require;
+        self
+    }
+
+    /// Whether the target must exist, must not, or may. Default: [`Publish::Replace`].
+    pub fn publish(&mut self, publish: Publish) -> &mut Self {
+        self.options.publish = publish;
+        self
+    }
+
+    /// What to do when the path names a symlink. Default: [`Symlinks::Follow`].
+    pub fn symlinks(&mut self, symlinks: Symlinks) -> &mut Self {
+        self.options.symlinks = symlinks;
+        self
+    }
+
+    /// What to do when the target is a FIFO, a device, a socket or an open descriptor. Default:
+    /// [`SpecialFiles::Refuse`].
+    pub fn special_files(&mut self, special_files: SpecialFiles) -> &mut Self {
+        self.options.special_files = special_files;
+        self
+    }
+
+    /// What to do when the target has other hard links. Default: [`HardLinks::Break`].
+    pub fn hard_links(&mut self, hard_links: HardLinks) -> &mut Self {
+        self.options.hard_links = hard_links;
+        self
+    }
+
+    /// What to do when the target is marked read-only. Default: [`ReadOnly::Refuse`].
+    pub fn read_only(&mut self, read_only: ReadOnly) -> &mut Self {
+        self.options.read_only = read_only;
+        self
+    }
+
+    /// How much of a kind of metadata the published file must take over from the one that it
+    /// replaces. Default: [`Preserve::Try`] for owner, mode and xattrs, [`Preserve::Skip`] for times.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use wholefile::{AtomicWriter, Metadata, Preserve};
+    ///
+    /// # let dir = tempfile::tempdir()?;
+    /// # let path = dir.path().join("shared.db");
+    /// let commit = AtomicWriter::builder()
+    ///     .preserve(Metadata::Owner, Preserve::Require)
+    ///     .preserve(Metadata::Times, Preserve::Try)
+    ///     .write(&path, "contents")?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn preserve(&mut self, metadata: Metadata, preserve: Preserve) -> &mut Self {
+        self.options.preserve.set(metadata, preserve);
+        self
+    }
+
+    /// Whether to create the directories that lead to the target. Default: `false`.
+    ///
+    /// They get the permissions that any new directory gets. With [`Durability::Full`] each is
+    /// synced through its own parent. On a rollback those that are still empty are removed.
+    pub fn create_parents(&mut self, create_parents: bool) -> &mut Self {
+        self.options.create_parents = create_parents;
+        self
+    }
+
+    /// Under what name the contents are staged. Default: [`Staging::Named`].
+    pub fn staging(&mut self, staging: Staging) -> &mut Self {
+        self.options.staging = staging;
+        self
+    }
+
+    /// What the temp file's name begins with. Default: `.wholefile-`.
+    ///
+    /// The name is this, twelve random letters and digits, and the
+    /// [suffix](Builder::staging_suffix). Whoever changes it must tell whoever removes orphans.
+    pub fn staging_prefix(&mut self, prefix: impl Into<OsString>) -> &mut Self {
+        self.options.staging_prefix = Some(prefix.into());
+        self
+    }
+
+    /// What the temp file's name ends with. Default: `.tmp`.
+    pub fn staging_suffix(&mut self, suffix: impl Into<OsString>) -> &mut Self {
+        self.options.staging_suffix = Some(suffix.into());
+        self
+    }
+
+    /// How many bytes are held in memory: up to so many, contents make no temp file before `commit`,
+    /// and later writes reach the system in pieces of at least this size. Default: 65,536 bytes. With
+    /// 0, each write goes straight to the temp file.
+    pub fn buffer_size(&mut self, bytes: usize) -> &mut Self {
+        self.options.buffer_size = bytes;
+        self
+    }
+
+    /// Reserves space for so many bytes at `open`, so that a full disk is an error there and not in
+    /// the middle. Default: 0, no reservation.
+    ///
+    /// The contents may be shorter or longer. Where the file system cannot reserve, it is asked
+    /// whether so much is free.
+    pub fn reserve(&mut self, bytes: u64) -> &mut Self {
+        self.options.reserve = bytes;
+        self
+    }
+
+    /// Whether to leave a target alone that has these contents already: no write, no sync, the same
+    /// inode and time of modification, and [`Outcome::Unchanged`](crate::Outcome::Unchanged) on the
+    /// receipt. Default: `false`.
+    ///
+    /// A [`mode`](Builder::mode) that differs from the target's counts as a change. With
+    /// [`require_durability`](Builder::require_durability), the contents that are there are synced.
+    pub fn skip_unchanged(&mut self, skip_unchanged: bool) -> &mut Self {
+        self.options.skip_unchanged = skip_unchanged;
+        self
+    }
+
+    /// Starts a save of the file at `path`.
+    ///
+    /// The target is found here: its directory is opened and symlinks are followed, so that nothing
+    /// that happens to the path until `commit` changes where the file lands.
+    ///
+    /// # Errors
+    ///
+    /// At [`Step::Resolve`]: [`InvalidPath`](crate::ErrorKind::InvalidPath),
+    /// [`IsADirectory`](crate::ErrorKind::IsADirectory), [`NotFound`](crate::ErrorKind::NotFound),
+    /// or the kind that a policy of this builder refuses with. At [`Step::CreateParents`] and
+    /// [`Step::Reserve`]: the system's error. The target is untouched, and nothing stays behind.
+    ///
+    /// # Platform
+    ///
+    /// On Unix every later step is relative to the directory that was opened. Elsewhere it goes by
+    /// the directory's absolute path.
+    pub fn open(&self, path: impl AsRef<Path>) -> Result<AtomicWriter> {
+        AtomicWriter::open(None, path.as_ref(), &self.options)
+    }
+
+    /// Replaces the file at `path` by `contents`.
+    ///
+    /// # Errors
+    ///
+    /// As for [`open`](Builder::open) and [`AtomicWriter::commit`].
+    pub fn write(&self, path: impl AsRef<Path>, contents: impl AsRef<[u8]>) -> Result<Commit> {
+        let mut writer = self.open(path)?;
+        match io::Write::write_all(&mut writer, contents.as_ref()) {
+            Ok(()) => writer.commit_looked_at(LookedAt::Now),
+            Err(error) => Err(writer.abandon(ErrorKind::Io, Step::Write, error)),
+        }
+    }
+}

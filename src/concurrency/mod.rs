@@ -1,0 +1,3 @@
+//! What keeps concurrent writers apart.
+
+pub(crate) mod lock;

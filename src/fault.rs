@@ -1,0 +1,153 @@
+//! The test seam: every operation of the system goes through [`run`] or [`allowance`], which name
+//! it, count it and, in tests, fail it. Outside tests both are empty.
+
+/// An operation of the system that can fail.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Op {
+    OpenDirectory,
+    MakeDirectory,
+    RemoveDirectory,
+    Look,
+    ReadLink,
+    OpenTarget,
+    ReadTarget,
+    CreateTemp,
+    CreateUnnamed,
+    LinkUnnamed,
+    Lock,
+    Inspect,
+    Reserve,
+    Write,
+    Seek,
+    SetLen,
+    ReadTemp,
+    ListXattrs,
+    GetXattr,
+    SetXattr,
+    RemoveXattr,
+    SetOwner,
+    SetMode,
+    SetTimes,
+    SyncFile,
+    SyncDirectory,
+    Rename,
+    RenameNoReplace,
+    Exchange,
+    Link,
+    RemoveTemp,
+    OpenThrough,
+    WriteThrough,
+}
+
+#[cfg(not(test))]
+pub(crate) use inactive::{allowance, run};
+#[cfg(test)]
+pub(crate) use injection::{Fault, Plan, allowance, run, with_plan};
+
+#[cfg(not(test))]
+mod inactive {
+    use super::Op;
+    use std::io;
+
+    /// Runs one operation.
+    #[inline(always)]
+    pub(crate) fn run<T>(_: Op, operation: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
+        operation()
+    }
+
+    /// How many of `len` bytes an operation may move.
+    #[inline(always)]
+    pub(crate) fn allowance(_: Op, len: usize) -> usize {
+        len
+    }
+}
+
+#[cfg(test)]
+mod injection {
+    use super::Op;
+    use std::cell::RefCell;
+    use std::io;
+
+    /// What happens at the chosen operation.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub(crate) enum Fault {
+        /// It is not done and reports this error.
+        Error(i32),
+        /// It is done, and yet reports this error, as a network file system may.
+        DoneThenError(i32),
+        /// Half of the bytes are moved and reported.
+        Short,
+        /// The process dies before it: this operation and all later ones do nothing.
+        Die,
+    }
+
+    /// Which operation meets which fault, and the record of what was run.
+    #[derive(Clone, Debug, Default)]
+    pub(crate) struct Plan {
+        /// The index of the operation to fail, and how.
+        pub(crate) at: Option<(usize, Fault)>,
+        /// Operations that this file system does not have, each with the error that it gives.
+        pub(crate) lacking: Vec<(Op, i32)>,
+        /// Every operation so far.
+        pub(crate) log: Vec<Op>,
+        dead: bool,
+    }
+
+    thread_local! {
+        static PLAN: RefCell<Option<Plan>> = const { RefCell::new(None) };
+    }
+
+    /// Runs `scenario` under `plan` on this thread and gives the plan back with its record.
+    pub(crate) fn with_plan<T>(plan: Plan, scenario: impl FnOnce() -> T) -> (T, Plan) {
+        PLAN.with_borrow_mut(|slot| *slot = Some(plan));
+        let result = scenario();
+        let plan = PLAN.take().expect("the plan stays in place while the scenario runs");
+        (result, plan)
+    }
+
+    enum Verdict {
+        Go,
+        Fail(io::Error),
+        GoThenFail(io::Error),
+    }
+
+    impl Plan {
+        fn judge(&mut self, op: Op) -> Verdict {
+            let index = self.log.len();
+            self.log.push(op);
+            let fault = self.at.filter(|(at, _)| *at == index).map(|(_, fault)| fault);
+            self.dead |= fault == Some(Fault::Die);
+            if self.dead {
+                return Verdict::Fail(io::Error::other("the process is dead"));
+            }
+            let lacking = self.lacking.iter().find(|(lacking, _)| *lacking == op);
+            match (fault, lacking) {
+                (Some(Fault::Error(code)), _) | (None, Some(&(_, code))) => {
+                    Verdict::Fail(io::Error::from_raw_os_error(code))
+                }
+                (Some(Fault::DoneThenError(code)), _) => {
+                    Verdict::GoThenFail(io::Error::from_raw_os_error(code))
+                }
+                _ => Verdict::Go,
+            }
+        }
+    }
+
+    pub(crate) fn run<T>(op: Op, operation: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
+        let verdict = PLAN.with_borrow_mut(|plan| plan.as_mut().map(|plan| plan.judge(op)));
+        match verdict {
+            None | Some(Verdict::Go) => operation(),
+            Some(Verdict::Fail(error)) => Err(error),
+            Some(Verdict::GoThenFail(error)) => operation().and(Err(error)),
+        }
+    }
+
+    pub(crate) fn allowance(_: Op, len: usize) -> usize {
+        PLAN.with_borrow(|plan| match plan {
+            Some(Plan { at: Some((at, Fault::Short)), log, .. }) if *at == log.len() => {
+                len.div_ceil(2)
+            }
+            _ => len,
+        })
+    }
+}

@@ -1,0 +1,232 @@
+//! The options of a [`Builder`](crate::Builder): one enum each, so that a choice reads as what it
+//! means where it is made.
+
+use std::ffi::OsString;
+
+/// What survives a power cut once `commit` has returned `Ok`.
+///
+/// Atomicity does not depend on it: a process that crashes, or is killed, leaves the whole old file
+/// or the whole new one under each of the three.
+///
+/// # Examples
+///
+/// ```
+/// use wholefile::{AtomicWriter, Durability};
+///
+/// # let dir = tempfile::tempdir()?;
+/// # let path = dir.path().join("cache.bin");
+/// // A cache can be made again: no sync at all.
+/// let commit = AtomicWriter::builder().durability(Durability::None).write(&path, b"cached")?;
+/// assert_eq!(commit.durability(), Durability::None);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum Durability {
+    /// No promise: after a power cut the file may be old, new, empty or torn.
+    None,
+    /// Whole old or whole new: the file is synced before it is published, the directory is not, so
+    /// the most recent commits may be forgotten.
+    Ordered,
+    /// Whole old or whole new, and what was committed is there: the file is synced before it is
+    /// published, its directory afterwards.
+    #[default]
+    Full,
+}
+
+/// Whether the target must exist, must not, or may.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Publish {
+    /// Replaces the target, or creates it where there is none.
+    #[default]
+    Replace,
+    /// Creates the target and never overwrites: where something bears its name, even since `open`,
+    /// `commit` fails with [`ErrorKind::AlreadyExists`](crate::ErrorKind::AlreadyExists).
+    CreateNew,
+    /// Replaces the target and never creates: where nothing bears its name, even since `open`,
+    /// `commit` fails with [`ErrorKind::NotFound`](crate::ErrorKind::NotFound).
+    Existing,
+}
+
+/// What to do when the path names a symlink.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Symlinks {
+    /// Follow it, as often as it takes (at most 40 times), and replace what it leads to: the link
+    /// stays. A link that dangles gets the file that it names.
+    #[default]
+    Follow,
+    /// Replace the link itself by a regular file.
+    Replace,
+    /// Fail with [`ErrorKind::Symlink`](crate::ErrorKind::Symlink).
+    Refuse,
+}
+
+/// What to do when the target is a FIFO, a device or a socket, or (Linux) when the path leads to an
+/// open descriptor, as `/dev/stdout` does.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum SpecialFiles {
+    /// Fail with [`ErrorKind::SpecialFile`](crate::ErrorKind::SpecialFile).
+    #[default]
+    Refuse,
+    /// Stage the contents as ever and write them into the file at commit: what a program's
+    /// `-o /dev/stdout` needs. This is not atomic. Nothing is written before `commit`, and nothing
+    /// at all on a rollback; contents that outgrow the buffer wait in an unnamed file in
+    /// [`std::env::temp_dir`]. Committing to a FIFO waits until somebody reads it.
+    WriteThrough,
+}
+
+/// What to do when the target has other hard links.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum HardLinks {
+    /// Replace this name; the others keep the old contents.
+    #[default]
+    Break,
+    /// Fail with [`ErrorKind::HardLinked`](crate::ErrorKind::HardLinked).
+    Refuse,
+}
+
+/// What to do when the target is marked read-only: no write bit in its mode, or on Windows the
+/// read-only attribute.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ReadOnly {
+    /// Fail with [`ErrorKind::ReadOnly`](crate::ErrorKind::ReadOnly), as writing into it would.
+    #[default]
+    Refuse,
+    /// Replace it; the new file is marked read-only again.
+    Replace,
+}
+
+/// Under what name the contents are staged once they outgrow the buffer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Staging {
+    /// A temp file with a name, in the target's directory.
+    #[default]
+    Named,
+    /// A temp file without a name (Linux: `O_TMPFILE`), so that a process that is killed while it
+    /// streams leaves nothing behind. It gets a name for a moment at commit, or when
+    /// [`staging_path`](crate::AtomicWriter::staging_path) asks for one. Where the file system or
+    /// the platform has no such thing, this is the same as [`Staging::Named`].
+    Unnamed,
+}
+
+/// How much the published file must resemble the one that it replaces, for each kind of
+/// [`Metadata`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Preserve {
+    /// Keep it, or fail with [`ErrorKind::NotPreserved`](crate::ErrorKind::NotPreserved) before the
+    /// target is touched.
+    Require,
+    /// Keep it where that is possible, and list on the receipt
+    /// ([`Commit::not_preserved`](crate::Commit::not_preserved)) what was not.
+    Try,
+    /// Do not look at it: the published file gets what a new file would get.
+    Skip,
+}
+
+/// A kind of metadata that a replaced file can hand on to its successor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Metadata {
+    /// The owner and the group. By default: [`Preserve::Try`].
+    Owner,
+    /// The permission bits, setuid and setgid included. By default: [`Preserve::Try`].
+    ///
+    /// The ACL contains these bits, so that skipping the mode skips the ACL as well.
+    Mode,
+    /// The extended attributes, among them the ACL, the security label and the file capabilities.
+    /// By default: [`Preserve::Try`].
+    Xattrs,
+    /// The times of last access and modification. By default: [`Preserve::Skip`].
+    Times,
+}
+
+/// All that a [`Builder`](crate::Builder) holds.
+#[derive(Clone, Debug)]
+pub(crate) struct Options {
+    pub(crate) durability: Durability,
+    pub(crate) require_durability: bool,
+    pub(crate) publish: Publish,
+    pub(crate) symlinks: Symlinks,
+    pub(crate) special_files: SpecialFiles,
+    pub(crate) hard_links: HardLinks,
+    pub(crate) read_only: ReadOnly,
+    pub(crate) preserve: PreserveSet,
+    pub(crate) mode: Option<u32>,
+    pub(crate) create_parents: bool,
+    pub(crate) staging: Staging,
+    pub(crate) staging_prefix: Option<OsString>,
+    pub(crate) staging_suffix: Option<OsString>,
+    pub(crate) buffer_size: usize,
+    pub(crate) reserve: u64,
+    pub(crate) skip_unchanged: bool,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Options {
+            durability: Durability::default(),
+            require_durability: false,
+            publish: Publish::default(),
+            symlinks: Symlinks::default(),
+            special_files: SpecialFiles::default(),
+            hard_links: HardLinks::default(),
+            read_only: ReadOnly::default(),
+            preserve: PreserveSet::default(),
+            mode: None,
+            create_parents: false,
+            staging: Staging::default(),
+            staging_prefix: None,
+            staging_suffix: None,
+            buffer_size: 64 << 10,
+            reserve: 0,
+            skip_unchanged: false,
+        }
+    }
+}
+
+/// The level of preservation for each kind of metadata.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct PreserveSet {
+    pub(crate) owner: Preserve,
+    pub(crate) mode: Preserve,
+    pub(crate) xattrs: Preserve,
+    pub(crate) times: Preserve,
+}
+
+impl Default for PreserveSet {
+    fn default() -> Self {
+        PreserveSet {
+            owner: Preserve::Try,
+            mode: Preserve::Try,
+            xattrs: Preserve::Try,
+            times: Preserve::Skip,
+        }
+    }
+}
+
+impl PreserveSet {
+    pub(crate) fn set(&mut self, metadata: Metadata, preserve: Preserve) {
+        *match metadata {
+            Metadata::Owner => &mut self.owner,
+            Metadata::Mode => &mut self.mode,
+            Metadata::Xattrs => &mut self.xattrs,
+            Metadata::Times => &mut self.times,
+        } = preserve;
+    }
+
+    pub(crate) fn get(&self, metadata: Metadata) -> Preserve {
+        match metadata {
+            Metadata::Owner => self.owner,
+            Metadata::Mode => self.mode,
+            Metadata::Xattrs => self.xattrs,
+            Metadata::Times => self.times,
+        }
+    }
+}

@@ -1,0 +1,292 @@
+//! Handing the old file's owner, mode, ACL, xattrs and times on to the new one.
+//!
+//! The order is such that the staged file is never readable by more people than the published one:
+//! plain xattrs, then the owner while the mode is narrow, then the ACL (whose entry for the owning
+//! group must not meet another group), then the mode (a change of owner clears setuid and setgid),
+//! then the file capabilities (a change of owner removes them), then the times.
+
+use std::ffi::{OsStr, OsString};
+use std::io;
+use std::path::Path;
+
+use super::target::Target;
+use super::temp::Temp;
+use crate::commit::NotPreserved;
+use crate::error::{Error, ErrorKind, Result, Step};
+use crate::options::{Metadata, Options, Preserve};
+use crate::sys::{self, Info};
+
+const ACL: &str = "system.posix_acl_access";
+const CAPABILITIES: &str = "security.capability";
+/// Checksums of the contents and of other metadata, which are wrong for a new file.
+const CHECKSUMS: [&str; 2] = ["security.ima", "security.evm"];
+
+const SETUID_AND_SETGID: u32 = 0o6000;
+
+/// What the published file is to have, taken from the file that it replaces and from the options.
+#[derive(Debug)]
+pub(crate) struct Snapshot {
+    /// The file that is replaced, if it is a regular one.
+    old: Option<Info>,
+    xattrs: Vec<(OsString, Vec<u8>)>,
+    not_preserved: Vec<NotPreserved>,
+}
+
+/// Whether there is anything to do when the staged file has been created.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Work {
+    None,
+    Some,
+}
+
+impl Snapshot {
+    /// Reads what is to be kept of the file that the target is now.
+    pub(crate) fn take(target: &Target, options: &Options) -> Result<Snapshot> {
+        let mut snapshot = Snapshot { old: None, xattrs: Vec::new(), not_preserved: Vec::new() };
+        let Some(existing) = target.existing_file() else { return Ok(snapshot) };
+        snapshot.old = Some(existing.info.clone());
+        if options.preserve.xattrs == Preserve::Skip {
+            return Ok(snapshot);
+        }
+        let (directory, name) = (&target.directory, &target.name);
+        let mut losses = Losses::new(options, &target.path, &mut snapshot.not_preserved);
+        let listed = sys::list_xattrs_of(existing, directory, name);
+        let names = losses.unless_lost(Metadata::Xattrs, None, listed)?.unwrap_or_default();
+        for name_of_xattr in names.into_iter().filter(|name| is_wanted(name, options)) {
+            let value = sys::get_xattr_of(existing, directory, name, &name_of_xattr);
+            let value = losses.unless_lost(Metadata::Xattrs, Some(&name_of_xattr), value)?;
+            if let Some(value) = value.flatten() {
+                snapshot.xattrs.push((name_of_xattr, value));
+            }
+        }
+        Ok(snapshot)
+    }
+
+    /// The permissions with which the temp file is created: at most those of the published file
+    /// whoever owns it meanwhile, or `None` for those that any new file gets.
+    pub(crate) fn creation_mode(&self, options: &Options) -> Option<u32> {
+        let mode = match (&self.old, options.mode, options.preserve.mode) {
+            (_, Some(mode), _) => mode,
+            (Some(old), None, Preserve::Require | Preserve::Try) => old.mode,
+            _ => return None,
+        };
+        // What everybody may do is the same under any owner and group, unless an ACL says more.
+        let for_all = mode & (mode >> 3) & (mode >> 6) & 0o7;
+        let shared = if self.xattr(ACL).is_some() { 0 } else { for_all << 3 | for_all };
+        // Some xattrs can be set only on a file that its owner may write.
+        let writable = if self.xattrs.is_empty() { 0 } else { 0o200 };
+        Some(mode & 0o600 | shared | writable)
+    }
+
+    /// Applies it to the staged file, and gives what could not be kept.
+    pub(crate) fn apply(
+        mut self,
+        temp: &Temp,
+        path: &Path,
+        options: &Options,
+    ) -> Result<Vec<NotPreserved>> {
+        if self.work(options) == Work::None {
+            return Ok(self.not_preserved);
+        }
+        let mut not_preserved = std::mem::take(&mut self.not_preserved);
+        let mut losses = Losses::new(options, path, &mut not_preserved);
+        let mut now = inspect(temp, path)?;
+        self.apply_xattrs(temp, &mut losses, Turn::BeforeOwner)?;
+        let ids_before = (now.uid, now.gid);
+        self.apply_owner(temp, &mut now, &mut losses)?;
+        let acl_changed = self.apply_acl(temp, &mut losses)?;
+        let touched = acl_changed || ids_before != (now.uid, now.gid);
+        self.apply_mode(temp, &now, touched, &mut losses)?;
+        self.apply_xattrs(temp, &mut losses, Turn::AfterOwner)?;
+        self.apply_times(temp, &mut losses)?;
+        Ok(not_preserved)
+    }
+
+    fn work(&self, options: &Options) -> Work {
+        let nothing = self.old.is_none() && options.mode.is_none();
+        if nothing { Work::None } else { Work::Some }
+    }
+
+    fn xattr(&self, name: &str) -> Option<&[u8]> {
+        let mut xattrs = self.xattrs.iter();
+        xattrs.find(|(xattr, _)| xattr == name).map(|(_, value)| &**value)
+    }
+
+    fn apply_xattrs(&self, temp: &Temp, losses: &mut Losses<'_>, turn: Turn) -> Result<()> {
+        for (name, value) in self.xattrs.iter().filter(|(name, _)| Turn::of(name) == turn) {
+            let set = sys::set_xattr(&temp.file, name, value);
+            losses.unless_lost(Metadata::Xattrs, Some(name), set)?;
+        }
+        Ok(())
+    }
+
+    fn apply_owner(&self, temp: &Temp, now: &mut Info, losses: &mut Losses<'_>) -> Result<()> {
+        let Some(old) = &self.old else { return Ok(()) };
+        let wanted = losses.options.preserve.owner != Preserve::Skip;
+        if !wanted || (old.uid, old.gid) == (now.uid, now.gid) {
+            return Ok(());
+        }
+        let uid = (old.uid != now.uid).then_some(old.uid);
+        let gid = (old.gid != now.gid).then_some(old.gid);
+        let mut set = sys::set_owner(&temp.file, uid, gid);
+        if set.is_ok() {
+            (now.uid, now.gid) = (old.uid, old.gid);
+        } else if uid.is_some() && gid.is_some() {
+            // Only root may give a file away, but anybody may hand it to another of their groups.
+            if sys::set_owner(&temp.file, None, gid).is_ok() {
+                now.gid = old.gid;
+            }
+        }
+        // A file system without owners may accept the call and do nothing.
+        if set.is_ok() {
+            let after = inspect(temp, losses.path)?;
+            if (after.uid, after.gid) != (old.uid, old.gid) {
+                (now.uid, now.gid) = (after.uid, after.gid);
+                set = Err(io::ErrorKind::Unsupported.into());
+            }
+        }
+        losses.unless_lost(Metadata::Owner, None, set).map(drop)
+    }
+
+    /// Sets the old ACL, or removes the one that the directory's default gave to the temp file.
+    fn apply_acl(&self, temp: &Temp, losses: &mut Losses<'_>) -> Result<bool> {
+        let preserve = losses.options.preserve;
+        if self.old.is_none() || [preserve.mode, preserve.xattrs].contains(&Preserve::Skip) {
+            return Ok(false);
+        }
+        let acl = OsStr::new(ACL);
+        if let Some(value) = self.xattr(ACL) {
+            let set = sys::set_xattr(&temp.file, acl, value);
+            return Ok(losses.unless_lost(Metadata::Xattrs, Some(acl), set)?.is_some());
+        }
+        let listed = sys::list_xattrs(&temp.file);
+        let present = losses.unless_lost(Metadata::Xattrs, None, listed)?.unwrap_or_default();
+        if !present.iter().any(|name| name == acl) {
+            return Ok(false);
+        }
+        let removed = sys::remove_xattr(&temp.file, acl);
+        Ok(losses.unless_lost(Metadata::Xattrs, Some(acl), removed)?.is_some())
+    }
+
+    fn apply_mode(
+        &self,
+        temp: &Temp,
+        now: &Info,
+        touched: bool,
+        losses: &mut Losses<'_>,
+    ) -> Result<()> {
+        let wanted = match (losses.options.mode, &self.old, losses.options.preserve.mode) {
+            (Some(mode), _, _) => mode & 0o7777,
+            (None, Some(old), Preserve::Require | Preserve::Try) => old.mode,
+            _ => return Ok(()),
+        };
+        let mode = match &self.old {
+            Some(old) if losses.options.mode.is_none() => mode_for_owner(wanted, old, now),
+            _ => wanted,
+        };
+        let mut set = Ok(());
+        if touched || mode != now.mode {
+            set = sys::set_mode(&temp.file, mode);
+            // Linux leaves out setgid without a word if the caller is not in the group (chmod(2)).
+            if set.is_ok()
+                && mode & SETUID_AND_SETGID != 0
+                && inspect(temp, losses.path)?.mode != mode
+            {
+                set = Err(io::ErrorKind::PermissionDenied.into());
+            }
+        }
+        if set.is_ok() && mode != wanted {
+            set = Err(io::ErrorKind::PermissionDenied.into()); // for want of the owner
+        }
+        losses.unless_lost(Metadata::Mode, None, set).map(drop)
+    }
+
+    fn apply_times(&self, temp: &Temp, losses: &mut Losses<'_>) -> Result<()> {
+        let Some(old) = &self.old else { return Ok(()) };
+        if losses.options.preserve.times == Preserve::Skip {
+            return Ok(());
+        }
+        let set = sys::set_times(&temp.file, old.times);
+        losses.unless_lost(Metadata::Times, None, set).map(drop)
+    }
+}
+
+/// When an xattr is set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Turn {
+    BeforeOwner,
+    /// The ACL has a step of its own.
+    WithMode,
+    AfterOwner,
+}
+
+impl Turn {
+    fn of(name: &OsStr) -> Turn {
+        match name.to_str() {
+            Some(ACL) => Turn::WithMode,
+            Some(CAPABILITIES) => Turn::AfterOwner,
+            _ => Turn::BeforeOwner,
+        }
+    }
+}
+
+fn is_wanted(name: &OsStr, options: &Options) -> bool {
+    let skipped = name == ACL && options.preserve.mode == Preserve::Skip;
+    !skipped && !CHECKSUMS.iter().any(|checksum| name == *checksum)
+}
+
+/// `mode` as it may be under the owner that the file has now. If that is not the old one, setuid and
+/// setgid would lend somebody else's rights; if the group is another, its members may do no more
+/// than everybody could, nor may those who were its members.
+fn mode_for_owner(mode: u32, old: &Info, now: &Info) -> u32 {
+    let mut mode = mode;
+    if (old.uid, old.gid) != (now.uid, now.gid) {
+        mode &= !SETUID_AND_SETGID;
+    }
+    if old.gid != now.gid {
+        let shared = mode & (mode >> 3) & 0o7;
+        mode = mode & !0o77 | shared << 3 | shared;
+    }
+    mode
+}
+
+fn inspect(temp: &Temp, path: &Path) -> Result<Info> {
+    sys::inspect(&temp.file).map_err(|error| Error::failed(Step::Metadata, path, error))
+}
+
+/// Decides what it means that metadata could not be kept, and keeps the list for the receipt.
+struct Losses<'a> {
+    options: &'a Options,
+    path: &'a Path,
+    list: &'a mut Vec<NotPreserved>,
+}
+
+impl<'a> Losses<'a> {
+    fn new(options: &'a Options, path: &'a Path, list: &'a mut Vec<NotPreserved>) -> Self {
+        Losses { options, path, list }
+    }
+
+    /// `None` if `result` says that this cannot be kept and it need not be.
+    fn unless_lost<T>(
+        &mut self,
+        metadata: Metadata,
+        xattr: Option<&OsStr>,
+        result: io::Result<T>,
+    ) -> Result<Option<T>> {
+        let error = match result {
+            Ok(value) => return Ok(Some(value)),
+            Err(error) => error,
+        };
+        let failed = |error| Error::failed(Step::Metadata, self.path, error);
+        let denied = error.kind() == io::ErrorKind::PermissionDenied;
+        if !denied && !sys::cannot_be_kept(&error) {
+            return Err(failed(error));
+        }
+        if self.options.preserve.get(metadata) == Preserve::Require {
+            return Err(failed(error).with_kind(ErrorKind::NotPreserved));
+        }
+        let xattr = xattr.map(OsStr::to_owned);
+        self.list.push(NotPreserved { metadata, xattr, cause: error.kind() });
+        Ok(None)
+    }
+}

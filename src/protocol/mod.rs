@@ -1,0 +1,15 @@
+//! The steps of a save, in the order in which they are taken.
+
+pub(crate) mod target;
+// Where the new contents wait.
+pub(crate) mod staging;
+pub(crate) mod temp;
+// What is asked before anything is published.
+pub(crate) mod metadata;
+pub(crate) mod unchanged;
+// Making it the target.
+pub(crate) mod publish;
+pub(crate) mod sync;
+pub(crate) mod write_through;
+
+mod parents;

@@ -1,0 +1,76 @@
+//! Creating the directories that lead to the target, and taking them back on a rollback.
+
+use std::ffi::{OsStr, OsString};
+use std::io;
+use std::path::{Component, Path, PathBuf};
+use std::sync::Arc;
+
+use crate::sys::{self, Directory};
+
+/// The directories that were created for a target. Dropped, it removes those that are still empty.
+#[derive(Debug, Default)]
+pub(crate) struct CreatedParents(Vec<Created>);
+
+#[derive(Debug)]
+struct Created {
+    parent: Arc<Directory>,
+    name: OsString,
+}
+
+impl CreatedParents {
+    /// Opens the directory `path`, relative to `base`, and creates what is missing on the way.
+    pub(crate) fn open(
+        &mut self,
+        base: Option<&Arc<Directory>>,
+        path: &Path,
+    ) -> io::Result<Arc<Directory>> {
+        let root: PathBuf = path.components().take_while(is_root).collect();
+        let mut directory = match base {
+            Some(base) if root.as_os_str().is_empty() => Arc::clone(base),
+            _ if root.as_os_str().is_empty() => Arc::new(sys::open_directory(None, ".".as_ref())?),
+            _ => Arc::new(sys::open_directory(None, &root)?),
+        };
+        for component in path.components().skip_while(is_root) {
+            directory = Arc::new(self.enter(&directory, component.as_os_str())?);
+        }
+        Ok(directory)
+    }
+
+    fn enter(&mut self, parent: &Arc<Directory>, name: &OsStr) -> io::Result<Directory> {
+        match sys::open_directory(Some(parent), name.as_ref()) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            result => return result,
+        }
+        match sys::make_directory(parent, name) {
+            // Somebody else made it meanwhile; whether that one survives a power cut is not known
+            // either, so it is synced just the same.
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            result => result?,
+        }
+        self.0.push(Created { parent: Arc::clone(parent), name: name.to_owned() });
+        sys::open_directory(Some(parent), name.as_ref())
+    }
+
+    /// The directories that hold the name of a created one, deepest first.
+    pub(crate) fn holders(&self) -> impl Iterator<Item = &Directory> {
+        self.0.iter().rev().map(|created| &*created.parent)
+    }
+
+    /// Leaves the directories where they are.
+    pub(crate) fn keep(&mut self) {
+        self.0.clear();
+    }
+}
+
+fn is_root(component: &Component<'_>) -> bool {
+    matches!(component, Component::Prefix(_) | Component::RootDir)
+}
+
+impl Drop for CreatedParents {
+    fn drop(&mut self) {
+        for created in self.0.drain(..).rev() {
+            // It fails where somebody else has put something into it: then it is theirs.
+            let _ = sys::remove_directory(&created.parent, &created.name);
+        }
+    }
+}

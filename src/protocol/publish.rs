@@ -1,0 +1,133 @@
+//! The one atomic step that makes the staged file the target.
+
+use std::ffi::OsStr;
+use std::io;
+use std::sync::Mutex;
+
+use super::staging::Staged;
+use super::sync::Sealed;
+use super::target::Target;
+use crate::error::{Error, ErrorKind, Result, Step, TargetState};
+use crate::fault::Op;
+use crate::options::{Options, Publish};
+use crate::sys::{self, FileId};
+
+/// Proof that the new contents are visible under the target's name.
+#[derive(Debug)]
+pub(crate) struct Published(());
+
+/// What the staged file's own name stands for once it is published.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum OldName {
+    /// Nothing: it was renamed.
+    Gone,
+    /// The staged file still, or the one that was displaced.
+    Present,
+}
+
+/// Step 4 of a commit. Until it succeeds every failure is a rollback; from then on none is.
+pub(crate) fn publish(sealed: Sealed, target: &Target, options: &Options) -> Result<Published> {
+    let Staged { temp, .. } = sealed.staged;
+    let Some(name) = temp.name() else {
+        return Err(Error::refused(ErrorKind::Unsupported, Step::Publish, &target.path));
+    };
+    let published = match options.publish {
+        Publish::Replace => {
+            sys::rename(&target.directory, name, &target.name).map(|()| OldName::Gone)
+        }
+        Publish::CreateNew => create_new(target, name),
+        Publish::Existing => replace_existing(target, name),
+    };
+    match published {
+        Ok(OldName::Gone) => {
+            temp.keep();
+            Ok(Published(()))
+        }
+        Ok(OldName::Present) => {
+            let leftover = target.path.with_file_name(name);
+            temp.remove().map(|()| Published(())).map_err(|error| {
+                Error::failed(Step::RemoveTemp, &target.path, error)
+                    .with_state(TargetState::Replaced)
+                    .with_leftover(Some(leftover))
+            })
+        }
+        Err(error) => {
+            let state = match sys::inspect(&temp.file) {
+                Ok(info) => state_of(target, name, info.id),
+                Err(_) => TargetState::Unknown,
+            };
+            let error = Error::failed(Step::Publish, &target.path, error).with_state(state);
+            Err(temp.abandon(&target.path, error))
+        }
+    }
+}
+
+/// Never overwrites.
+fn create_new(target: &Target, name: &OsStr) -> io::Result<OldName> {
+    let directory = &target.directory;
+    let rename = || sys::rename_no_replace(directory, name, &target.name);
+    match with_rename_flags(Op::RenameNoReplace, target, rename) {
+        Some(result) => result.map(|()| OldName::Gone),
+        None => sys::link(directory, name, &target.name).map(|()| OldName::Present),
+    }
+}
+
+/// Never creates.
+fn replace_existing(target: &Target, name: &OsStr) -> io::Result<OldName> {
+    let directory = &target.directory;
+    let exchange = || sys::exchange(directory, name, &target.name);
+    if let Some(result) = with_rename_flags(Op::Exchange, target, exchange) {
+        return result.map(|()| OldName::Present);
+    }
+    // Without an exchange, somebody may remove the target between the look and the rename.
+    match sys::look(directory, &target.name)? {
+        Some(_) => sys::rename(directory, name, &target.name).map(|()| OldName::Gone),
+        None => Err(io::ErrorKind::NotFound.into()),
+    }
+}
+
+/// The file systems, by device, on which a rename with these flags was refused as unknown. Not one
+/// answer for the process: the next target may be on another file system.
+static LACKING: Mutex<Vec<(Op, u64)>> = Mutex::new(Vec::new());
+/// A process that meets more file systems than this asks some of them again.
+const MAX_LACKING: usize = 256;
+
+/// Runs a rename with flags. `None` if this file system has no such thing.
+fn with_rename_flags(
+    op: Op,
+    target: &Target,
+    rename: impl FnOnce() -> io::Result<()>,
+) -> Option<io::Result<()>> {
+    let lacking = || LACKING.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    // The device is asked for only where some file system is known to lack something.
+    let known = !lacking().is_empty() && {
+        let device = sys::device_of(&target.directory).ok()?;
+        lacking().contains(&(op, device))
+    };
+    if known {
+        return None;
+    }
+    match rename() {
+        Err(error) if sys::lacks_rename_flags(&error) => {
+            if let Ok(device) = sys::device_of(&target.directory) {
+                let mut lacking = lacking();
+                if lacking.len() < MAX_LACKING {
+                    lacking.push((op, device));
+                }
+            }
+            None
+        }
+        result => Some(result),
+    }
+}
+
+/// What became of the target when publishing failed: a network file system may have done what it
+/// reports as failed, so the names are asked.
+fn state_of(target: &Target, name: &OsStr, staged: FileId) -> TargetState {
+    let id_of = |name| sys::look(&target.directory, name).map(|it| it.map(|it| it.info.id));
+    match (id_of(&target.name), id_of(name)) {
+        (Ok(Some(id)), _) if id == staged => TargetState::Replaced,
+        (Ok(_), Ok(Some(id))) if id == staged => TargetState::Untouched,
+        _ => TargetState::Unknown,
+    }
+}

@@ -1,0 +1,196 @@
+//! From a path to the file that is replaced: its directory, opened once, and its name there.
+
+use std::ffi::{OsStr, OsString};
+use std::io;
+use std::path::{Path, PathBuf, is_separator};
+use std::sync::Arc;
+
+use super::parents::CreatedParents;
+use crate::error::{Error, ErrorKind, Result, Step};
+use crate::options::{HardLinks, Options, Publish, ReadOnly, SpecialFiles, Symlinks};
+use crate::sys::{self, Directory, Existing, FileKind, Through};
+
+/// As many links as Linux follows itself (path_resolution(7)).
+const MAX_LINKS: usize = 40;
+
+/// The file that is replaced. Every later step is relative to `directory`, so that nothing that
+/// happens to the path changes where the file lands.
+#[derive(Debug)]
+pub(crate) struct Target {
+    pub(crate) directory: Arc<Directory>,
+    pub(crate) name: OsString,
+    /// The caller's path with its symlinks followed, for receipts and errors.
+    pub(crate) path: PathBuf,
+    /// What bears the name. A symlink only where it is to be replaced itself.
+    pub(crate) existing: Option<Existing>,
+    /// Set if the contents go into the file rather than into its place.
+    pub(crate) through: Option<Through>,
+    pub(crate) parents: CreatedParents,
+}
+
+impl Target {
+    /// Finds the target of `path`, relative to `base` if given, and applies the policies to it.
+    pub(crate) fn resolve(
+        base: Option<Directory>,
+        path: &Path,
+        options: &Options,
+    ) -> Result<Target> {
+        let mut parents = CreatedParents::default();
+        let mut directory = base.map(Arc::new);
+        let mut resolved = path.to_path_buf();
+        // What is still to be resolved, relative to `directory`.
+        let mut rest = path.to_path_buf();
+        for hop in 0..=MAX_LINKS {
+            let (parent, name) = match split(&rest) {
+                Some((parent, name)) => (parent, name.to_owned()),
+                None if hop == 0 => return Err(refused(ErrorKind::InvalidPath, path)),
+                // A link whose text ends like "..", "." or "d/" leads to a directory.
+                None => return Err(refused(ErrorKind::IsADirectory, path)),
+            };
+            let opened = open_parent(directory.as_ref(), parent, &mut parents, options, path)?;
+            let existing = sys::look(&opened, &name).map_err(|error| failed(path, error))?;
+            let is_link = existing.as_ref().is_some_and(|it| it.info.kind == FileKind::Symlink);
+            let mut through = None;
+            if is_link && options.symlinks != Symlinks::Replace {
+                match follow(&opened, &name, path, options)? {
+                    Link::Descriptor => through = Some(Through::Descriptor),
+                    Link::Path(text) => {
+                        resolved.set_file_name(""); // what `text` is relative to
+                        resolved.push(&text);
+                        rest = text;
+                        directory = Some(opened);
+                        continue;
+                    }
+                }
+            }
+            let path = resolved;
+            let mut target = Target { directory: opened, name, path, existing, through, parents };
+            target.apply_policies(options)?;
+            return Ok(target);
+        }
+        Err(refused(ErrorKind::SymlinkLoop, path))
+    }
+
+    /// Looks at the target anew, some time after [`Target::resolve`]. A symlink that has taken the
+    /// name since is not followed: it will be replaced like any other file.
+    pub(crate) fn look_again(&mut self, options: &Options) -> Result<()> {
+        if self.through.is_some() {
+            return Ok(());
+        }
+        self.existing =
+            sys::look(&self.directory, &self.name).map_err(|error| failed(&self.path, error))?;
+        self.apply_policies(options)
+    }
+
+    /// The existing regular file, whose metadata and contents are of interest.
+    pub(crate) fn existing_file(&self) -> Option<&Existing> {
+        self.existing.as_ref().filter(|existing| existing.info.kind == FileKind::File)
+    }
+
+    fn apply_policies(&mut self, options: &Options) -> Result<()> {
+        let refuse = |kind| Err(refused(kind, &self.path));
+        let Some(Existing { info, .. }) = &self.existing else {
+            return match options.publish {
+                Publish::Existing => refuse(ErrorKind::NotFound),
+                Publish::Replace | Publish::CreateNew => Ok(()),
+            };
+        };
+        if info.kind == FileKind::Directory {
+            return refuse(ErrorKind::IsADirectory);
+        }
+        if options.publish == Publish::CreateNew {
+            return refuse(ErrorKind::AlreadyExists);
+        }
+        if info.kind == FileKind::Special || self.through.is_some() {
+            if options.special_files == SpecialFiles::Refuse {
+                return refuse(ErrorKind::SpecialFile);
+            }
+            self.through.get_or_insert(Through::File);
+            return Ok(());
+        }
+        if info.kind == FileKind::File {
+            if options.hard_links == HardLinks::Refuse && info.links > 1 {
+                return refuse(ErrorKind::HardLinked);
+            }
+            if options.read_only == ReadOnly::Refuse && info.read_only {
+                return refuse(ErrorKind::ReadOnly);
+            }
+        }
+        Ok(())
+    }
+}
+
+enum Link {
+    /// It leads on to this path.
+    Path(PathBuf),
+    /// It leads to an open descriptor.
+    Descriptor,
+}
+
+fn follow(directory: &Directory, name: &OsStr, path: &Path, options: &Options) -> Result<Link> {
+    if options.symlinks == Symlinks::Refuse {
+        return Err(refused(ErrorKind::Symlink, path));
+    }
+    if sys::leads_to_descriptor(directory, name).map_err(|error| failed(path, error))? {
+        return Ok(Link::Descriptor);
+    }
+    sys::read_link(directory, name).map(Link::Path).map_err(|error| failed(path, error))
+}
+
+/// Opens the directory `parent`, relative to the one at hand; an empty path is that one itself.
+fn open_parent(
+    directory: Option<&Arc<Directory>>,
+    parent: &Path,
+    parents: &mut CreatedParents,
+    options: &Options,
+    path: &Path,
+) -> Result<Arc<Directory>> {
+    let here = parent.as_os_str().is_empty();
+    if let (Some(directory), true) = (directory, here) {
+        return Ok(Arc::clone(directory));
+    }
+    let parent = if here { Path::new(".") } else { parent };
+    match sys::open_directory(directory.map(|directory| &**directory), parent) {
+        Ok(opened) => Ok(Arc::new(opened)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound && options.create_parents => parents
+            .open(directory, parent)
+            .map_err(|error| Error::failed(Step::CreateParents, path, error)),
+        Err(error) => Err(failed(path, error)),
+    }
+}
+
+/// The directory part and the name, if `path` names a file.
+fn split(path: &Path) -> Option<(&Path, &OsStr)> {
+    let bytes = path.as_os_str().as_encoded_bytes();
+    let name_len = bytes.iter().rev().take_while(|byte| !is_separator(char::from(**byte))).count();
+    let name = &bytes[bytes.len() - name_len..];
+    if bytes.contains(&0) || matches!(name, b"" | b"." | b"..") {
+        return None;
+    }
+    Some((path.parent()?, path.file_name()?))
+}
+
+fn refused(kind: ErrorKind, path: &Path) -> Error {
+    Error::refused(kind, Step::Resolve, path)
+}
+
+fn failed(path: &Path, error: io::Error) -> Error {
+    let kind = match () {
+        () if sys::is_loop(&error) => Some(ErrorKind::SymlinkLoop),
+        () if sys::is_too_long(&error) => Some(ErrorKind::InvalidPath),
+        () => None,
+    };
+    let error = Error::failed(Step::Resolve, path, error);
+    match kind {
+        Some(kind) => error.with_kind(kind),
+        None => error,
+    }
+}
+
+/// Checks that `name`, which is to be relative to a directory, is a single component.
+pub(crate) fn require_one_component(name: &Path) -> Result<()> {
+    match split(name) {
+        Some((parent, _)) if parent.as_os_str().is_empty() => Ok(()),
+        _ => Err(refused(ErrorKind::InvalidPath, name)),
+    }
+}

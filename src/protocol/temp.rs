@@ -1,0 +1,185 @@
+//! The temp file: created beside the target, locked while its writer lives, removed unless it is
+//! published.
+
+use std::ffi::{OsStr, OsString};
+use std::fs::File;
+use std::io;
+use std::path::{Path, PathBuf, is_separator};
+use std::sync::Arc;
+
+use super::target::Target;
+use crate::concurrency::lock::{self, Answer};
+use crate::error::{Error, ErrorKind, Result, Step};
+use crate::options::{Options, Staging};
+use crate::sys::{self, Directory};
+
+/// The name of a temp file is `PREFIX`, `RANDOM_LEN` letters and digits, `SUFFIX`: 27 bytes.
+const PREFIX: &str = ".wholefile-";
+const SUFFIX: &str = ".tmp";
+const RANDOM_LEN: usize = 12;
+/// The longest name that the usual file systems take.
+const MAX_NAME_LEN: usize = 255;
+
+/// A temp file in the target's directory.
+#[derive(Debug)]
+pub(crate) struct Temp {
+    /// `None` while the file is unnamed. Before `file`, so that the name goes before the lock does.
+    name: Option<TempName>,
+    pub(crate) file: File,
+    directory: Arc<Directory>,
+}
+
+/// The name of a temp file. Dropped, it removes the file.
+#[derive(Debug)]
+struct TempName {
+    directory: Arc<Directory>,
+    /// `None` once there is nothing to remove.
+    name: Option<OsString>,
+}
+
+impl Temp {
+    /// Creates a temp file that is never readable by more than `mode` allows; `None` asks for what
+    /// any new file gets.
+    pub(crate) fn create(target: &Target, options: &Options, mode: Option<u32>) -> Result<Temp> {
+        let failed = |error| Error::failed(Step::CreateTemp, &target.path, error);
+        let directory = Arc::clone(&target.directory);
+        if options.staging == Staging::Unnamed {
+            match create_unnamed(&directory, mode) {
+                Ok(file) => return Ok(Temp { name: None, file, directory }),
+                Err(error) if sys::lacks_unnamed(&error) => {}
+                Err(error) => return Err(failed(error)),
+            }
+        }
+        let (file, name) = with_random_name(options, |name| create_named(&directory, name, mode))
+            .map_err(failed)?;
+        let name = Some(TempName { directory: Arc::clone(&directory), name: Some(name) });
+        Ok(Temp { name, file, directory })
+    }
+
+    /// The name, once there is one.
+    pub(crate) fn name(&self) -> Option<&OsStr> {
+        self.name.as_ref().and_then(|name| name.name.as_deref())
+    }
+
+    /// Gives the file a name if it has none. Its lock is held already.
+    pub(crate) fn ensure_name(&mut self, options: &Options) -> io::Result<&OsStr> {
+        if self.name.is_none() {
+            let link = |name: &OsStr| sys::link_unnamed(&self.file, &self.directory, name);
+            let ((), name) = with_random_name(options, link)?;
+            let directory = Arc::clone(&self.directory);
+            self.name = Some(TempName { directory, name: Some(name) });
+        }
+        self.name().ok_or_else(|| io::ErrorKind::NotFound.into())
+    }
+
+    /// Removes the file.
+    pub(crate) fn remove(self) -> io::Result<()> {
+        match self.name {
+            Some(name) => name.remove(),
+            None => Ok(()),
+        }
+    }
+
+    /// Leaves the file where it is: under its own name, or published.
+    pub(crate) fn keep(mut self) -> (File, Option<OsString>) {
+        let name = self.name.as_mut().and_then(|name| name.name.take());
+        (self.file, name)
+    }
+
+    /// Removes the file after `error`, which then names it if even that failed.
+    pub(crate) fn abandon(self, target: &Path, error: Error) -> Error {
+        let path = self.name().map(|name| target.with_file_name(name));
+        match self.remove() {
+            Ok(()) => error,
+            Err(_) => error.with_leftover(path),
+        }
+    }
+
+    /// The path of the temp file, absolute where the system can tell.
+    pub(crate) fn path(&self, target: &Path) -> Option<PathBuf> {
+        let name = self.name()?;
+        match sys::path_of(&self.directory) {
+            Some(directory) => Some(directory.join(name)),
+            None => std::path::absolute(target.with_file_name(name)).ok(),
+        }
+    }
+}
+
+impl TempName {
+    fn remove(mut self) -> io::Result<()> {
+        self.remove_in_place()
+    }
+
+    fn remove_in_place(&mut self) -> io::Result<()> {
+        let Some(name) = self.name.take() else { return Ok(()) };
+        match sys::remove_temp(&self.directory, &name) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            result => result,
+        }
+    }
+}
+
+impl Drop for TempName {
+    fn drop(&mut self) {
+        let _ = self.remove_in_place();
+    }
+}
+
+/// Calls `create` with one random name after another until it does not answer `AlreadyExists`, and
+/// gives its result and the name. tempfile bounds the number of tries and reseeds.
+fn with_random_name<T>(
+    options: &Options,
+    mut create: impl FnMut(&OsStr) -> io::Result<T>,
+) -> io::Result<(T, OsString)> {
+    let (prefix, suffix) = affixes(options);
+    let made = tempfile::Builder::new()
+        .prefix(prefix)
+        .suffix(suffix)
+        .rand_bytes(RANDOM_LEN)
+        // It would remove the file by its path, and the path may lead elsewhere by then.
+        .disable_cleanup(true)
+        .make_in("/", |path| {
+            // tempfile joins the name to the folder given; only the name is used.
+            let name = path.file_name().unwrap_or_default();
+            Ok((create(name)?, name.to_owned()))
+        })?;
+    Ok(made.into_parts().0)
+}
+
+fn affixes(options: &Options) -> (&OsStr, &OsStr) {
+    let prefix = options.staging_prefix.as_deref().unwrap_or(OsStr::new(PREFIX));
+    let suffix = options.staging_suffix.as_deref().unwrap_or(OsStr::new(SUFFIX));
+    (prefix, suffix)
+}
+
+/// Checks that prefix and suffix make a name, before anything is made.
+pub(crate) fn check_affixes(options: &Options, path: &Path) -> Result<()> {
+    let (prefix, suffix) = affixes(options);
+    let bytes = || [prefix, suffix].into_iter().flat_map(|affix| affix.as_encoded_bytes());
+    let fits = bytes().count() + RANDOM_LEN <= MAX_NAME_LEN;
+    if fits && bytes().all(|byte| *byte != 0 && !is_separator(char::from(*byte))) {
+        Ok(())
+    } else {
+        Err(Error::refused(ErrorKind::InvalidOption, Step::Resolve, path))
+    }
+}
+
+fn create_named(directory: &Directory, name: &OsStr, mode: Option<u32>) -> io::Result<File> {
+    let file = sys::create_temp(directory, name, mode)?;
+    match lock::hold(&file) {
+        Ok(Answer::Held | Answer::Unavailable) => Ok(file),
+        // Somebody who looks for orphans came between the creation and the lock, and will remove
+        // it: take another name.
+        Ok(Answer::Busy) => Err(io::ErrorKind::AlreadyExists.into()),
+        Err(error) => {
+            let _ = sys::remove_temp(directory, name);
+            Err(error)
+        }
+    }
+}
+
+fn create_unnamed(directory: &Directory, mode: Option<u32>) -> io::Result<File> {
+    let file = sys::create_unnamed(directory, mode)?;
+    lock::hold(&file)?;
+    Ok(file)
+}

@@ -1,0 +1,84 @@
+//! A FIFO, a device, a socket or an open descriptor cannot be replaced, only written into.
+
+use std::fs::File;
+use std::io::{self, SeekFrom};
+
+use super::staging::{Contents, Plan};
+use crate::commit::{Commit, Outcome};
+use crate::error::{Error, ErrorKind, Result, Step, TargetState};
+use crate::fault::Op;
+use crate::options::Durability;
+use crate::sys::{self, FileKind, Through};
+
+const CHUNK_LEN: usize = 64 << 10;
+
+/// Writes all contents into the target. What was written cannot be taken back.
+pub(crate) fn commit(mut contents: Contents, plan: Plan<'_>, through: Through) -> Result<Commit> {
+    let Plan { target, options } = plan;
+    let failed = |step| move |error| Error::failed(step, &target.path, error);
+    let file = sys::open_through(&target.directory, &target.name, through)
+        .map_err(failed(Step::Publish))?;
+    let kind = sys::inspect(&file).map_err(failed(Step::Publish))?.kind;
+    match (kind, through) {
+        // A regular file has taken the name since: writing into it would destroy it.
+        (FileKind::File, Through::File) => {
+            return Err(Error::refused(ErrorKind::SpecialFile, Step::Publish, &target.path));
+        }
+        // A descriptor that was redirected to a file: what is in it already stays.
+        (FileKind::File, Through::Descriptor) => {
+            sys::seek(&file, SeekFrom::End(0)).map_err(failed(Step::Publish))?;
+        }
+        _ => {}
+    }
+    if options.require_durability && options.durability > Durability::None {
+        // Whether it can be synced at all must be known before anything is written.
+        if sync(&file, plan)? < options.durability {
+            let kind = ErrorKind::DurabilityUnavailable;
+            return Err(Error::refused(kind, Step::SyncFile, &target.path));
+        }
+    }
+    let len = copy(&mut contents, plan, &file)?;
+    let durability = sync(&file, plan).map_err(|error| error.with_state(TargetState::Replaced))?;
+    let (path, not_preserved) = (target.path.clone(), Vec::new());
+    Ok(Commit { outcome: Outcome::WrittenThrough, durability, len, path, not_preserved })
+}
+
+fn copy(contents: &mut Contents, plan: Plan<'_>, to: &File) -> Result<u64> {
+    let mut total = 0;
+    let mut write = |bytes: &[u8]| {
+        let result = sys::write_all(Op::WriteThrough, to, bytes);
+        total += bytes.len() as u64;
+        result.map_err(|error| {
+            Error::failed(Step::Publish, &plan.target.path, error).with_state(TargetState::Unknown)
+        })
+    };
+    let Some(from) = contents.rewind(plan)? else {
+        write(contents.in_memory().unwrap_or_default())?;
+        return Ok(total);
+    };
+    let mut chunk = vec![0; CHUNK_LEN];
+    // Bounded by the length of the spooled file.
+    loop {
+        let len = sys::read(Op::ReadTemp, from, &mut chunk).map_err(|error| {
+            Error::failed(Step::Read, &plan.target.path, error).with_state(TargetState::Unknown)
+        })?;
+        if len == 0 {
+            return Ok(total);
+        }
+        write(&chunk[..len])?;
+    }
+}
+
+/// The durability that a sync of the target gives: none for a FIFO or a terminal.
+fn sync(file: &File, plan: Plan<'_>) -> Result<Durability> {
+    let wanted = plan.options.durability;
+    if wanted == Durability::None {
+        return Ok(Durability::None);
+    }
+    match sys::sync_file(file, wanted) {
+        Ok(()) => Ok(wanted),
+        Err(error) if sys::lacks_directory_sync(&error) => Ok(Durability::None),
+        Err(error) if error.kind() == io::ErrorKind::ReadOnlyFilesystem => Ok(Durability::None),
+        Err(error) => Err(Error::failed(Step::SyncFile, &plan.target.path, error)),
+    }
+}

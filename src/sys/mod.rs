@@ -1,0 +1,323 @@
+//! The operations of the system that the crate needs, each behind its fault point.
+//!
+//! Every arm (`unix`, `windows`, `other`) defines the same functions and types. An operation that a
+//! platform does not have returns an error of [`io::ErrorKind::Unsupported`], never panics. What an
+//! error *means* is an arm's business too, since error numbers differ: the predicates `is_…`,
+//! `lacks_…` and `cannot_be_kept` are the table of verdicts.
+
+use std::ffi::{OsStr, OsString};
+use std::fs::File;
+use std::io::{self, IoSlice, SeekFrom};
+use std::path::{Path, PathBuf};
+
+use crate::fault::{self, Op};
+use crate::options::Durability;
+
+#[cfg(unix)]
+#[path = "unix/mod.rs"]
+mod arm;
+#[cfg(windows)]
+#[path = "windows.rs"]
+mod arm;
+#[cfg(not(any(unix, windows)))]
+#[path = "other.rs"]
+mod arm;
+
+#[cfg(test)]
+pub(crate) use arm::errors_of;
+pub(crate) use arm::{
+    Directory, Handle, cannot_be_kept, is_loop, is_too_long, lacks_directory_sync, lacks_locks,
+    lacks_rename_flags, lacks_unnamed,
+};
+
+/// What kind of thing a name stands for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum FileKind {
+    File,
+    Directory,
+    Symlink,
+    /// A FIFO, a device, a socket.
+    Special,
+}
+
+/// What tells one file from another while both exist.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct FileId {
+    pub(crate) device: u64,
+    pub(crate) file: u64,
+}
+
+/// What the system says about a file. On platforms without them `mode`, `uid` and `gid` are 0.
+#[derive(Clone, Debug)]
+pub(crate) struct Info {
+    pub(crate) kind: FileKind,
+    pub(crate) id: FileId,
+    pub(crate) len: u64,
+    pub(crate) links: u64,
+    pub(crate) read_only: bool,
+    pub(crate) mode: u32,
+    pub(crate) uid: u32,
+    pub(crate) gid: u32,
+    pub(crate) times: Times,
+}
+
+/// Last access and last modification, each in seconds and nanoseconds since 1970.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Times {
+    pub(crate) accessed: (i64, i64),
+    pub(crate) modified: (i64, i64),
+}
+
+/// An existing file, held so that all that is asked about it is asked about the same file.
+#[derive(Debug)]
+pub(crate) struct Existing {
+    pub(crate) info: Info,
+    pub(crate) handle: Handle,
+}
+
+/// How a special file is reached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Through {
+    /// The name is the FIFO, the device or the socket.
+    File,
+    /// The name is the system's link to an open descriptor.
+    Descriptor,
+}
+
+/// A signal may interrupt a call again and again; no real program sees this many in a row.
+const INTERRUPTIONS: usize = 10_000;
+
+/// Runs one operation behind its fault point, again if a signal interrupted it.
+pub(crate) fn run<T>(op: Op, mut operation: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+    for _ in 0..INTERRUPTIONS {
+        match fault::run(op, &mut operation) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            result => return result,
+        }
+    }
+    Err(io::ErrorKind::Interrupted.into())
+}
+
+/// Opens the directory `path`, relative to `base` or else to the current directory. A directory that
+/// may be entered but not read is opened too; it cannot be synced then.
+pub(crate) fn open_directory(base: Option<&Directory>, path: &Path) -> io::Result<Directory> {
+    run(Op::OpenDirectory, || arm::open_directory(base, path))
+}
+
+/// The path that `directory` has now, if the system can tell.
+pub(crate) fn path_of(directory: &Directory) -> Option<PathBuf> {
+    arm::path_of(directory)
+}
+
+/// The device that `directory` is on.
+pub(crate) fn device_of(directory: &Directory) -> io::Result<u64> {
+    run(Op::Inspect, || arm::device_of(directory))
+}
+
+/// Creates the directory `name` in `directory`, with the permissions that any new directory gets.
+pub(crate) fn make_directory(directory: &Directory, name: &OsStr) -> io::Result<()> {
+    run(Op::MakeDirectory, || arm::make_directory(directory, name))
+}
+
+/// Removes the directory `name` in `directory`, if it is empty.
+pub(crate) fn remove_directory(directory: &Directory, name: &OsStr) -> io::Result<()> {
+    run(Op::RemoveDirectory, || arm::remove_directory(directory, name))
+}
+
+/// Looks at `name` in `directory` without following a link.
+pub(crate) fn look(directory: &Directory, name: &OsStr) -> io::Result<Option<Existing>> {
+    run(Op::Look, || match arm::look(directory, name) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        result => result.map(Some),
+    })
+}
+
+/// What the link `name` in `directory` says.
+pub(crate) fn read_link(directory: &Directory, name: &OsStr) -> io::Result<PathBuf> {
+    run(Op::ReadLink, || arm::read_link(directory, name))
+}
+
+/// Whether the link `name` in `directory` leads to an open descriptor rather than to a path.
+pub(crate) fn leads_to_descriptor(directory: &Directory, name: &OsStr) -> io::Result<bool> {
+    run(Op::Look, || arm::leads_to_descriptor(directory, name))
+}
+
+/// Opens a regular file that was looked at for reading.
+pub(crate) fn open_target(
+    existing: &Existing,
+    directory: &Directory,
+    name: &OsStr,
+) -> io::Result<File> {
+    run(Op::OpenTarget, || arm::open_target(existing, directory, name))
+}
+
+/// Opens a special file or an open descriptor for writing into it.
+pub(crate) fn open_through(
+    directory: &Directory,
+    name: &OsStr,
+    through: Through,
+) -> io::Result<File> {
+    run(Op::OpenThrough, || arm::open_through(directory, name, through))
+}
+
+/// Creates the temp file `name` with at most the permissions `mode`; `None` asks for those that any
+/// new file gets.
+pub(crate) fn create_temp(
+    directory: &Directory,
+    name: &OsStr,
+    mode: Option<u32>,
+) -> io::Result<File> {
+    run(Op::CreateTemp, || arm::create_temp(directory, name, mode))
+}
+
+/// Creates a temp file without a name that [`link_unnamed`] can give one to.
+pub(crate) fn create_unnamed(directory: &Directory, mode: Option<u32>) -> io::Result<File> {
+    run(Op::CreateUnnamed, || arm::create_unnamed(directory, mode))
+}
+
+/// Gives an unnamed temp file a name.
+pub(crate) fn link_unnamed(file: &File, directory: &Directory, name: &OsStr) -> io::Result<()> {
+    run(Op::LinkUnnamed, || arm::link_unnamed(file, directory, name))
+}
+
+/// What the system says about an open file.
+pub(crate) fn inspect(file: &File) -> io::Result<Info> {
+    run(Op::Inspect, || arm::inspect(file))
+}
+
+/// Reserves space for `len` bytes without changing the file's length. Where the file system cannot,
+/// checks that so much is free.
+pub(crate) fn reserve(file: &File, len: u64) -> io::Result<()> {
+    run(Op::Reserve, || arm::reserve(file, len))
+}
+
+/// Writes some of `bytes` at the file's cursor.
+pub(crate) fn write(op: Op, file: &File, bytes: &[u8]) -> io::Result<usize> {
+    let allowed = fault::allowance(op, bytes.len());
+    run(op, || io::Write::write(&mut &*file, &bytes[..allowed]))
+}
+
+/// Writes all of `bytes` at the file's cursor.
+pub(crate) fn write_all(op: Op, file: &File, mut bytes: &[u8]) -> io::Result<()> {
+    // Bounded: every turn but the last moves at least one byte.
+    while !bytes.is_empty() {
+        match write(op, file, bytes)? {
+            0 => return Err(io::ErrorKind::WriteZero.into()),
+            n => bytes = &bytes[n..],
+        }
+    }
+    Ok(())
+}
+
+/// Writes some of `slices` at the file's cursor.
+pub(crate) fn write_vectored(file: &File, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+    run(Op::Write, || io::Write::write_vectored(&mut &*file, slices))
+}
+
+/// Reads at the file's cursor.
+pub(crate) fn read(op: Op, file: &File, bytes: &mut [u8]) -> io::Result<usize> {
+    let allowed = fault::allowance(op, bytes.len());
+    run(op, || io::Read::read(&mut &*file, &mut bytes[..allowed]))
+}
+
+/// Moves the file's cursor.
+pub(crate) fn seek(file: &File, position: SeekFrom) -> io::Result<u64> {
+    run(Op::Seek, || io::Seek::seek(&mut &*file, position))
+}
+
+/// Sets the file's length.
+pub(crate) fn set_len(file: &File, len: u64) -> io::Result<()> {
+    run(Op::SetLen, || file.set_len(len))
+}
+
+/// Starts to write the given part of the file to its device, without waiting. A hint: nothing
+/// depends on it, so that its failure is no failure of the save.
+pub(crate) fn start_writeback(file: &File, offset: u64, len: u64) {
+    arm::start_writeback(file, offset, len);
+}
+
+/// The names of the extended attributes of a file that was looked at, none where the file system has
+/// no such thing.
+pub(crate) fn list_xattrs_of(
+    existing: &Existing,
+    directory: &Directory,
+    name: &OsStr,
+) -> io::Result<Vec<OsString>> {
+    run(Op::ListXattrs, || arm::list_xattrs_of(existing, directory, name))
+}
+
+/// The value of an extended attribute of a file that was looked at, `None` if it is gone.
+pub(crate) fn get_xattr_of(
+    existing: &Existing,
+    directory: &Directory,
+    name: &OsStr,
+    xattr: &OsStr,
+) -> io::Result<Option<Vec<u8>>> {
+    run(Op::GetXattr, || arm::get_xattr_of(existing, directory, name, xattr))
+}
+
+/// The names of the extended attributes of an open file.
+pub(crate) fn list_xattrs(file: &File) -> io::Result<Vec<OsString>> {
+    run(Op::ListXattrs, || arm::list_xattrs(file))
+}
+
+/// Sets an extended attribute.
+pub(crate) fn set_xattr(file: &File, xattr: &OsStr, value: &[u8]) -> io::Result<()> {
+    run(Op::SetXattr, || arm::set_xattr(file, xattr, value))
+}
+
+/// Removes an extended attribute.
+pub(crate) fn remove_xattr(file: &File, xattr: &OsStr) -> io::Result<()> {
+    run(Op::RemoveXattr, || arm::remove_xattr(file, xattr))
+}
+
+/// Sets the owner and the group, each if given.
+pub(crate) fn set_owner(file: &File, uid: Option<u32>, gid: Option<u32>) -> io::Result<()> {
+    run(Op::SetOwner, || arm::set_owner(file, uid, gid))
+}
+
+/// Sets the permission bits.
+pub(crate) fn set_mode(file: &File, mode: u32) -> io::Result<()> {
+    run(Op::SetMode, || arm::set_mode(file, mode))
+}
+
+/// Sets the times of last access and modification.
+pub(crate) fn set_times(file: &File, times: Times) -> io::Result<()> {
+    run(Op::SetTimes, || arm::set_times(file, times))
+}
+
+/// Waits until the contents and the metadata of the file are on its device (`Full`), or until
+/// nothing that comes later can overtake them (`Ordered`).
+pub(crate) fn sync_file(file: &File, durability: Durability) -> io::Result<()> {
+    run(Op::SyncFile, || arm::sync_file(file, durability))
+}
+
+/// Waits until the names in the directory are on its device.
+pub(crate) fn sync_directory(directory: &Directory) -> io::Result<()> {
+    run(Op::SyncDirectory, || arm::sync_directory(directory))
+}
+
+/// Renames, replacing what bears the new name.
+pub(crate) fn rename(directory: &Directory, from: &OsStr, to: &OsStr) -> io::Result<()> {
+    run(Op::Rename, || arm::rename(directory, from, to))
+}
+
+/// Renames, failing with `AlreadyExists` where something bears the new name.
+pub(crate) fn rename_no_replace(directory: &Directory, from: &OsStr, to: &OsStr) -> io::Result<()> {
+    run(Op::RenameNoReplace, || arm::rename_no_replace(directory, from, to))
+}
+
+/// Exchanges two files, failing with `NotFound` where either is missing.
+pub(crate) fn exchange(directory: &Directory, one: &OsStr, other: &OsStr) -> io::Result<()> {
+    run(Op::Exchange, || arm::exchange(directory, one, other))
+}
+
+/// Gives a file a second name, failing with `AlreadyExists` where something bears it.
+pub(crate) fn link(directory: &Directory, from: &OsStr, to: &OsStr) -> io::Result<()> {
+    run(Op::Link, || arm::link(directory, from, to))
+}
+
+/// Removes a temp file.
+pub(crate) fn remove_temp(directory: &Directory, name: &OsStr) -> io::Result<()> {
+    run(Op::RemoveTemp, || arm::remove_file(directory, name))
+}

@@ -1,0 +1,1 @@
+//! Systems without an arm of their own.

@@ -1,0 +1,340 @@
+//! Linux, macOS, the BSDs: every step is relative to an open directory.
+
+mod verdicts;
+mod xattr;
+
+use std::ffi::OsStr;
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStringExt;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{self, AtFlags, CWD, FileType, Mode, OFlags, Stat, Timespec, Timestamps};
+
+use super::{Existing, FileId, FileKind, Info, Through, Times};
+use crate::options::Durability;
+
+#[cfg(test)]
+pub(crate) use verdicts::errors_of;
+pub(crate) use verdicts::{
+    cannot_be_kept, is_loop, is_too_long, lacks_directory_sync, lacks_locks, lacks_rename_flags,
+    lacks_unnamed,
+};
+pub(crate) use xattr::{get_xattr_of, list_xattrs, list_xattrs_of, remove_xattr, set_xattr};
+
+/// An open directory.
+#[derive(Debug)]
+pub(crate) struct Directory {
+    fd: OwnedFd,
+    access: Access,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Access {
+    /// Opened for reading, so that it can be synced.
+    Read,
+    /// Held without the right to read it.
+    #[cfg(any(target_os = "linux", target_os = "android", target_os = "freebsd"))]
+    PathOnly,
+}
+
+/// What holds an existing file: on Linux a descriptor that neither reads nor writes.
+#[derive(Debug)]
+pub(crate) struct Handle {
+    #[cfg_attr(not(target_os = "linux"), allow(dead_code))]
+    fd: Option<OwnedFd>,
+}
+
+const DIRECTORY: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
+const NEW_FILE_MODE: u32 = 0o666;
+
+impl Directory {
+    /// The caller's own directory, for `open_at`.
+    pub(crate) fn duplicate(fd: BorrowedFd<'_>) -> io::Result<Self> {
+        // Opened anew rather than duplicated: the caller's may be one that only holds the place.
+        open_from(fd, Path::new("."))
+    }
+
+    fn fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+}
+
+pub(crate) fn open_directory(base: Option<&Directory>, path: &Path) -> io::Result<Directory> {
+    open_from(base.map_or(CWD, Directory::fd), path)
+}
+
+fn open_from(base: BorrowedFd<'_>, path: &Path) -> io::Result<Directory> {
+    match fs::openat(base, path, DIRECTORY, Mode::empty()) {
+        Ok(fd) => Ok(Directory { fd, access: Access::Read }),
+        #[cfg(any(target_os = "linux", target_os = "android", target_os = "freebsd"))]
+        Err(rustix::io::Errno::ACCESS) => {
+            let fd = fs::openat(base, path, DIRECTORY | OFlags::PATH, Mode::empty())?;
+            Ok(Directory { fd, access: Access::PathOnly })
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+pub(crate) fn path_of(directory: &Directory) -> Option<PathBuf> {
+    if !cfg!(any(target_os = "linux", target_os = "android")) {
+        return None;
+    }
+    let path = fs::readlinkat(CWD, descriptor_path(&directory.fd), Vec::new()).ok()?;
+    let path = PathBuf::from(std::ffi::OsString::from_vec(path.into_bytes()));
+    path.is_absolute().then_some(path)
+}
+
+/// The name that /proc gives to a descriptor.
+fn descriptor_path(fd: &impl AsRawFd) -> String {
+    format!("/proc/self/fd/{}", fd.as_raw_fd())
+}
+
+pub(crate) fn device_of(directory: &Directory) -> io::Result<u64> {
+    Ok(info_of(&fs::fstat(directory.fd())?).id.device)
+}
+
+pub(crate) fn make_directory(directory: &Directory, name: &OsStr) -> io::Result<()> {
+    Ok(fs::mkdirat(directory.fd(), name, Mode::from_raw_mode(0o777))?)
+}
+
+pub(crate) fn remove_directory(directory: &Directory, name: &OsStr) -> io::Result<()> {
+    Ok(fs::unlinkat(directory.fd(), name, AtFlags::REMOVEDIR)?)
+}
+
+#[cfg(any(target_os = "linux", target_os = "android"))]
+pub(crate) fn look(directory: &Directory, name: &OsStr) -> io::Result<Existing> {
+    // O_PATH has no side effects on a device or a FIFO, needs no permission on the file, and pins
+    // it, so that its mode, ACL and xattrs are those of one file.
+    let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let fd = fs::openat(directory.fd(), name, flags, Mode::empty())?;
+    let info = info_of(&fs::fstat(&fd)?);
+    Ok(Existing { info, handle: Handle { fd: Some(fd) } })
+}
+
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+pub(crate) fn look(directory: &Directory, name: &OsStr) -> io::Result<Existing> {
+    let info = info_of(&fs::statat(directory.fd(), name, AtFlags::SYMLINK_NOFOLLOW)?);
+    Ok(Existing { info, handle: Handle { fd: None } })
+}
+
+pub(crate) fn read_link(directory: &Directory, name: &OsStr) -> io::Result<PathBuf> {
+    let text = fs::readlinkat(directory.fd(), name, Vec::new())?;
+    Ok(PathBuf::from(std::ffi::OsString::from_vec(text.into_bytes())))
+}
+
+#[cfg(any(target_os = "linux", target_os = "android"))]
+pub(crate) fn leads_to_descriptor(directory: &Directory, _: &OsStr) -> io::Result<bool> {
+    // proc_pid_fd(5): the text of these links need not be a path ("pipe:[1234]"), and even where it
+    // is one, following it opens the file that the descriptor has, whatever its name is by now.
+    const PROC_SUPER_MAGIC: u64 = 0x9fa0;
+    #[allow(clippy::unnecessary_cast, reason = "the type differs between architectures")]
+    let magic = fs::fstatfs(directory.fd())?.f_type as u64;
+    let on_proc = magic == PROC_SUPER_MAGIC;
+    Ok(on_proc && path_of(directory).is_some_and(|path| path.ends_with("fd")))
+}
+
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+pub(crate) fn leads_to_descriptor(_: &Directory, _: &OsStr) -> io::Result<bool> {
+    Ok(false)
+}
+
+pub(crate) fn open_target(
+    existing: &Existing,
+    directory: &Directory,
+    name: &OsStr,
+) -> io::Result<File> {
+    // Without O_NONBLOCK, a FIFO that has taken the name meanwhile would block here.
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let file = File::from(fs::openat(directory.fd(), name, flags, Mode::empty())?);
+    if inspect(&file)?.id == existing.info.id {
+        Ok(file)
+    } else {
+        Err(io::ErrorKind::NotFound.into())
+    }
+}
+
+pub(crate) fn open_through(
+    directory: &Directory,
+    name: &OsStr,
+    through: Through,
+) -> io::Result<File> {
+    let mut flags = OFlags::WRONLY | OFlags::NOCTTY | OFlags::CLOEXEC;
+    if through == Through::File {
+        flags |= OFlags::NOFOLLOW;
+    }
+    Ok(File::from(fs::openat(directory.fd(), name, flags, Mode::empty())?))
+}
+
+pub(crate) fn create_temp(
+    directory: &Directory,
+    name: &OsStr,
+    mode: Option<u32>,
+) -> io::Result<File> {
+    let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    Ok(File::from(fs::openat(directory.fd(), name, flags, creation_mode(mode))?))
+}
+
+fn creation_mode(mode: Option<u32>) -> Mode {
+    raw_mode(mode.unwrap_or(NEW_FILE_MODE))
+}
+
+/// The kernel takes as much of `mode` as its type holds, which is less on some systems.
+#[allow(clippy::unnecessary_cast, reason = "the type differs between systems")]
+fn raw_mode(mode: u32) -> Mode {
+    Mode::from_raw_mode((mode & 0o7777) as rustix::fs::RawMode)
+}
+
+#[cfg(any(target_os = "linux", target_os = "android"))]
+pub(crate) fn create_unnamed(directory: &Directory, mode: Option<u32>) -> io::Result<File> {
+    let flags = OFlags::RDWR | OFlags::TMPFILE | OFlags::CLOEXEC;
+    let file = File::from(fs::openat(directory.fd(), ".", flags, creation_mode(mode))?);
+    // Without /proc it could never get a name: better to learn that before the data is written.
+    fs::statat(CWD, descriptor_path(&file), AtFlags::empty())?;
+    Ok(file)
+}
+
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+pub(crate) fn create_unnamed(_: &Directory, _: Option<u32>) -> io::Result<File> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
+pub(crate) fn link_unnamed(file: &File, directory: &Directory, name: &OsStr) -> io::Result<()> {
+    // AT_EMPTY_PATH would need CAP_DAC_READ_SEARCH; the way through /proc does not (open(2)).
+    let path = descriptor_path(file);
+    Ok(fs::linkat(CWD, path, directory.fd(), name, AtFlags::SYMLINK_FOLLOW)?)
+}
+
+pub(crate) fn inspect(file: &File) -> io::Result<Info> {
+    Ok(info_of(&fs::fstat(file)?))
+}
+
+#[allow(clippy::unnecessary_cast, clippy::useless_conversion, reason = "types differ by system")]
+fn info_of(stat: &Stat) -> Info {
+    let mode = u32::from(stat.st_mode);
+    Info {
+        kind: match FileType::from_raw_mode(stat.st_mode) {
+            FileType::RegularFile => FileKind::File,
+            FileType::Directory => FileKind::Directory,
+            FileType::Symlink => FileKind::Symlink,
+            _ => FileKind::Special,
+        },
+        id: FileId { device: stat.st_dev as u64, file: stat.st_ino as u64 },
+        len: u64::try_from(stat.st_size).unwrap_or(0),
+        links: stat.st_nlink as u64,
+        read_only: mode & 0o222 == 0,
+        mode: mode & 0o7777,
+        uid: stat.st_uid,
+        gid: stat.st_gid,
+        times: Times {
+            accessed: (stat.st_atime as i64, stat.st_atime_nsec as i64),
+            modified: (stat.st_mtime as i64, stat.st_mtime_nsec as i64),
+        },
+    }
+}
+
+#[cfg(any(target_os = "linux", target_os = "android"))]
+pub(crate) fn reserve(file: &File, len: u64) -> io::Result<()> {
+    use rustix::io::Errno;
+    // KEEP_SIZE: the length stays what was written; what is not needed is given back at the seal.
+    match fs::fallocate(file, fs::FallocateFlags::KEEP_SIZE, 0, len) {
+        Err(Errno::OPNOTSUPP | Errno::NOSYS) => require_free_space(file, len),
+        result => Ok(result?),
+    }
+}
+
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+pub(crate) fn reserve(file: &File, len: u64) -> io::Result<()> {
+    require_free_space(file, len)
+}
+
+fn require_free_space(file: &File, len: u64) -> io::Result<()> {
+    let space = fs::fstatvfs(file)?;
+    if space.f_bavail.saturating_mul(space.f_frsize) < len {
+        return Err(io::ErrorKind::StorageFull.into());
+    }
+    Ok(())
+}
+
+#[cfg(target_os = "linux")]
+#[allow(unsafe_code, reason = "rustix has no sync_file_range")]
+pub(crate) fn start_writeback(file: &File, offset: u64, len: u64) {
+    let (Ok(offset), Ok(len)) = (i64::try_from(offset), i64::try_from(len)) else { return };
+    // SAFETY: the call takes a descriptor, which is open for as long as `file` is borrowed, and
+    // numbers; it touches no memory of this process.
+    unsafe { libc::sync_file_range(file.as_raw_fd(), offset, len, libc::SYNC_FILE_RANGE_WRITE) };
+}
+
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn start_writeback(_: &File, _: u64, _: u64) {}
+
+pub(crate) fn set_owner(file: &File, uid: Option<u32>, gid: Option<u32>) -> io::Result<()> {
+    let uid = uid.map(fs::Uid::from_raw);
+    let gid = gid.map(fs::Gid::from_raw);
+    Ok(fs::fchown(file, uid, gid)?)
+}
+
+pub(crate) fn set_mode(file: &File, mode: u32) -> io::Result<()> {
+    Ok(fs::fchmod(file, raw_mode(mode))?)
+}
+
+#[allow(clippy::unnecessary_cast, reason = "the types differ between systems")]
+pub(crate) fn set_times(file: &File, times: Times) -> io::Result<()> {
+    let timespec = |(seconds, nanoseconds): (i64, i64)| Timespec {
+        tv_sec: seconds as _,
+        tv_nsec: nanoseconds as _,
+    };
+    let times = Timestamps {
+        last_access: timespec(times.accessed),
+        last_modification: timespec(times.modified),
+    };
+    Ok(fs::futimens(file, &times)?)
+}
+
+pub(crate) fn sync_file(file: &File, _: Durability) -> io::Result<()> {
+    // On macOS, std asks for F_FULLFSYNC and falls back to fsync where the file system lacks it.
+    file.sync_all()
+}
+
+pub(crate) fn sync_directory(directory: &Directory) -> io::Result<()> {
+    if directory.access == Access::Read {
+        Ok(fs::fsync(directory.fd())?)
+    } else {
+        Err(rustix::io::Errno::BADF.into())
+    }
+}
+
+pub(crate) fn rename(directory: &Directory, from: &OsStr, to: &OsStr) -> io::Result<()> {
+    Ok(fs::renameat(directory.fd(), from, directory.fd(), to)?)
+}
+
+#[cfg(any(target_os = "linux", target_os = "android", target_vendor = "apple"))]
+pub(crate) fn rename_no_replace(directory: &Directory, from: &OsStr, to: &OsStr) -> io::Result<()> {
+    let flags = fs::RenameFlags::NOREPLACE;
+    Ok(fs::renameat_with(directory.fd(), from, directory.fd(), to, flags)?)
+}
+
+#[cfg(any(target_os = "linux", target_os = "android", target_vendor = "apple"))]
+pub(crate) fn exchange(directory: &Directory, one: &OsStr, other: &OsStr) -> io::Result<()> {
+    let flags = fs::RenameFlags::EXCHANGE;
+    Ok(fs::renameat_with(directory.fd(), one, directory.fd(), other, flags)?)
+}
+
+#[cfg(not(any(target_os = "linux", target_os = "android", target_vendor = "apple")))]
+pub(crate) fn rename_no_replace(_: &Directory, _: &OsStr, _: &OsStr) -> io::Result<()> {
+    Err(rustix::io::Errno::NOSYS.into())
+}
+
+#[cfg(not(any(target_os = "linux", target_os = "android", target_vendor = "apple")))]
+pub(crate) fn exchange(_: &Directory, _: &OsStr, _: &OsStr) -> io::Result<()> {
+    Err(rustix::io::Errno::NOSYS.into())
+}
+
+pub(crate) fn link(directory: &Directory, from: &OsStr, to: &OsStr) -> io::Result<()> {
+    Ok(fs::linkat(directory.fd(), from, directory.fd(), to, AtFlags::empty())?)
+}
+
+pub(crate) fn remove_file(directory: &Directory, name: &OsStr) -> io::Result<()> {
+    Ok(fs::unlinkat(directory.fd(), name, AtFlags::empty())?)
+}

@@ -1,0 +1,73 @@
+//! The calls that do it all.
+
+use std::io;
+use std::path::Path;
+
+use crate::builder::Builder;
+use crate::commit::Commit;
+use crate::error::{ErrorKind, Result, Step};
+use crate::writer::AtomicWriter;
+
+/// Replaces the file at `path` by `contents`, whole or not at all.
+///
+/// With the defaults of [`Builder`](crate::Builder): durable ([`Durability::Full`](crate::Durability::Full)),
+/// through symlinks, keeping the owner, mode, ACL and xattrs of the file that is replaced; a new
+/// file gets what [`File::create`](std::fs::File::create) would give it.
+///
+/// # Errors
+///
+/// The target is [`Untouched`](crate::TargetState::Untouched) unless the directory could not be
+/// synced after the new contents were published; [`Error::target_state`](crate::Error::target_state)
+/// says so. No temp file stays behind, or [`Error::leftover`](crate::Error::leftover) names it.
+/// [`ErrorKind`](crate::ErrorKind) lists what can go wrong.
+///
+/// # Examples
+///
+/// ```
+/// use wholefile::{Outcome, atomic_write};
+///
+/// # let dir = tempfile::tempdir()?;
+/// # let path = dir.path().join("settings.toml");
+/// assert_eq!(atomic_write(&path, "theme = 'dark'\n")?.outcome(), Outcome::Created);
+/// assert_eq!(atomic_write(&path, "theme = 'light'\n")?.outcome(), Outcome::Replaced);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub fn atomic_write(path: impl AsRef<Path>, contents: impl AsRef<[u8]>) -> Result<Commit> {
+    Builder::default().write(path, contents)
+}
+
+/// Replaces the file at `path` by what `f` writes, whole or not at all.
+///
+/// The writer is buffered, so that `f` may write in small pieces. If `f` fails or panics, the target
+/// stays as it is.
+///
+/// # Errors
+///
+/// [`ErrorKind::Closure`] if `f` returns an error, which is then the
+/// [`io_error`](crate::Error::io_error): the target is [`Untouched`](crate::TargetState::Untouched).
+/// Otherwise as for [`atomic_write`].
+///
+/// # Examples
+///
+/// ```
+/// use std::io::Write;
+/// use wholefile::atomic_write_with;
+///
+/// # let dir = tempfile::tempdir()?;
+/// # let path = dir.path().join("squares.csv");
+/// atomic_write_with(&path, |writer| {
+///     writeln!(writer, "n,square")?;
+///     (1..=1000).try_for_each(|n| writeln!(writer, "{n},{}", n * n))
+/// })?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub fn atomic_write_with(
+    path: impl AsRef<Path>,
+    f: impl FnOnce(&mut AtomicWriter) -> io::Result<()>,
+) -> Result<Commit> {
+    let mut writer = Builder::default().open(path)?;
+    match f(&mut writer) {
+        Ok(()) => writer.commit(),
+        Err(error) => Err(writer.abandon(ErrorKind::Closure, Step::Write, error)),
+    }
+}

@@ -1,0 +1,394 @@
+//! [`AtomicWriter`]: one save in the making.
+//!
+//! Calling sequence: `Builder::open`, any number of writes, seeks and reads, then exactly one of
+//! `commit`, `rollback` and `keep`, or a drop, which rolls back. The writer is in one of three
+//! states: in memory (nothing on disk), staged (a temp file beside the target, locked), poisoned (a
+//! call failed, so what is staged may be incomplete; only a rollback is left). `commit` reads as the
+//! protocol: flush, metadata, seal, publish, sync the directory.
+
+use std::fs::File;
+use std::io::{self, IoSlice, Read, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+
+use crate::commit::{Commit, Outcome};
+use crate::error::{Error, ErrorKind, Result, Step};
+use crate::options::Options;
+use crate::protocol::metadata::Snapshot;
+use crate::protocol::staging::{Contents, Plan};
+use crate::protocol::target::Target;
+use crate::protocol::{publish, sync, temp, unchanged, write_through};
+use crate::sys::Directory;
+
+/// Takes new contents for a file and replaces it by them at [`commit`](AtomicWriter::commit), whole
+/// or not at all.
+///
+/// It implements [`Write`], [`Seek`] and [`Read`], and starts empty. It is buffered: small writes
+/// need no `BufWriter`. A save that fits into the buffer
+/// ([`buffer_size`](crate::Builder::buffer_size), 64 KiB) makes its temp file only at commit.
+///
+/// After a write, seek or change of length has failed, the writer is poisoned: `commit` refuses with
+/// [`ErrorKind::Poisoned`], since the contents may be incomplete.
+///
+/// # Examples
+///
+/// ```
+/// use std::io::Write;
+/// use wholefile::AtomicWriter;
+///
+/// # let dir = tempfile::tempdir()?;
+/// # let path = dir.path().join("report.txt");
+/// let mut writer = AtomicWriter::builder().open(&path)?;
+/// writeln!(writer, "total: {}", 42)?;
+/// let commit = writer.commit()?;
+/// println!("{} bytes, {:?}", commit.len(), commit.durability());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug)]
+#[must_use = "dropping an AtomicWriter discards what was written; call `commit`"]
+pub struct AtomicWriter {
+    // Before `target`, so that the temp file is removed before the directories that were created.
+    contents: Contents,
+    target: Target,
+    options: Options,
+    bytes_written: u64,
+    poison: Option<Poison>,
+}
+
+/// The failure after which the contents may be incomplete.
+#[derive(Debug)]
+struct Poison {
+    step: Step,
+    error: io::Error,
+}
+
+/// How long ago the target was looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum LookedAt {
+    /// In this call.
+    Now,
+    /// In an earlier call of the caller's.
+    Before,
+}
+
+impl AtomicWriter {
+    /// The options of a save, to be set before it is opened.
+    pub fn builder() -> crate::Builder {
+        crate::Builder::default()
+    }
+
+    pub(crate) fn open(base: Option<Directory>, path: &Path, options: &Options) -> Result<Self> {
+        temp::check_affixes(options, path)?;
+        let target = Target::resolve(base, path, options)?;
+        let contents = Contents::new(options.buffer_size);
+        let options = options.clone();
+        let mut writer = AtomicWriter { contents, target, options, bytes_written: 0, poison: None };
+        let reserve = writer.options.reserve;
+        if reserve > 0 && writer.target.through.is_none() {
+            let (contents, plan) = writer.parts();
+            if let Err(error) = contents.reserve(plan, reserve) {
+                return Err(writer.contents.abandon(&writer.target.path, error));
+            }
+        }
+        Ok(writer)
+    }
+
+    /// The file that will be replaced: the path given to `open` with its symlinks followed. It is
+    /// relative if that path was.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.target.path
+    }
+
+    /// The path of the temp file, so that another program can write to it.
+    ///
+    /// Forces the contents onto disk, under a name. The path is absolute where the system can tell
+    /// (Linux: always). The program must write into the file and not replace it.
+    ///
+    /// # Errors
+    ///
+    /// [`Step::CreateTemp`] or [`Step::Write`], with the kind of the system's error, if the contents
+    /// could not be put on disk; [`ErrorKind::Unsupported`] if the target is written through
+    /// ([`SpecialFiles::WriteThrough`](crate::SpecialFiles::WriteThrough)), since its staged file
+    /// has no name. The target is untouched.
+    ///
+    /// # Examples
+    ///
+    /// ```no_run
+    /// use wholefile::AtomicWriter;
+    ///
+    /// let mut writer = AtomicWriter::builder().open("photo.jpg")?;
+    /// let status = std::process::Command::new("convert")
+    ///     .args(["photo.png".as_ref(), writer.staging_path()?.as_os_str()])
+    ///     .status()?;
+    /// if status.success() {
+    ///     writer.commit()?;
+    /// }
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn staging_path(&mut self) -> Result<PathBuf> {
+        self.run(|contents, plan| contents.path_on_disk(plan))
+    }
+
+    /// The staged file, with all in it that was written so far, so that a child process can be given
+    /// it as its stdout.
+    ///
+    /// Forces the contents onto disk. The file's cursor is the writer's, so that what the child
+    /// writes comes after what was written before, and what is written later after that. A write to
+    /// the file that fails does not poison the writer: ask the child for its exit status.
+    ///
+    /// # Errors
+    ///
+    /// [`Step::CreateTemp`] or [`Step::Write`], with the kind of the system's error, if the contents
+    /// could not be put on disk. The target is untouched.
+    ///
+    /// # Examples
+    ///
+    /// ```no_run
+    /// use wholefile::AtomicWriter;
+    ///
+    /// let mut writer = AtomicWriter::builder().open("packages.txt")?;
+    /// let status = std::process::Command::new("dpkg")
+    ///     .arg("-l")
+    ///     .stdout(writer.as_file()?.try_clone()?)
+    ///     .status()?;
+    /// if status.success() {
+    ///     writer.commit()?;
+    /// }
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn as_file(&mut self) -> Result<&File> {
+        self.run(|contents, plan| contents.on_disk(plan).map(drop))?;
+        let (contents, plan) = self.parts();
+        contents.on_disk(plan)
+    }
+
+    /// The number of bytes that were written through [`Write`] so far, those that were overwritten
+    /// since included.
+    #[must_use]
+    pub fn bytes_written(&self) -> u64 {
+        self.bytes_written
+    }
+
+    /// Sets the length of the contents: cuts them off, or extends them by zeros. The cursor stays.
+    ///
+    /// # Errors
+    ///
+    /// [`Step::Write`] with the kind of the system's error, for instance
+    /// [`ErrorKind::StorageFull`]; the writer is poisoned then. The target is untouched.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::io::Write;
+    /// use wholefile::AtomicWriter;
+    ///
+    /// # let dir = tempfile::tempdir()?;
+    /// # let path = dir.path().join("log");
+    /// let mut writer = AtomicWriter::builder().open(&path)?;
+    /// writer.write_all(b"too much")?;
+    /// writer.set_len(3)?;
+    /// assert_eq!(writer.commit()?.len(), 3);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn set_len(&mut self, len: u64) -> Result<()> {
+        self.run(|contents, plan| contents.set_len(plan, len))
+    }
+
+    /// Makes the contents the target's: seals them, publishes them in one atomic step and syncs the
+    /// directory.
+    ///
+    /// # Errors
+    ///
+    /// Up to [`Step::SyncFile`] every failure is a rollback, and so is one at [`Step::Publish`]
+    /// where the error's [`target_state`](Error::target_state) says so: the target is
+    /// [`Untouched`](crate::TargetState::Untouched) and the temp file removed. A failure at
+    /// [`Step::SyncDirectory`] leaves the new contents visible
+    /// ([`Replaced`](crate::TargetState::Replaced)). [`ErrorKind::Poisoned`] if an earlier call on
+    /// the writer failed; the [`io_error`](Error::io_error) is that failure.
+    pub fn commit(self) -> Result<Commit> {
+        self.commit_looked_at(LookedAt::Before)
+    }
+
+    pub(crate) fn commit_looked_at(mut self, looked_at: LookedAt) -> Result<Commit> {
+        if let Some(Poison { step, error }) = self.poison.take() {
+            return Err(self.abandon(ErrorKind::Poisoned, step, error));
+        }
+        if let Err(error) = self.look_again(looked_at) {
+            return Err(self.contents.abandon(&self.target.path, error));
+        }
+        if let Some(through) = self.target.through {
+            let plan = Plan { target: &self.target, options: &self.options };
+            return write_through::commit(self.contents, plan, through);
+        }
+        match self.unchanged() {
+            Ok(None) => {}
+            Ok(Some(commit)) => return self.rollback().map(|()| commit),
+            Err(error) => return Err(self.contents.abandon(&self.target.path, error)),
+        }
+        self.replace()
+    }
+
+    /// The protocol.
+    fn replace(self) -> Result<Commit> {
+        let AtomicWriter { contents, mut target, options, .. } = self;
+        let plan = Plan { target: &target, options: &options };
+        let snapshot = match Snapshot::take(&target, &options) {
+            Ok(snapshot) => snapshot,
+            Err(error) => return Err(contents.abandon(&target.path, error)),
+        };
+        let staged = contents.stage(plan, &snapshot)?;
+        let len = staged.len;
+        let not_preserved = match snapshot.apply(&staged.temp, &target.path, &options) {
+            Ok(not_preserved) => not_preserved,
+            Err(error) => return Err(staged.temp.abandon(&target.path, error)),
+        };
+        let sealed = sync::seal(staged, &target, &options)?;
+        let published = publish::publish(sealed, &target, &options)?;
+        let durability = sync::sync_directories(&published, &target, &options);
+        target.parents.keep();
+        let outcome = match target.existing {
+            Some(_) => Outcome::Replaced,
+            None => Outcome::Created,
+        };
+        let (path, durability) = (target.path, durability?);
+        Ok(Commit { outcome, durability, len, path, not_preserved })
+    }
+
+    /// Discards what was written. The target is untouched; directories that were created for it are
+    /// removed. Dropping the writer does the same, but cannot tell whether it worked.
+    ///
+    /// # Errors
+    ///
+    /// [`Step::RemoveTemp`] if the temp file could not be removed; [`Error::leftover`] names it. The
+    /// target is untouched.
+    pub fn rollback(self) -> Result<()> {
+        let path = &self.target.path;
+        let leftover = self.contents.temp_path(path);
+        self.contents
+            .remove()
+            .map_err(|error| Error::failed(Step::RemoveTemp, path, error).with_leftover(leftover))
+    }
+
+    /// Ends the save without publishing it, and leaves the staged file in the target's directory
+    /// under its own name: for contents that are worth a look although they were not worth a commit.
+    ///
+    /// The file is neither synced nor does it have the target's metadata.
+    ///
+    /// # Errors
+    ///
+    /// As for [`staging_path`](AtomicWriter::staging_path). The staged file is removed then, and the
+    /// target is untouched.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::io::Write;
+    /// use wholefile::AtomicWriter;
+    ///
+    /// # let dir = tempfile::tempdir()?;
+    /// # let path = dir.path().join("out.json");
+    /// let mut writer = AtomicWriter::builder().open(&path)?;
+    /// writer.write_all(b"{ \"broken\": ")?;
+    /// let (_file, kept) = writer.keep()?;
+    /// assert!(!path.exists());
+    /// assert_eq!(std::fs::read(kept)?, b"{ \"broken\": ");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn keep(mut self) -> Result<(File, PathBuf)> {
+        let path = match self.staging_path() {
+            Ok(path) => path,
+            Err(error) => return Err(self.contents.abandon(&self.target.path, error)),
+        };
+        let refused = Error::refused(ErrorKind::Unsupported, Step::CreateTemp, &self.target.path);
+        let temp = self.contents.into_temp().ok_or(refused)?;
+        self.target.parents.keep();
+        Ok((temp.keep().0, path))
+    }
+
+    /// Rolls back because of `error`.
+    pub(crate) fn abandon(self, kind: ErrorKind, step: Step, error: io::Error) -> Error {
+        let path = &self.target.path;
+        // An error of this crate that came back through the caller needs no second wrapping.
+        let error = match error.downcast::<Error>() {
+            Ok(error) => error,
+            Err(error) => Error::failed(step, path, error).with_kind(kind),
+        };
+        self.contents.abandon(path, error)
+    }
+
+    fn look_again(&mut self, looked_at: LookedAt) -> Result<()> {
+        match looked_at {
+            LookedAt::Now => Ok(()),
+            LookedAt::Before => self.target.look_again(&self.options),
+        }
+    }
+
+    fn unchanged(&mut self) -> Result<Option<Commit>> {
+        if !self.options.skip_unchanged {
+            return Ok(None);
+        }
+        let (contents, plan) = self.parts();
+        unchanged::check(contents, plan)
+    }
+
+    fn parts(&mut self) -> (&mut Contents, Plan<'_>) {
+        (&mut self.contents, Plan { target: &self.target, options: &self.options })
+    }
+
+    /// Runs a call on the contents. If it fails, the writer is poisoned.
+    fn run<T>(&mut self, call: impl FnOnce(&mut Contents, Plan<'_>) -> Result<T>) -> Result<T> {
+        if let Some(poison) = &self.poison {
+            return Err(Error::refused(ErrorKind::Poisoned, poison.step, &self.target.path));
+        }
+        let (contents, plan) = self.parts();
+        let result = call(contents, plan);
+        if let Err(error) = &result {
+            self.poison = Some(Poison::of(error));
+        }
+        result
+    }
+}
+
+impl Poison {
+    fn of(error: &Error) -> Self {
+        // An io::Error cannot be cloned.
+        let error_again = match error.io_error().map(|error| (error, error.raw_os_error())) {
+            Some((_, Some(code))) => io::Error::from_raw_os_error(code),
+            Some((error, None)) => io::Error::new(error.kind(), error.to_string()),
+            None => io::Error::other(error.to_string()),
+        };
+        Poison { step: error.step(), error: error_again }
+    }
+}
+
+impl Write for AtomicWriter {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let len = self.run(|contents, plan| contents.write(plan, bytes))?;
+        self.bytes_written += len as u64;
+        Ok(len)
+    }
+
+    fn write_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        let len = self.run(|contents, plan| contents.write_vectored(plan, slices))?;
+        self.bytes_written += len as u64;
+        Ok(len)
+    }
+
+    /// Hands what is buffered to the system, if the contents have outgrown the buffer. Nothing is
+    /// synced and nothing is visible before [`commit`](AtomicWriter::commit).
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(self.run(|contents, plan| contents.flush(plan))?)
+    }
+}
+
+impl Read for AtomicWriter {
+    fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
+        Ok(self.run(|contents, plan| contents.read(plan, bytes))?)
+    }
+}
+
+impl Seek for AtomicWriter {
+    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+        Ok(self.run(|contents, plan| contents.seek(plan, to))?)
+    }
+}
