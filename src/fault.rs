@@ -39,6 +39,46 @@ pub(crate) enum Op {
     WriteThrough,
 }
 
+#[cfg(test)]
+impl Op {
+    /// Every operation.
+    pub(crate) const ALL: &[Op] = &[
+        Op::OpenDirectory,
+        Op::MakeDirectory,
+        Op::RemoveDirectory,
+        Op::Look,
+        Op::ReadLink,
+        Op::OpenTarget,
+        Op::ReadTarget,
+        Op::CreateTemp,
+        Op::CreateUnnamed,
+        Op::LinkUnnamed,
+        Op::Lock,
+        Op::Inspect,
+        Op::Reserve,
+        Op::Write,
+        Op::Seek,
+        Op::SetLen,
+        Op::ReadTemp,
+        Op::ListXattrs,
+        Op::GetXattr,
+        Op::SetXattr,
+        Op::RemoveXattr,
+        Op::SetOwner,
+        Op::SetMode,
+        Op::SetTimes,
+        Op::SyncFile,
+        Op::SyncDirectory,
+        Op::Rename,
+        Op::RenameNoReplace,
+        Op::Exchange,
+        Op::Link,
+        Op::RemoveTemp,
+        Op::OpenThrough,
+        Op::WriteThrough,
+    ];
+}
+
 #[cfg(not(test))]
 pub(crate) use inactive::{allowance, run};
 #[cfg(test)]
@@ -90,7 +130,7 @@ mod injection {
         pub(crate) lacking: Vec<(Op, i32)>,
         /// Every operation so far.
         pub(crate) log: Vec<Op>,
-        dead: bool,
+        pub(crate) dead: bool,
     }
 
     thread_local! {

@@ -5,6 +5,8 @@ mod commit;
 mod concurrency;
 mod error;
 mod fault;
+#[cfg(all(test, unix))]
+mod fault_loops;
 mod options;
 mod os;
 mod protocol;

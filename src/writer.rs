@@ -6,8 +6,10 @@
 //! call failed, so what is staged may be incomplete; only a rollback is left). `commit` reads as the
 //! protocol: flush, metadata, seal, publish, sync the directory.
 
+mod traits;
+
 use std::fs::File;
-use std::io::{self, IoSlice, Read, Seek, SeekFrom, Write};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::commit::{Commit, Outcome};
@@ -79,6 +81,9 @@ impl AtomicWriter {
     pub(crate) fn open(base: Option<Directory>, path: &Path, options: &Options) -> Result<Self> {
         temp::check_affixes(options, path)?;
         let target = Target::resolve(base, path, options)?;
+        if target.through.is_none() {
+            sync::check_required(&target, options)?;
+        }
         let contents = Contents::new(options.buffer_size);
         let options = options.clone();
         let mut writer = AtomicWriter { contents, target, options, bytes_written: 0, poison: None };
@@ -358,37 +363,5 @@ impl Poison {
             None => io::Error::other(error.to_string()),
         };
         Poison { step: error.step(), error: error_again }
-    }
-}
-
-impl Write for AtomicWriter {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let len = self.run(|contents, plan| contents.write(plan, bytes))?;
-        self.bytes_written += len as u64;
-        Ok(len)
-    }
-
-    fn write_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
-        let len = self.run(|contents, plan| contents.write_vectored(plan, slices))?;
-        self.bytes_written += len as u64;
-        Ok(len)
-    }
-
-    /// Hands what is buffered to the system, if the contents have outgrown the buffer. Nothing is
-    /// synced and nothing is visible before [`commit`](AtomicWriter::commit).
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(self.run(|contents, plan| contents.flush(plan))?)
-    }
-}
-
-impl Read for AtomicWriter {
-    fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
-        Ok(self.run(|contents, plan| contents.read(plan, bytes))?)
-    }
-}
-
-impl Seek for AtomicWriter {
-    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
-        Ok(self.run(|contents, plan| contents.seek(plan, to))?)
     }
 }

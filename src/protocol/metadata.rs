@@ -29,10 +29,22 @@ pub(crate) struct Snapshot {
     /// The file that is replaced, if it is a regular one.
     old: Option<Info>,
     xattrs: Vec<(OsString, Vec<u8>)>,
+    acl: Acl,
     not_preserved: Vec<NotPreserved>,
 }
 
-/// Whether there is anything to do when the staged file has been created.
+/// The ACL of the old file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Acl {
+    Absent,
+    /// Among the xattrs.
+    Present,
+    /// It cannot be kept. The group's bits of the mode are only its upper bound then, and mean more
+    /// without it.
+    Lost,
+}
+
+/// Whether a step has anything to do, or has done anything.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Work {
     None,
@@ -42,7 +54,8 @@ enum Work {
 impl Snapshot {
     /// Reads what is to be kept of the file that the target is now.
     pub(crate) fn take(target: &Target, options: &Options) -> Result<Snapshot> {
-        let mut snapshot = Snapshot { old: None, xattrs: Vec::new(), not_preserved: Vec::new() };
+        let mut snapshot =
+            Snapshot { old: None, xattrs: Vec::new(), acl: Acl::Absent, not_preserved: Vec::new() };
         let Some(existing) = target.existing_file() else { return Ok(snapshot) };
         snapshot.old = Some(existing.info.clone());
         if options.preserve.xattrs == Preserve::Skip {
@@ -51,12 +64,18 @@ impl Snapshot {
         let (directory, name) = (&target.directory, &target.name);
         let mut losses = Losses::new(options, &target.path, &mut snapshot.not_preserved);
         let listed = sys::list_xattrs_of(existing, directory, name);
+        if listed.as_ref().is_err_and(|error| error.kind() != io::ErrorKind::Unsupported) {
+            snapshot.acl = Acl::Lost; // for all that is known
+        }
         let names = losses.unless_lost(Metadata::Xattrs, None, listed)?.unwrap_or_default();
-        for name_of_xattr in names.into_iter().filter(|name| is_wanted(name, options)) {
-            let value = sys::get_xattr_of(existing, directory, name, &name_of_xattr);
-            let value = losses.unless_lost(Metadata::Xattrs, Some(&name_of_xattr), value)?;
+        for xattr in names.into_iter().filter(|xattr| is_wanted(xattr, options)) {
+            let value = sys::get_xattr_of(existing, directory, name, &xattr);
+            let value = losses.unless_lost(Metadata::Xattrs, Some(&xattr), value)?;
+            if xattr == ACL {
+                snapshot.acl = if value.is_some() { Acl::Present } else { Acl::Lost };
+            }
             if let Some(value) = value.flatten() {
-                snapshot.xattrs.push((name_of_xattr, value));
+                snapshot.xattrs.push((xattr, value));
             }
         }
         Ok(snapshot)
@@ -72,7 +91,7 @@ impl Snapshot {
         };
         // What everybody may do is the same under any owner and group, unless an ACL says more.
         let for_all = mode & (mode >> 3) & (mode >> 6) & 0o7;
-        let shared = if self.xattr(ACL).is_some() { 0 } else { for_all << 3 | for_all };
+        let shared = if self.acl == Acl::Absent { for_all << 3 | for_all } else { 0 };
         // Some xattrs can be set only on a file that its owner may write.
         let writable = if self.xattrs.is_empty() { 0 } else { 0o200 };
         Some(mode & 0o600 | shared | writable)
@@ -92,11 +111,12 @@ impl Snapshot {
         let mut losses = Losses::new(options, path, &mut not_preserved);
         let mut now = inspect(temp, path)?;
         self.apply_xattrs(temp, &mut losses, Turn::BeforeOwner)?;
-        let ids_before = (now.uid, now.gid);
-        self.apply_owner(temp, &mut now, &mut losses)?;
-        let acl_changed = self.apply_acl(temp, &mut losses)?;
-        let touched = acl_changed || ids_before != (now.uid, now.gid);
-        self.apply_mode(temp, &now, touched, &mut losses)?;
+        let owner = self.apply_owner(temp, &now, &mut losses)?;
+        let acl = self.apply_acl(temp, &mut losses)?;
+        if [owner, acl].contains(&Work::Some) {
+            now = inspect(temp, path)?; // both change the mode as well
+        }
+        self.apply_mode(temp, &now, &mut losses)?;
         self.apply_xattrs(temp, &mut losses, Turn::AfterOwner)?;
         self.apply_times(temp, &mut losses)?;
         Ok(not_preserved)
@@ -120,83 +140,72 @@ impl Snapshot {
         Ok(())
     }
 
-    fn apply_owner(&self, temp: &Temp, now: &mut Info, losses: &mut Losses<'_>) -> Result<()> {
-        let Some(old) = &self.old else { return Ok(()) };
+    fn apply_owner(&self, temp: &Temp, now: &Info, losses: &mut Losses<'_>) -> Result<Work> {
+        let Some(old) = &self.old else { return Ok(Work::None) };
         let wanted = losses.options.preserve.owner != Preserve::Skip;
         if !wanted || (old.uid, old.gid) == (now.uid, now.gid) {
-            return Ok(());
+            return Ok(Work::None);
         }
         let uid = (old.uid != now.uid).then_some(old.uid);
         let gid = (old.gid != now.gid).then_some(old.gid);
         let mut set = sys::set_owner(&temp.file, uid, gid);
         if set.is_ok() {
-            (now.uid, now.gid) = (old.uid, old.gid);
-        } else if uid.is_some() && gid.is_some() {
-            // Only root may give a file away, but anybody may hand it to another of their groups.
-            if sys::set_owner(&temp.file, None, gid).is_ok() {
-                now.gid = old.gid;
-            }
-        }
-        // A file system without owners may accept the call and do nothing.
-        if set.is_ok() {
+            // A file system without owners may accept the call and do nothing.
             let after = inspect(temp, losses.path)?;
             if (after.uid, after.gid) != (old.uid, old.gid) {
-                (now.uid, now.gid) = (after.uid, after.gid);
                 set = Err(io::ErrorKind::Unsupported.into());
             }
+        } else if uid.is_some() && gid.is_some() {
+            // Only root may give a file away, but anybody may hand it to another of their groups.
+            // Whether that worked shows in the file; the loss of the owner is reported either way.
+            let _ = sys::set_owner(&temp.file, None, gid);
         }
-        losses.unless_lost(Metadata::Owner, None, set).map(drop)
+        losses.unless_lost(Metadata::Owner, None, set)?;
+        Ok(Work::Some)
     }
 
     /// Sets the old ACL, or removes the one that the directory's default gave to the temp file.
-    fn apply_acl(&self, temp: &Temp, losses: &mut Losses<'_>) -> Result<bool> {
+    fn apply_acl(&mut self, temp: &Temp, losses: &mut Losses<'_>) -> Result<Work> {
         let preserve = losses.options.preserve;
         if self.old.is_none() || [preserve.mode, preserve.xattrs].contains(&Preserve::Skip) {
-            return Ok(false);
+            return Ok(Work::None);
         }
         let acl = OsStr::new(ACL);
-        if let Some(value) = self.xattr(ACL) {
-            let set = sys::set_xattr(&temp.file, acl, value);
-            return Ok(losses.unless_lost(Metadata::Xattrs, Some(acl), set)?.is_some());
+        let changed = if let Some(value) = self.xattr(ACL) {
+            sys::set_xattr(&temp.file, acl, value)
+        } else {
+            let listed = sys::list_xattrs(&temp.file);
+            let present = losses.unless_lost(Metadata::Xattrs, None, listed)?.unwrap_or_default();
+            if !present.iter().any(|name| name == acl) {
+                return Ok(Work::None);
+            }
+            sys::remove_xattr(&temp.file, acl)
+        };
+        if losses.unless_lost(Metadata::Xattrs, Some(acl), changed)?.is_none() {
+            self.acl = Acl::Lost;
         }
-        let listed = sys::list_xattrs(&temp.file);
-        let present = losses.unless_lost(Metadata::Xattrs, None, listed)?.unwrap_or_default();
-        if !present.iter().any(|name| name == acl) {
-            return Ok(false);
-        }
-        let removed = sys::remove_xattr(&temp.file, acl);
-        Ok(losses.unless_lost(Metadata::Xattrs, Some(acl), removed)?.is_some())
+        Ok(Work::Some)
     }
 
-    fn apply_mode(
-        &self,
-        temp: &Temp,
-        now: &Info,
-        touched: bool,
-        losses: &mut Losses<'_>,
-    ) -> Result<()> {
-        let wanted = match (losses.options.mode, &self.old, losses.options.preserve.mode) {
-            (Some(mode), _, _) => mode & 0o7777,
-            (None, Some(old), Preserve::Require | Preserve::Try) => old.mode,
+    fn apply_mode(&self, temp: &Temp, now: &Info, losses: &mut Losses<'_>) -> Result<()> {
+        let (wanted, mode) = match (losses.options.mode, &self.old) {
+            (Some(mode), _) => (mode & 0o7777, mode & 0o7777),
+            (None, Some(old)) if losses.options.preserve.mode != Preserve::Skip => {
+                (old.mode, mode_for(old, now, self.acl))
+            }
             _ => return Ok(()),
         };
-        let mode = match &self.old {
-            Some(old) if losses.options.mode.is_none() => mode_for_owner(wanted, old, now),
-            _ => wanted,
-        };
         let mut set = Ok(());
-        if touched || mode != now.mode {
+        if mode != now.mode {
             set = sys::set_mode(&temp.file, mode);
             // Linux leaves out setgid without a word if the caller is not in the group (chmod(2)).
-            if set.is_ok()
-                && mode & SETUID_AND_SETGID != 0
-                && inspect(temp, losses.path)?.mode != mode
-            {
+            let is_special = mode & SETUID_AND_SETGID != 0;
+            if set.is_ok() && is_special && inspect(temp, losses.path)?.mode != mode {
                 set = Err(io::ErrorKind::PermissionDenied.into());
             }
         }
         if set.is_ok() && mode != wanted {
-            set = Err(io::ErrorKind::PermissionDenied.into()); // for want of the owner
+            set = Err(io::ErrorKind::PermissionDenied.into()); // for want of the owner or the ACL
         }
         losses.unless_lost(Metadata::Mode, None, set).map(drop)
     }
@@ -235,15 +244,16 @@ fn is_wanted(name: &OsStr, options: &Options) -> bool {
     !skipped && !CHECKSUMS.iter().any(|checksum| name == *checksum)
 }
 
-/// `mode` as it may be under the owner that the file has now. If that is not the old one, setuid and
-/// setgid would lend somebody else's rights; if the group is another, its members may do no more
-/// than everybody could, nor may those who were its members.
-fn mode_for_owner(mode: u32, old: &Info, now: &Info) -> u32 {
-    let mut mode = mode;
+/// The old file's mode as it may be with the owner and the ACL that the new file has. If the owner is
+/// not the old one, setuid and setgid would lend somebody else's rights. If the group is not, or the
+/// ACL that restricted it is gone, the group may do no more than everybody could, nor may those who
+/// were in the group and count as everybody now.
+fn mode_for(old: &Info, now: &Info, acl: Acl) -> u32 {
+    let mut mode = old.mode;
     if (old.uid, old.gid) != (now.uid, now.gid) {
         mode &= !SETUID_AND_SETGID;
     }
-    if old.gid != now.gid {
+    if old.gid != now.gid || acl == Acl::Lost {
         let shared = mode & (mode >> 3) & 0o7;
         mode = mode & !0o77 | shared << 3 | shared;
     }

@@ -1,16 +1,17 @@
 //! The one atomic step that makes the staged file the target.
 
+use std::cell::RefCell;
 use std::ffi::OsStr;
 use std::io;
-use std::sync::Mutex;
 
 use super::staging::Staged;
 use super::sync::Sealed;
 use super::target::Target;
+use super::temp::Temp;
 use crate::error::{Error, ErrorKind, Result, Step, TargetState};
 use crate::fault::Op;
 use crate::options::{Options, Publish};
-use crate::sys::{self, FileId};
+use crate::sys;
 
 /// Proof that the new contents are visible under the target's name.
 #[derive(Debug)]
@@ -52,12 +53,16 @@ pub(crate) fn publish(sealed: Sealed, target: &Target, options: &Options) -> Res
             })
         }
         Err(error) => {
-            let state = match sys::inspect(&temp.file) {
-                Ok(info) => state_of(target, name, info.id),
-                Err(_) => TargetState::Unknown,
-            };
-            let error = Error::failed(Step::Publish, &target.path, error).with_state(state);
-            Err(temp.abandon(&target.path, error))
+            let error = Error::failed(Step::Publish, &target.path, error);
+            let (state, old_name) = after_failure(target, &temp, name);
+            let error = error.with_state(state);
+            match old_name {
+                OldName::Gone => {
+                    temp.keep();
+                    Err(error)
+                }
+                OldName::Present => Err(temp.abandon(&target.path, error)),
+            }
         }
     }
 }
@@ -86,10 +91,12 @@ fn replace_existing(target: &Target, name: &OsStr) -> io::Result<OldName> {
     }
 }
 
-/// The file systems, by device, on which a rename with these flags was refused as unknown. Not one
-/// answer for the process: the next target may be on another file system.
-static LACKING: Mutex<Vec<(Op, u64)>> = Mutex::new(Vec::new());
-/// A process that meets more file systems than this asks some of them again.
+thread_local! {
+    /// The file systems, by device, on which a rename with these flags was refused as unknown: not
+    /// one answer for the process, since the next target may be on another one.
+    static LACKING: RefCell<Vec<(Op, u64)>> = const { RefCell::new(Vec::new()) };
+}
+/// A thread that meets more file systems than this asks some of them again.
 const MAX_LACKING: usize = 256;
 
 /// Runs a rename with flags. `None` if this file system has no such thing.
@@ -98,22 +105,19 @@ fn with_rename_flags(
     target: &Target,
     rename: impl FnOnce() -> io::Result<()>,
 ) -> Option<io::Result<()>> {
-    let lacking = || LACKING.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let device = || sys::device_of(&target.directory);
     // The device is asked for only where some file system is known to lack something.
-    let known = !lacking().is_empty() && {
-        let device = sys::device_of(&target.directory).ok()?;
-        lacking().contains(&(op, device))
-    };
-    if known {
+    let any = LACKING.with_borrow(|lacking| !lacking.is_empty());
+    if any && device().is_ok_and(|it| LACKING.with_borrow(|lacking| lacking.contains(&(op, it)))) {
         return None;
     }
     match rename() {
         Err(error) if sys::lacks_rename_flags(&error) => {
-            if let Ok(device) = sys::device_of(&target.directory) {
-                let mut lacking = lacking();
-                if lacking.len() < MAX_LACKING {
+            if let Ok(device) = device() {
+                LACKING.with_borrow_mut(|lacking| {
+                    lacking.truncate(MAX_LACKING - 1);
                     lacking.push((op, device));
-                }
+                });
             }
             None
         }
@@ -123,11 +127,17 @@ fn with_rename_flags(
 
 /// What became of the target when publishing failed: a network file system may have done what it
 /// reports as failed, so the names are asked.
-fn state_of(target: &Target, name: &OsStr, staged: FileId) -> TargetState {
+fn after_failure(target: &Target, temp: &Temp, name: &OsStr) -> (TargetState, OldName) {
     let id_of = |name| sys::look(&target.directory, name).map(|it| it.map(|it| it.info.id));
-    match (id_of(&target.name), id_of(name)) {
+    let Ok(staged) = sys::inspect(&temp.file).map(|info| info.id) else {
+        return (TargetState::Unknown, OldName::Present);
+    };
+    let (at_target, at_name) = (id_of(&target.name), id_of(name));
+    let old_name = if matches!(at_name, Ok(None)) { OldName::Gone } else { OldName::Present };
+    let state = match (at_target, at_name) {
         (Ok(Some(id)), _) if id == staged => TargetState::Replaced,
         (Ok(_), Ok(Some(id))) if id == staged => TargetState::Untouched,
         _ => TargetState::Unknown,
-    }
+    };
+    (state, old_name)
 }

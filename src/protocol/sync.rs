@@ -17,11 +17,22 @@ pub(crate) struct Sealed {
     pub(super) staged: Staged,
 }
 
+/// Whoever insists on full durability learns before anything is written that it cannot be had.
+pub(crate) fn check_required(target: &Target, options: &Options) -> Result<()> {
+    if !options.require_durability || options.durability < Durability::Full {
+        return Ok(());
+    }
+    match sync_names(target) {
+        Ok(Durability::Full) => Ok(()),
+        Ok(_) => Err(refused_directory(target)),
+        Err(error) => Err(failed_directory(target, error)),
+    }
+}
+
 /// Step 3 of a commit: syncs the staged file. A sync that fails is never tried again on the same
 /// file, since the system may have forgotten what it could not write (fsync(2), "EIO").
 pub(crate) fn seal(mut staged: Staged, target: &Target, options: &Options) -> Result<Sealed> {
-    let result = require_directory_sync(target, options)
-        .and_then(|()| sync_contents(&staged, target, options))
+    let result = sync_contents(&staged, target, options)
         .and_then(|()| give_name(&mut staged, target, options));
     match result {
         Ok(()) => Ok(Sealed { staged }),
@@ -60,18 +71,6 @@ pub(super) fn unchanged(old: &File, target: &Target, options: &Options) -> Resul
         }
     }
     Ok(options.durability)
-}
-
-/// Who insists on full durability learns before anything is replaced that it cannot be had.
-fn require_directory_sync(target: &Target, options: &Options) -> Result<()> {
-    if !options.require_durability || options.durability < Durability::Full {
-        return Ok(());
-    }
-    match sync_names(target) {
-        Ok(Durability::Full) => Ok(()),
-        Ok(_) => Err(refused_directory(target)),
-        Err(error) => Err(failed_directory(target, error)),
-    }
 }
 
 fn sync_contents(staged: &Staged, target: &Target, options: &Options) -> Result<()> {

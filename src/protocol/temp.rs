@@ -50,10 +50,15 @@ impl Temp {
                 Err(error) => return Err(failed(error)),
             }
         }
-        let (file, name) = with_random_name(options, |name| create_named(&directory, name, mode))
-            .map_err(failed)?;
+        let ((file, locked), name) =
+            with_random_name(options, |name| create_named(&directory, name, mode))
+                .map_err(failed)?;
         let name = Some(TempName { directory: Arc::clone(&directory), name: Some(name) });
-        Ok(Temp { name, file, directory })
+        let temp = Temp { name, file, directory };
+        match locked {
+            Ok(()) => Ok(temp),
+            Err(error) => Err(temp.abandon(&target.path, failed(error))),
+        }
     }
 
     /// The name, once there is one.
@@ -164,17 +169,18 @@ pub(crate) fn check_affixes(options: &Options, path: &Path) -> Result<()> {
     }
 }
 
-fn create_named(directory: &Directory, name: &OsStr, mode: Option<u32>) -> io::Result<File> {
+fn create_named(
+    directory: &Directory,
+    name: &OsStr,
+    mode: Option<u32>,
+) -> io::Result<(File, io::Result<()>)> {
     let file = sys::create_temp(directory, name, mode)?;
     match lock::hold(&file) {
-        Ok(Answer::Held | Answer::Unavailable) => Ok(file),
+        Ok(Answer::Held | Answer::Unavailable) => Ok((file, Ok(()))),
         // Somebody who looks for orphans came between the creation and the lock, and will remove
         // it: take another name.
         Ok(Answer::Busy) => Err(io::ErrorKind::AlreadyExists.into()),
-        Err(error) => {
-            let _ = sys::remove_temp(directory, name);
-            Err(error)
-        }
+        Err(error) => Ok((file, Err(error))),
     }
 }
 

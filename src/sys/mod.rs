@@ -23,12 +23,12 @@ mod arm;
 #[path = "other.rs"]
 mod arm;
 
-#[cfg(test)]
-pub(crate) use arm::errors_of;
 pub(crate) use arm::{
     Directory, Handle, cannot_be_kept, is_loop, is_too_long, lacks_directory_sync, lacks_locks,
     lacks_rename_flags, lacks_unnamed,
 };
+#[cfg(test)]
+pub(crate) use arm::{errors_of, lacking_error};
 
 /// What kind of thing a name stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

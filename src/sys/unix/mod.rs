@@ -15,12 +15,12 @@ use rustix::fs::{self, AtFlags, CWD, FileType, Mode, OFlags, Stat, Timespec, Tim
 use super::{Existing, FileId, FileKind, Info, Through, Times};
 use crate::options::Durability;
 
-#[cfg(test)]
-pub(crate) use verdicts::errors_of;
 pub(crate) use verdicts::{
     cannot_be_kept, is_loop, is_too_long, lacks_directory_sync, lacks_locks, lacks_rename_flags,
     lacks_unnamed,
 };
+#[cfg(test)]
+pub(crate) use verdicts::{errors_of, lacking_error};
 pub(crate) use xattr::{get_xattr_of, list_xattrs, list_xattrs_of, remove_xattr, set_xattr};
 
 /// An open directory.

@@ -56,6 +56,19 @@ pub(crate) fn cannot_be_kept(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::Unsupported || is_one_of(error, &errnos)
 }
 
+/// The error by which a file system says that it does not have an operation, or denies it.
+#[cfg(test)]
+pub(crate) fn lacking_error(op: crate::fault::Op) -> i32 {
+    use crate::fault::Op;
+    match op {
+        Op::RenameNoReplace | Op::Exchange | Op::SyncDirectory => Errno::INVAL,
+        Op::Lock => Errno::NOLCK,
+        Op::RemoveTemp | Op::SetOwner => Errno::PERM,
+        _ => Errno::OPNOTSUPP,
+    }
+    .raw_os_error()
+}
+
 /// The errors that an operation can give, for the tests that inject each of them.
 #[cfg(test)]
 pub(crate) fn errors_of(op: crate::fault::Op) -> Vec<i32> {

@@ -1,0 +1,213 @@
+//! The option combinations that change the protocol, each with the file system that it meets.
+
+use std::io::{Read, Seek, SeekFrom, Write};
+use std::path::Path;
+
+use crate::fault::Op;
+use crate::{
+    AtomicWriter, Builder, Commit, Durability, Error, ErrorKind, Metadata, Preserve, Publish,
+    Result, SpecialFiles, Staging, TargetState,
+};
+
+pub(super) const OLD: &[u8] = b"old contents";
+pub(super) const NEW: &[u8] = b"new contents, longer than the old";
+
+/// What is at the target before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Before {
+    Nothing,
+    /// A file with an owner, an ACL and an xattr of its own, as far as the caller may set them.
+    File,
+    /// A plain file in a directory that gives an ACL to new files.
+    DefaultAcl,
+    /// A file with metadata of its own and with the new contents.
+    Same,
+    /// A symlink to such a file, through another directory.
+    Symlink,
+    /// A symlink to a device.
+    Device,
+    /// A directory that is missing on the way.
+    NoParents,
+}
+
+pub(super) struct Case {
+    pub(super) name: &'static str,
+    pub(super) before: Before,
+    /// Operations that the file system does not have or denies.
+    pub(super) lacking: &'static [Op],
+    pub(super) save: fn(&Path) -> Result<Commit>,
+}
+
+const fn case(name: &'static str, before: Before, save: fn(&Path) -> Result<Commit>) -> Case {
+    Case { name, before, lacking: &[], save }
+}
+
+impl Case {
+    const fn lacking(mut self, lacking: &'static [Op]) -> Case {
+        self.lacking = lacking;
+        self
+    }
+}
+
+fn builder(durability: Durability) -> Builder {
+    AtomicWriter::builder().durability(durability).clone()
+}
+
+fn full() -> Builder {
+    builder(Durability::Full)
+}
+
+fn plain(path: &Path) -> Result<Commit> {
+    full().write(path, NEW)
+}
+
+fn ordered(path: &Path) -> Result<Commit> {
+    builder(Durability::Ordered).write(path, NEW)
+}
+
+fn no_durability(path: &Path) -> Result<Commit> {
+    builder(Durability::None).write(path, NEW)
+}
+
+fn required(path: &Path) -> Result<Commit> {
+    full().require_durability(true).write(path, NEW)
+}
+
+fn create_new(path: &Path) -> Result<Commit> {
+    full().publish(Publish::CreateNew).write(path, NEW)
+}
+
+fn existing(path: &Path) -> Result<Commit> {
+    full().publish(Publish::Existing).write(path, NEW)
+}
+
+fn unnamed(path: &Path) -> Result<Commit> {
+    full().staging(Staging::Unnamed).write(path, NEW)
+}
+
+fn parents(path: &Path) -> Result<Commit> {
+    full().create_parents(true).write(path, NEW)
+}
+
+fn reserved(path: &Path) -> Result<Commit> {
+    full().reserve(1 << 20).write(path, NEW)
+}
+
+fn skip_unchanged(path: &Path) -> Result<Commit> {
+    full().skip_unchanged(true).write(path, NEW)
+}
+
+fn skip_unchanged_required(path: &Path) -> Result<Commit> {
+    full().skip_unchanged(true).require_durability(true).write(path, NEW)
+}
+
+fn skip_unchanged_streamed(path: &Path) -> Result<Commit> {
+    stream(full().buffer_size(4).skip_unchanged(true), path)
+}
+
+fn times(path: &Path) -> Result<Commit> {
+    full().preserve(Metadata::Times, Preserve::Try).write(path, NEW)
+}
+
+fn all_required(path: &Path) -> Result<Commit> {
+    let mut builder = full();
+    for metadata in [Metadata::Owner, Metadata::Mode, Metadata::Xattrs, Metadata::Times] {
+        builder.preserve(metadata, Preserve::Require);
+    }
+    builder.write(path, NEW)
+}
+
+fn write_through(path: &Path) -> Result<Commit> {
+    full().special_files(SpecialFiles::WriteThrough).write(path, NEW)
+}
+
+fn write_through_spooled(path: &Path) -> Result<Commit> {
+    stream(full().special_files(SpecialFiles::WriteThrough).buffer_size(4), path)
+}
+
+fn streamed(path: &Path) -> Result<Commit> {
+    stream(full().buffer_size(4), path)
+}
+
+fn streamed_unnamed(path: &Path) -> Result<Commit> {
+    stream(full().buffer_size(4).staging(Staging::Unnamed), path)
+}
+
+/// Writes [`NEW`] in pieces, with every other call that a writer has in between.
+fn stream(builder: &mut Builder, path: &Path) -> Result<Commit> {
+    let mut writer = builder.open(path)?;
+    match pieces(&mut writer) {
+        Ok(()) => writer.commit(),
+        Err(error) => {
+            // Whoever goes on regardless cannot publish what is incomplete.
+            let poisoned = writer.commit().expect_err("a poisoned writer does not commit");
+            assert_eq!(poisoned.kind(), ErrorKind::Poisoned);
+            assert_eq!(poisoned.target_state(), TargetState::Untouched);
+            Err(error.downcast::<Error>().expect("the writer's errors are the crate's"))
+        }
+    }
+}
+
+fn pieces(writer: &mut AtomicWriter) -> std::io::Result<()> {
+    let (head, tail) = NEW.split_at(NEW.len() - 2);
+    for piece in head.chunks(3) {
+        writer.write_all(piece)?;
+    }
+    writer.seek(SeekFrom::Start(0))?;
+    let mut read = Vec::new();
+    writer.read_to_end(&mut read)?;
+    assert_eq!(read, head);
+    writer.set_len(NEW.len() as u64 - 3)?;
+    writer.seek(SeekFrom::End(0))?;
+    writer.write_all(&head[head.len() - 1..])?;
+    writer.write_all(tail)?;
+    writer.flush()
+}
+
+pub(super) const CASES: &[Case] = &[
+    case("create", Before::Nothing, plain),
+    case("replace", Before::File, plain),
+    case("create ordered", Before::Nothing, ordered),
+    case("replace ordered", Before::File, ordered),
+    case("create without durability", Before::Nothing, no_durability),
+    case("replace without durability", Before::File, no_durability),
+    case("replace with required durability", Before::File, required),
+    case("replace with required durability on a file system that cannot", Before::File, required)
+        .lacking(&[Op::SyncDirectory]),
+    case("replace where directories cannot be synced", Before::File, plain)
+        .lacking(&[Op::SyncDirectory]),
+    case("replace without locks", Before::File, plain).lacking(&[Op::Lock]),
+    case("replace without xattrs", Before::File, plain).lacking(&[
+        Op::ListXattrs,
+        Op::SetXattr,
+        Op::RemoveXattr,
+    ]),
+    case("replace without the right to give files away", Before::File, plain)
+        .lacking(&[Op::SetOwner]),
+    case("replace with the times", Before::File, times),
+    case("replace with all metadata required", Before::File, all_required),
+    case("replace through a symlink", Before::Symlink, plain),
+    case("replace where new files get an ACL", Before::DefaultAcl, plain),
+    case("create with parents", Before::NoParents, parents),
+    case("create new", Before::Nothing, create_new),
+    case("create new without rename flags", Before::Nothing, create_new)
+        .lacking(&[Op::RenameNoReplace]),
+    case("replace existing", Before::File, existing),
+    case("replace existing without rename flags", Before::File, existing).lacking(&[Op::Exchange]),
+    case("create unnamed", Before::Nothing, unnamed),
+    case("replace unnamed", Before::File, unnamed),
+    case("replace unnamed where there is no such thing", Before::File, unnamed)
+        .lacking(&[Op::CreateUnnamed]),
+    case("create with a reservation", Before::Nothing, reserved),
+    case("changed contents", Before::File, skip_unchanged),
+    case("unchanged contents", Before::Same, skip_unchanged),
+    case("unchanged contents, streamed", Before::Same, skip_unchanged_streamed),
+    case("unchanged contents, durability required", Before::Same, skip_unchanged_required),
+    case("create streamed", Before::Nothing, streamed),
+    case("replace streamed", Before::File, streamed),
+    case("replace streamed and unnamed", Before::File, streamed_unnamed),
+    case("replace where the temp file cannot be removed", Before::File, plain)
+        .lacking(&[Op::RemoveTemp]),
+    case("write through", Before::Device, write_through),
+    case("write through, spooled", Before::Device, write_through_spooled),
+];

@@ -1,0 +1,285 @@
+//! Fails every operation of every kind of save once, with each error that it can give, and lets the
+//! process die before every operation. After each: what is on disk, and is what was said true?
+
+mod cases;
+mod place;
+
+use std::collections::HashSet;
+use std::ffi::OsStr;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::thread;
+
+use self::cases::{Before, CASES, Case, NEW};
+use self::place::Place;
+use crate::fault::{Fault, Op, Plan, with_plan};
+use crate::{Commit, Durability, ErrorKind, Metadata, Outcome, Result, Step, TargetState, sys};
+
+/// Runs a case under a fault, on a thread of its own, so that nothing is remembered between runs.
+fn run(case: &Case, at: Option<(usize, Fault)>) -> (Place, Result<Commit>, Plan) {
+    let lacking = case.lacking.iter().map(|op| (*op, sys::lacking_error(*op))).collect();
+    let plan = Plan { at, lacking, ..Plan::default() };
+    let place = Place::new(case.before);
+    let (path, save) = (place.path(), case.save);
+    let (result, plan) = thread::spawn(move || with_plan(plan, || save(&path)))
+        .join()
+        .unwrap_or_else(|_| panic!("{}: {at:?} panicked", case.name));
+    (place, result, plan)
+}
+
+fn faults_of(op: Op) -> Vec<Fault> {
+    let mut faults: Vec<Fault> = sys::errors_of(op).into_iter().map(Fault::Error).collect();
+    match op {
+        Op::Rename | Op::RenameNoReplace => {
+            faults.extend(sys::errors_of(op).into_iter().map(Fault::DoneThenError));
+        }
+        Op::Write | Op::ReadTemp | Op::ReadTarget | Op::WriteThrough => faults.push(Fault::Short),
+        _ => {}
+    }
+    faults
+}
+
+#[test]
+fn every_operation_failed_once_with_each_of_its_errors() {
+    let mut seen = HashSet::new();
+    let mut runs = 0;
+    for case in CASES {
+        let (place, clean, plan) = run(case, None);
+        check_result(case, &place, &clean, &plan);
+        let clean_error = clean.err().map(|error| (error.kind(), error.step()));
+        for (index, op) in plan.log.iter().copied().enumerate() {
+            seen.insert(op);
+            for fault in faults_of(op) {
+                let (place, result, plan) = run(case, Some((index, fault)));
+                assert_eq!(plan.log[index], op, "{}: not the same run twice", case.name);
+                let faulted = Faulted { case, clean_error, index, op, fault };
+                faulted.check(&place, &result, &plan);
+                runs += 1;
+            }
+        }
+    }
+    eprintln!("{runs} runs, {} kinds of operation", seen.len());
+    let mut never = place::not_to_be_had_here();
+    never.push(Op::RemoveDirectory); // only after another failure
+    let missing: Vec<&Op> = Op::ALL.iter().filter(|op| !seen.contains(op)).collect();
+    assert!(missing.iter().all(|op| never.contains(op)), "no case reaches {missing:?}");
+    assert!(runs > 3000, "only {runs} runs");
+}
+
+#[test]
+fn the_process_dies_before_every_operation() {
+    let mut runs = 0;
+    let mut left = 0;
+    for case in CASES {
+        for index in 0.. {
+            let (place, _, plan) = run(case, Some((index, Fault::Die)));
+            if plan.log.len() <= index {
+                break; // it reached the end alive
+            }
+            runs += 1;
+            let name = format!("{}: died before {index}, {:?}", case.name, plan.log[index]);
+            let contents = place.contents();
+            let whole = contents.as_deref() == place.old() || contents.as_deref() == Some(NEW);
+            assert!(whole, "{name}: {contents:?}");
+            let others = place.others();
+            assert!(others.len() <= 1, "{name}: {others:?}");
+            for orphan in &others {
+                assert!(has_the_documented_name(orphan), "{name}: {orphan:?}");
+            }
+            left += others.len();
+            if case.before != Before::Device {
+                // The next writer is not disturbed by what stayed.
+                let commit = crate::AtomicWriter::builder()
+                    .create_parents(true)
+                    .write(place.path(), b"the next")
+                    .unwrap_or_else(|error| panic!("{name}: next writer: {error}"));
+                assert_eq!(place.contents().as_deref(), Some(&b"the next"[..]), "{commit:?}");
+            }
+        }
+    }
+    eprintln!("{runs} deaths, {left} orphans");
+    assert!(runs > 400 && left > 50, "{runs} deaths, {left} orphans");
+}
+
+fn has_the_documented_name(path: &Path) -> bool {
+    let name = path.file_name().and_then(OsStr::to_str).unwrap_or_default();
+    let random = name.strip_prefix(".wholefile-").and_then(|name| name.strip_suffix(".tmp"));
+    random.is_some_and(|it| it.len() == 12 && it.bytes().all(|byte| byte.is_ascii_alphanumeric()))
+}
+
+/// What holds for every run: the result, the disk and the receipt or error agree.
+#[track_caller]
+fn check_result(case: &Case, place: &Place, result: &Result<Commit>, plan: &Plan) {
+    let name = format!("{}: {:?} after {:?}", case.name, result, plan.log);
+    let contents = place.contents();
+    let is_old = contents.as_deref() == place.old();
+    let is_new = contents.as_deref() == Some(NEW);
+    let leftover = match result {
+        Ok(commit) => {
+            assert!(is_new || case.before == Before::Device, "{name}: {contents:?}");
+            assert_eq!(commit.len(), NEW.len() as u64, "{name}");
+            let replaced = match case.before {
+                Before::Nothing | Before::NoParents => Outcome::Created,
+                Before::File | Before::DefaultAcl | Before::Symlink => Outcome::Replaced,
+                Before::Same => commit.outcome(), // a comparison that fails means a replacement
+                Before::Device => Outcome::WrittenThrough,
+            };
+            assert_eq!(commit.outcome(), replaced, "{name}");
+            None
+        }
+        Err(error) => {
+            match error.target_state() {
+                TargetState::Untouched => assert!(is_old, "{name}: {contents:?}"),
+                TargetState::Replaced if case.before == Before::Device => {}
+                TargetState::Replaced => assert!(is_new, "{name}: {contents:?}"),
+                TargetState::Unknown => assert!(is_old || is_new, "{name}: {contents:?}"),
+            }
+            error.leftover()
+        }
+    };
+    let others = place.others();
+    assert_eq!(
+        others.iter().map(PathBuf::as_path).collect::<Vec<_>>(),
+        Vec::from_iter(leftover),
+        "{name}"
+    );
+}
+
+struct Faulted<'a> {
+    case: &'a Case,
+    clean_error: Option<(ErrorKind, Step)>,
+    index: usize,
+    op: Op,
+    fault: Fault,
+}
+
+impl Faulted<'_> {
+    #[track_caller]
+    fn check(&self, place: &Place, result: &Result<Commit>, plan: &Plan) {
+        let Faulted { case, op, fault, .. } = self;
+        let name = format!("{}: {op:?} {fault:?}: {result:?}", case.name);
+        let (code, done) = match fault {
+            Fault::Short => return assert!(result.is_ok(), "{name}"),
+            Fault::Error(code) => (*code, false),
+            Fault::DoneThenError(code) => (*code, true),
+            Fault::Die => unreachable!("has a loop of its own"),
+        };
+        let injected = io::Error::from_raw_os_error(code);
+        if *op == Op::Lock && injected.kind() == io::ErrorKind::WouldBlock {
+            // Whoever held the lock of the fresh temp file removes it; here that is nobody.
+            return assert!(result.is_ok() || self.clean_error.is_some(), "{name}");
+        }
+        check_result(case, place, result, plan);
+        match result {
+            Ok(commit) => {
+                assert!(self.may_be_survived(&injected), "{name}: reported nothing");
+                self.check_receipt(commit, &injected, &plan.log[self.index + 1..], &name);
+            }
+            // The case ends in this error without any fault.
+            Err(error) if self.clean_error == Some((error.kind(), error.step())) => {}
+            Err(error) if done => {
+                assert_eq!(error.step(), Step::Publish, "{name}: step");
+                assert_eq!(error.target_state(), TargetState::Replaced, "{name}: state");
+            }
+            Err(error) => {
+                assert_ne!(injected.kind(), io::ErrorKind::Interrupted, "{name}: not retried");
+                assert!(steps_of(*op).contains(&error.step()), "{name}: step");
+                // "It exists already" is not the end when a directory is created.
+                let cause_is_later =
+                    *op == Op::MakeDirectory && injected.kind() == io::ErrorKind::AlreadyExists;
+                if let (Some(io_error), false) = (error.io_error(), cause_is_later) {
+                    assert_eq!(io_error.raw_os_error(), Some(code), "{name}: cause");
+                }
+                let full = matches!(
+                    injected.kind(),
+                    io::ErrorKind::StorageFull
+                        | io::ErrorKind::QuotaExceeded
+                        | io::ErrorKind::FileTooLarge
+                );
+                assert_eq!(error.kind() == ErrorKind::StorageFull, full, "{name}: kind");
+                if case.lacking == [Op::RemoveTemp] && plan.log.contains(&Op::RemoveTemp) {
+                    assert!(error.leftover().is_some(), "{name}: leftover not named");
+                }
+            }
+        }
+    }
+
+    /// Whether a save may succeed although this happened.
+    fn may_be_survived(&self, error: &io::Error) -> bool {
+        let kind = error.kind();
+        if kind == io::ErrorKind::Interrupted {
+            return true;
+        }
+        // Denied in any case, and on the receipt for that.
+        if self.op == Op::SetOwner && self.case.lacking == [Op::SetOwner] {
+            return true;
+        }
+        let denied = kind == io::ErrorKind::PermissionDenied;
+        match self.op {
+            Op::Lock => sys::lacks_locks(error),
+            Op::CreateTemp | Op::LinkUnnamed => kind == io::ErrorKind::AlreadyExists,
+            Op::CreateUnnamed => sys::lacks_unnamed(error),
+            // A comparison that fails means a replacement.
+            Op::OpenTarget | Op::ReadTarget => true,
+            Op::ReadTemp => self.case.before == Before::Same,
+            Op::ListXattrs | Op::GetXattr | Op::SetXattr | Op::RemoveXattr => {
+                denied || sys::cannot_be_kept(error)
+            }
+            Op::SetOwner | Op::SetMode | Op::SetTimes => denied || sys::cannot_be_kept(error),
+            Op::SyncDirectory => sys::lacks_directory_sync(error),
+            Op::SyncFile => self.case.before == Before::Device,
+            Op::RenameNoReplace | Op::Exchange => sys::lacks_rename_flags(error),
+            Op::OpenDirectory => kind == io::ErrorKind::NotFound,
+            // A device that is not known cannot be remembered.
+            Op::Inspect => matches!(self.case.lacking, [Op::RenameNoReplace] | [Op::Exchange]),
+            _ => false,
+        }
+    }
+
+    fn check_receipt(&self, commit: &Commit, error: &io::Error, later: &[Op], name: &str) {
+        if error.kind() == io::ErrorKind::Interrupted || commit.outcome() == Outcome::Unchanged {
+            return;
+        }
+        let lost = match self.op {
+            Op::SyncDirectory => return assert!(commit.durability() < Durability::Full, "{name}"),
+            Op::ListXattrs | Op::GetXattr | Op::SetXattr | Op::RemoveXattr => Metadata::Xattrs,
+            Op::SetOwner => Metadata::Owner,
+            Op::SetMode => Metadata::Mode,
+            Op::SetTimes => Metadata::Times,
+            _ => return,
+        };
+        if later.contains(&Op::Look) {
+            return; // it was read for the temp file's mode, and is read again at commit
+        }
+        let mut listed = commit.not_preserved().iter().map(crate::NotPreserved::metadata);
+        assert!(listed.any(|metadata| metadata == lost), "{name}: not on the receipt");
+    }
+}
+
+/// The steps at which an operation's failure may be reported.
+fn steps_of(op: Op) -> &'static [Step] {
+    match op {
+        Op::OpenDirectory => &[Step::Resolve, Step::CreateParents],
+        Op::Look => &[Step::Resolve, Step::Publish],
+        Op::ReadLink => &[Step::Resolve],
+        Op::MakeDirectory | Op::RemoveDirectory => &[Step::CreateParents],
+        Op::OpenTarget | Op::ReadTarget => &[],
+        Op::CreateTemp | Op::CreateUnnamed | Op::LinkUnnamed | Op::Lock => &[Step::CreateTemp],
+        Op::Inspect => &[Step::Write, Step::Metadata, Step::Publish],
+        Op::Reserve => &[Step::Reserve],
+        Op::Write | Op::Seek | Op::SetLen => &[Step::Write],
+        Op::ReadTemp => &[Step::Read],
+        Op::ListXattrs
+        | Op::GetXattr
+        | Op::SetXattr
+        | Op::RemoveXattr
+        | Op::SetOwner
+        | Op::SetMode
+        | Op::SetTimes => &[Step::Metadata],
+        Op::SyncFile => &[Step::SyncFile],
+        Op::SyncDirectory => &[Step::SyncDirectory],
+        Op::Rename | Op::RenameNoReplace | Op::Exchange | Op::Link => &[Step::Publish],
+        Op::OpenThrough | Op::WriteThrough => &[Step::Publish],
+        Op::RemoveTemp => &[Step::RemoveTemp],
+    }
+}
