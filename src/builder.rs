@@ -36,6 +36,14 @@ pub struct Builder {
     pub(crate) options: Options,
 }
 
+impl AtomicWriter {
+    /// The options of a save, to be set before it is opened.
+    #[must_use]
+    pub fn builder() -> Builder {
+        Builder::default()
+    }
+}
+
 impl Builder {
     /// What survives a power cut once `commit` has returned `Ok`. Default: [`Durability::Full`].
     ///
@@ -89,7 +97,8 @@ impl Builder {
     }
 
     /// How much of a kind of metadata the published file must take over from the one that it
-    /// replaces. Default: [`Preserve::Try`] for owner, mode and xattrs, [`Preserve::Skip`] for times.
+    /// replaces. Default: [`Preserve::Try`] for owner, mode and xattrs, [`Preserve::Skip`] for
+    /// times.
     ///
     /// # Examples
     ///
@@ -139,9 +148,9 @@ impl Builder {
         self
     }
 
-    /// How many bytes are held in memory: up to so many, contents make no temp file before `commit`,
-    /// and later writes reach the system in pieces of at least this size. Default: 65,536 bytes. With
-    /// 0, each write goes straight to the temp file.
+    /// How many bytes are held in memory: up to so many, contents make no temp file before
+    /// `commit`, and later writes reach the system in pieces of at least this size. Default: 65,536
+    /// bytes. With 0, each write goes straight to the temp file.
     pub fn buffer_size(&mut self, bytes: usize) -> &mut Self {
         self.options.buffer_size = bytes;
         self

@@ -80,8 +80,8 @@ impl Commit {
         self.len
     }
 
-    /// The file that was replaced: the path as the caller gave it, with its symlinks followed. It is
-    /// relative if the caller's path was.
+    /// The file that was replaced: the path as the caller gave it, with its symlinks followed. It
+    /// is relative if the caller's path was.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path

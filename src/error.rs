@@ -13,8 +13,8 @@ pub type Result<T> = std::result::Result<T, Error>;
 
 /// Why a file could not be replaced, and what became of it.
 ///
-/// [`target_state`](Error::target_state) answers the question that matters most after a failed save:
-/// is the old file still there, or are the new contents already visible?
+/// [`target_state`](Error::target_state) answers the question that matters most after a failed
+/// save: is the old file still there, or are the new contents already visible?
 ///
 /// # Examples
 ///

@@ -12,9 +12,9 @@ mod unix {
     use crate::writer::AtomicWriter;
 
     impl Builder {
-        /// The permission bits of the published file, whether it is new or replaces another: exactly
-        /// these, whatever the umask. Default: those of the file that is replaced, and for a new file
-        /// what [`File::create`](std::fs::File::create) would give it.
+        /// The permission bits of the published file, whether it is new or replaces another:
+        /// exactly these, whatever the umask. Default: those of the file that is replaced, and for
+        /// a new file what [`File::create`](std::fs::File::create) would give it.
         ///
         /// # Platform
         ///
@@ -33,7 +33,8 @@ mod unix {
             self
         }
 
-        /// Starts a save of the file `name` in an open directory. `name` must be a single component.
+        /// Starts a save of the file `name` in an open directory. `name` must be a single
+        /// component.
         ///
         /// # Errors
         ///

@@ -10,16 +10,18 @@ use crate::writer::AtomicWriter;
 
 /// Replaces the file at `path` by `contents`, whole or not at all.
 ///
-/// With the defaults of [`Builder`](crate::Builder): durable ([`Durability::Full`](crate::Durability::Full)),
-/// through symlinks, keeping the owner, mode, ACL and xattrs of the file that is replaced; a new
-/// file gets what [`File::create`](std::fs::File::create) would give it.
+/// With the defaults of [`Builder`](crate::Builder): durable
+/// ([`Durability::Full`](crate::Durability::Full)), through symlinks, keeping the owner, mode, ACL
+/// and xattrs of the file that is replaced; a new file gets what
+/// [`File::create`](std::fs::File::create) would give it.
 ///
 /// # Errors
 ///
 /// The target is [`Untouched`](crate::TargetState::Untouched) unless the directory could not be
-/// synced after the new contents were published; [`Error::target_state`](crate::Error::target_state)
-/// says so. No temp file stays behind, or [`Error::leftover`](crate::Error::leftover) names it.
-/// [`ErrorKind`](crate::ErrorKind) lists what can go wrong.
+/// synced after the new contents were published;
+/// [`Error::target_state`](crate::Error::target_state) says so. No temp file stays behind, or
+/// [`Error::leftover`](crate::Error::leftover) names it. [`ErrorKind`](crate::ErrorKind) lists what
+/// can go wrong.
 ///
 /// # Examples
 ///
@@ -38,14 +40,14 @@ pub fn atomic_write(path: impl AsRef<Path>, contents: impl AsRef<[u8]>) -> Resul
 
 /// Replaces the file at `path` by what `f` writes, whole or not at all.
 ///
-/// The writer is buffered, so that `f` may write in small pieces. If `f` fails or panics, the target
-/// stays as it is.
+/// The writer is buffered, so that `f` may write in small pieces. If `f` fails or panics, the
+/// target stays as it is.
 ///
 /// # Errors
 ///
 /// [`ErrorKind::Closure`] if `f` returns an error, which is then the
-/// [`io_error`](crate::Error::io_error): the target is [`Untouched`](crate::TargetState::Untouched).
-/// Otherwise as for [`atomic_write`].
+/// [`io_error`](crate::Error::io_error): the target is
+/// [`Untouched`](crate::TargetState::Untouched). Otherwise as for [`atomic_write`].
 ///
 /// # Examples
 ///

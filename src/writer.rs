@@ -3,8 +3,8 @@
 //! Calling sequence: `Builder::open`, any number of writes, seeks and reads, then exactly one of
 //! `commit`, `rollback` and `keep`, or a drop, which rolls back. The writer is in one of three
 //! states: in memory (nothing on disk), staged (a temp file beside the target, locked), poisoned (a
-//! call failed, so what is staged may be incomplete; only a rollback is left). `commit` reads as the
-//! protocol: flush, metadata, seal, publish, sync the directory.
+//! call failed, so what is staged may be incomplete; only a rollback is left). `commit` reads as
+//! the protocol: flush, metadata, seal, publish, sync the directory.
 
 mod traits;
 
@@ -28,8 +28,8 @@ use crate::sys::Directory;
 /// need no `BufWriter`. A save that fits into the buffer
 /// ([`buffer_size`](crate::Builder::buffer_size), 64 KiB) makes its temp file only at commit.
 ///
-/// After a write, seek or change of length has failed, the writer is poisoned: `commit` refuses with
-/// [`ErrorKind::Poisoned`], since the contents may be incomplete.
+/// After a write, seek or change of length has failed, the writer is poisoned: `commit` refuses
+/// with [`ErrorKind::Poisoned`], since the contents may be incomplete.
 ///
 /// # Examples
 ///
@@ -73,11 +73,6 @@ pub(crate) enum LookedAt {
 }
 
 impl AtomicWriter {
-    /// The options of a save, to be set before it is opened.
-    pub fn builder() -> crate::Builder {
-        crate::Builder::default()
-    }
-
     pub(crate) fn open(base: Option<Directory>, path: &Path, options: &Options) -> Result<Self> {
         temp::check_affixes(options, path)?;
         let target = Target::resolve(base, path, options)?;
@@ -111,10 +106,10 @@ impl AtomicWriter {
     ///
     /// # Errors
     ///
-    /// [`Step::CreateTemp`] or [`Step::Write`], with the kind of the system's error, if the contents
-    /// could not be put on disk; [`ErrorKind::Unsupported`] if the target is written through
-    /// ([`SpecialFiles::WriteThrough`](crate::SpecialFiles::WriteThrough)), since its staged file
-    /// has no name. The target is untouched.
+    /// [`Step::CreateTemp`] or [`Step::Write`], with the kind of the system's error, if the
+    /// contents could not be put on disk; [`ErrorKind::Unsupported`] if the target is written
+    /// through ([`SpecialFiles::WriteThrough`](crate::SpecialFiles::WriteThrough)), since its
+    /// staged file has no name. The target is untouched.
     ///
     /// # Examples
     ///
@@ -134,8 +129,8 @@ impl AtomicWriter {
         self.run(|contents, plan| contents.path_on_disk(plan))
     }
 
-    /// The staged file, with all in it that was written so far, so that a child process can be given
-    /// it as its stdout.
+    /// The staged file, with all in it that was written so far, so that a child process can be
+    /// given it as its stdout.
     ///
     /// Forces the contents onto disk. The file's cursor is the writer's, so that what the child
     /// writes comes after what was written before, and what is written later after that. A write to
@@ -143,8 +138,8 @@ impl AtomicWriter {
     ///
     /// # Errors
     ///
-    /// [`Step::CreateTemp`] or [`Step::Write`], with the kind of the system's error, if the contents
-    /// could not be put on disk. The target is untouched.
+    /// [`Step::CreateTemp`] or [`Step::Write`], with the kind of the system's error, if the
+    /// contents could not be put on disk. The target is untouched.
     ///
     /// # Examples
     ///
@@ -264,8 +259,8 @@ impl AtomicWriter {
     ///
     /// # Errors
     ///
-    /// [`Step::RemoveTemp`] if the temp file could not be removed; [`Error::leftover`] names it. The
-    /// target is untouched.
+    /// [`Step::RemoveTemp`] if the temp file could not be removed; [`Error::leftover`] names it.
+    /// The target is untouched.
     pub fn rollback(self) -> Result<()> {
         let path = &self.target.path;
         let leftover = self.contents.temp_path(path);
@@ -275,14 +270,15 @@ impl AtomicWriter {
     }
 
     /// Ends the save without publishing it, and leaves the staged file in the target's directory
-    /// under its own name: for contents that are worth a look although they were not worth a commit.
+    /// under its own name: for contents that are worth a look although they were not worth a
+    /// commit.
     ///
     /// The file is neither synced nor does it have the target's metadata.
     ///
     /// # Errors
     ///
-    /// As for [`staging_path`](AtomicWriter::staging_path). The staged file is removed then, and the
-    /// target is untouched.
+    /// As for [`staging_path`](AtomicWriter::staging_path). The staged file is removed then, and
+    /// the target is untouched.
     ///
     /// # Examples
     ///

@@ -244,10 +244,10 @@ fn is_wanted(name: &OsStr, options: &Options) -> bool {
     !skipped && !CHECKSUMS.iter().any(|checksum| name == *checksum)
 }
 
-/// The old file's mode as it may be with the owner and the ACL that the new file has. If the owner is
-/// not the old one, setuid and setgid would lend somebody else's rights. If the group is not, or the
-/// ACL that restricted it is gone, the group may do no more than everybody could, nor may those who
-/// were in the group and count as everybody now.
+/// The old file's mode as it may be with the owner and the ACL that the new file has. If the owner
+/// is not the old one, setuid and setgid would lend somebody else's rights. If the group is not, or
+/// the ACL that restricted it is gone, the group may do no more than everybody could, nor may those
+/// who were in the group and count as everybody now.
 fn mode_for(old: &Info, now: &Info, acl: Acl) -> u32 {
     let mut mode = old.mode;
     if (old.uid, old.gid) != (now.uid, now.gid) {

@@ -11,6 +11,7 @@ use crate::fault::Op;
 use crate::options::Durability;
 use crate::sys;
 
+/// As much of each is compared at a time.
 const CHUNK_LEN: usize = 64 << 10;
 
 /// The receipt, if nothing needs to be written.
@@ -28,9 +29,13 @@ pub(crate) fn check(contents: &mut Contents, plan: Plan<'_>) -> Result<Option<Co
         return Ok(None);
     };
     let old_bytes = FileReader(Op::ReadTarget, &old);
+    let chunk_len = usize::try_from(len).unwrap_or(CHUNK_LEN).clamp(1, CHUNK_LEN);
     let same = match contents.rewind(plan)? {
-        Some(new) => have_same_contents(old_bytes, FileReader(Op::ReadTemp, new)),
-        None => have_same_contents(old_bytes, contents.in_memory().unwrap_or_default()),
+        Some(new) => have_same_contents(old_bytes, FileReader(Op::ReadTemp, new), chunk_len),
+        None => {
+            let new = contents.in_memory().unwrap_or_default();
+            have_same_contents(old_bytes, new, chunk_len)
+        }
     };
     if !same.unwrap_or(false) {
         return Ok(None);
@@ -44,8 +49,12 @@ pub(crate) fn check(contents: &mut Contents, plan: Plan<'_>) -> Result<Option<Co
     Ok(Some(Commit { outcome: Outcome::Unchanged, durability, len, path, not_preserved }))
 }
 
-fn have_same_contents(mut old: impl Read, mut new: impl Read) -> io::Result<bool> {
-    let mut chunks = [vec![0; CHUNK_LEN], vec![0; CHUNK_LEN]];
+fn have_same_contents(
+    mut old: impl Read,
+    mut new: impl Read,
+    chunk_len: usize,
+) -> io::Result<bool> {
+    let mut chunks = [vec![0; chunk_len], vec![0; chunk_len]];
     let [old_chunk, new_chunk] = &mut chunks;
     // Bounded by the shorter of the two.
     loop {
@@ -53,7 +62,7 @@ fn have_same_contents(mut old: impl Read, mut new: impl Read) -> io::Result<bool
         if old_chunk[..old_len] != new_chunk[..new_len] {
             return Ok(false);
         }
-        if old_len < CHUNK_LEN {
+        if old_len < chunk_len {
             return Ok(true);
         }
     }

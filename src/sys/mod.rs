@@ -98,8 +98,8 @@ pub(crate) fn run<T>(op: Op, mut operation: impl FnMut() -> io::Result<T>) -> io
     Err(io::ErrorKind::Interrupted.into())
 }
 
-/// Opens the directory `path`, relative to `base` or else to the current directory. A directory that
-/// may be entered but not read is opened too; it cannot be synced then.
+/// Opens the directory `path`, relative to `base` or else to the current directory. A directory
+/// that may be entered but not read is opened too; it cannot be synced then.
 pub(crate) fn open_directory(base: Option<&Directory>, path: &Path) -> io::Result<Directory> {
     run(Op::OpenDirectory, || arm::open_directory(base, path))
 }
@@ -236,8 +236,8 @@ pub(crate) fn start_writeback(file: &File, offset: u64, len: u64) {
     arm::start_writeback(file, offset, len);
 }
 
-/// The names of the extended attributes of a file that was looked at, none where the file system has
-/// no such thing.
+/// The names of the extended attributes of a file that was looked at, none where the file system
+/// has no such thing.
 pub(crate) fn list_xattrs_of(
     existing: &Existing,
     directory: &Directory,

@@ -1,5 +1,7 @@
 //! Linux, macOS, the BSDs: every step is relative to an open directory.
 
+#[cfg(test)]
+mod injected;
 mod verdicts;
 mod xattr;
 
@@ -15,12 +17,12 @@ use rustix::fs::{self, AtFlags, CWD, FileType, Mode, OFlags, Stat, Timespec, Tim
 use super::{Existing, FileId, FileKind, Info, Through, Times};
 use crate::options::Durability;
 
+#[cfg(test)]
+pub(crate) use injected::{errors_of, lacking_error};
 pub(crate) use verdicts::{
     cannot_be_kept, is_loop, is_too_long, lacks_directory_sync, lacks_locks, lacks_rename_flags,
     lacks_unnamed,
 };
-#[cfg(test)]
-pub(crate) use verdicts::{errors_of, lacking_error};
 pub(crate) use xattr::{get_xattr_of, list_xattrs, list_xattrs_of, remove_xattr, set_xattr};
 
 /// An open directory.

@@ -1,0 +1,193 @@
+//! How many system calls does a save cost? Counted by strace, so the answer does not depend on the
+//! machine. Fails when a call too many is made.
+//!
+//!     cargo test --release --test budget
+//!
+//! It runs itself once per case under strace; two calls that fail mark where a case begins and
+//! ends.
+
+#[cfg(target_os = "linux")]
+fn main() {
+    linux::main();
+}
+
+#[cfg(not(target_os = "linux"))]
+fn main() {
+    eprintln!("SKIPPED budget: it counts the system calls of Linux");
+}
+
+#[cfg(target_os = "linux")]
+mod linux {
+    use std::io::Write;
+    use std::path::Path;
+    use std::process::Command;
+
+    use wholefile::{AtomicWriter, Builder, Durability, Staging};
+
+    const BEGIN: &str = "/wholefile-budget-begin";
+    const END: &str = "/wholefile-budget-end";
+    const CONTENTS: [u8; 4096] = [b'x'; 4096];
+    const CASE: &str = "WHOLEFILE_BUDGET_CASE";
+    const TARGET: &str = "WHOLEFILE_BUDGET_TARGET";
+
+    struct Case {
+        name: &'static str,
+        /// The mode of the file that is there before.
+        before: Option<u32>,
+        calls: usize,
+        syncs: usize,
+        run: fn(&Path),
+    }
+
+    const fn case(
+        name: &'static str,
+        before: Option<u32>,
+        calls: usize,
+        syncs: usize,
+        run: fn(&Path),
+    ) -> Case {
+        Case { name, before, calls, syncs, run }
+    }
+
+    fn save(builder: &mut Builder, path: &Path) {
+        builder.write(path, CONTENTS).unwrap();
+    }
+
+    fn durable(path: &Path) {
+        wholefile::atomic_write(path, CONTENTS).unwrap();
+    }
+
+    fn ordered(path: &Path) {
+        save(AtomicWriter::builder().durability(Durability::Ordered), path);
+    }
+
+    fn not_durable(path: &Path) {
+        save(AtomicWriter::builder().durability(Durability::None), path);
+    }
+
+    fn with_mode(path: &Path) {
+        save(AtomicWriter::builder().mode(0o600), path);
+    }
+
+    fn unnamed(path: &Path) {
+        save(AtomicWriter::builder().staging(Staging::Unnamed), path);
+    }
+
+    fn unchanged(path: &Path) {
+        save(AtomicWriter::builder().skip_unchanged(true), path);
+    }
+
+    fn open_and_commit(path: &Path) {
+        let mut writer = AtomicWriter::builder().open(path).unwrap();
+        writer.write_all(&CONTENTS).unwrap();
+        writer.commit().unwrap();
+    }
+
+    fn open_and_drop(path: &Path) {
+        let mut writer = AtomicWriter::builder().open(path).unwrap();
+        writer.write_all(&CONTENTS).unwrap();
+    }
+
+    /// Many small writes, which must reach the system as few large ones.
+    fn lines(path: &Path) {
+        let mut writer = AtomicWriter::builder().durability(Durability::None).open(path).unwrap();
+        for line in 0..10_000 {
+            writeln!(writer, "{line:>39}").unwrap();
+        }
+        writer.commit().unwrap();
+    }
+
+    const CASES: &[Case] = &[
+        case("create", None, 10, 2, durable),
+        case("create, Ordered", None, 9, 1, ordered),
+        case("create, no durability", None, 8, 0, not_durable),
+        case("overwrite", Some(0o644), 15, 2, durable),
+        case("overwrite, private file", Some(0o600), 15, 2, durable),
+        // One more, to set a mode with which the temp file could not be created safely.
+        case("overwrite, shared file", Some(0o664), 16, 2, durable),
+        case("overwrite, Ordered", Some(0o644), 14, 1, ordered),
+        case("overwrite, no durability", Some(0o644), 13, 0, not_durable),
+        case("create with a mode", None, 11, 2, with_mode),
+        case("create unnamed", None, 13, 3, unnamed),
+        // The target is looked at once more at commit.
+        case("open and commit", None, 11, 2, open_and_commit),
+        case("open and commit, overwrite", Some(0o644), 18, 2, open_and_commit),
+        case("unchanged", Some(0o644), 10, 0, unchanged),
+        case("dropped before commit", Some(0o644), 5, 0, open_and_drop),
+        case("10,000 lines of 40 bytes", None, 16, 0, lines),
+    ];
+
+    pub(super) fn main() {
+        if let (Ok(name), Some(target)) = (std::env::var(CASE), std::env::var_os(TARGET)) {
+            let case = CASES.iter().find(|case| case.name == name).unwrap();
+            return run(case, target.as_ref());
+        }
+        if Command::new("strace").arg("-V").output().is_err() {
+            assert!(std::env::var_os("CI").is_none(), "strace is not installed");
+            return eprintln!("SKIPPED budget: strace is not installed");
+        }
+        println!("{:<28} {:>5} {:>7} {:>5}", "case", "calls", "at most", "syncs");
+        let failed = CASES.iter().filter(|case| !measure(case)).count();
+        println!("{} passed, {failed} failed", CASES.len() - failed);
+        assert_eq!(
+            failed, 0,
+            "a case costs more than its budget, or not as many syncs as it should"
+        );
+    }
+
+    /// Runs a case twice, the second time between the marks: what a thread does once, such as
+    /// seeding its random numbers, is not counted.
+    fn run(case: &Case, target: &Path) {
+        for round in 0..2 {
+            let _ = std::fs::remove_file(target);
+            if let Some(mode) = case.before {
+                std::fs::write(target, CONTENTS).unwrap();
+                let permissions = std::os::unix::fs::PermissionsExt::from_mode(mode);
+                std::fs::set_permissions(target, permissions).unwrap();
+            }
+            mark(round, BEGIN);
+            (case.run)(target);
+            mark(round, END);
+        }
+    }
+
+    fn mark(round: usize, path: &str) {
+        if round == 1 {
+            assert!(std::fs::symlink_metadata(path).is_err());
+        }
+    }
+
+    fn measure(case: &Case) -> bool {
+        let folder = tempfile::tempdir().unwrap();
+        let log = folder.path().join("log");
+        let status = Command::new("strace")
+            .args(["-f", "-o"])
+            .arg(&log)
+            .arg(std::env::current_exe().unwrap())
+            .env(CASE, case.name)
+            .env(TARGET, folder.path().join("target"))
+            .status()
+            .unwrap();
+        assert!(status.success(), "{}: {status}", case.name);
+        let log = std::fs::read_to_string(log).unwrap();
+        let calls: Vec<&str> = log
+            .lines()
+            .skip_while(|line| !line.contains(BEGIN))
+            .skip(1)
+            .take_while(|line| !line.contains(END))
+            // In a debug build, std checks each descriptor before it closes it.
+            .filter(|line| !line.contains("F_GETFD"))
+            // Memory that the allocator takes or gives back is not the file system's business.
+            .filter(|line| !["brk(", "mmap(", "munmap("].iter().any(|call| line.contains(call)))
+            // std finds out once whether the kernel has statx, with a call that must fail.
+            .filter(|line| !line.contains("statx(0, NULL"))
+            .collect();
+        let syncs = calls.iter().filter(|call| call.contains("sync(")).count();
+        println!("{:<28} {:>5} {:>7} {syncs:>5}", case.name, calls.len(), case.calls);
+        let holds = calls.len() <= case.calls && syncs == case.syncs && !calls.is_empty();
+        if !holds {
+            println!("{}", calls.join("\n"));
+        }
+        holds
+    }
+}
