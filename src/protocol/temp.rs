@@ -166,7 +166,7 @@ pub(crate) fn check_affixes(options: &Options, path: &Path) -> Result<()> {
 
 fn create_named(directory: &Directory, name: &OsStr, mode: Option<u32>) -> io::Result<File> {
     let file = sys::create_temp(directory, name, mode)?;
-    match lock::hold(&file) {
+    match show_life(&file) {
         Ok(Answer::Held | Answer::Unavailable) => Ok(file),
         // Somebody who looks for orphans came between the creation and the lock, and will remove
         // it: take another name.
@@ -180,6 +180,16 @@ fn create_named(directory: &Directory, name: &OsStr, mode: Option<u32>) -> io::R
 
 fn create_unnamed(directory: &Directory, mode: Option<u32>) -> io::Result<File> {
     let file = sys::create_unnamed(directory, mode)?;
-    lock::hold(&file)?;
+    show_life(&file)?;
     Ok(file)
+}
+
+/// Takes the lock that tells the temp file of a living writer from an orphan.
+fn show_life(file: &File) -> io::Result<Answer> {
+    if sys::LOCKS_ARE_ADVISORY {
+        lock::hold(file)
+    } else {
+        // It would keep the programs that `staging_path` is for from writing to the file.
+        Ok(Answer::Unavailable)
+    }
 }
