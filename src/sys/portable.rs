@@ -66,7 +66,11 @@ fn since_epoch(time: SystemTime) -> (i64, i64) {
     parts.unwrap_or(UNKNOWN)
 }
 
-fn system_time((seconds, nanoseconds): (i64, i64)) -> Option<SystemTime> {
+fn system_time(time: (i64, i64)) -> Option<SystemTime> {
+    if time == UNKNOWN {
+        return None;
+    }
+    let (seconds, nanoseconds) = time;
     let whole = Duration::from_secs(seconds.unsigned_abs());
     let time =
         if seconds < 0 { UNIX_EPOCH.checked_sub(whole) } else { UNIX_EPOCH.checked_add(whole) };

@@ -12,6 +12,7 @@ use std::os::windows::ffi::OsStrExt;
 use std::os::windows::fs::OpenOptionsExt;
 use std::os::windows::io::AsRawHandle;
 use std::path::{Component, Path, PathBuf, Prefix};
+use std::ptr;
 
 use windows_sys::Win32::Foundation::{
     ERROR_ACCESS_DENIED, ERROR_DIRECTORY, ERROR_SHARING_VIOLATION, GENERIC_WRITE,
@@ -19,15 +20,16 @@ use windows_sys::Win32::Foundation::{
 use windows_sys::Win32::Storage::FileSystem::{
     BY_HANDLE_FILE_INFORMATION, FILE_ALLOCATION_INFO, FILE_FLAG_BACKUP_SEMANTICS,
     FILE_FLAG_OPEN_REPARSE_POINT, FILE_READ_ATTRIBUTES, FILE_SHARE_READ, FILE_SHARE_WRITE,
-    FILE_TRAVERSE, FILE_TYPE_DISK, FileAllocationInfo, GetFileInformationByHandle, GetFileType,
-    MOVEFILE_WRITE_THROUGH, MoveFileExW, SetFileInformationByHandle,
+    FILE_TRAVERSE, FILE_TYPE_DISK, FileAllocationInfo, GetDiskFreeSpaceExW,
+    GetFileInformationByHandle, GetFileType, GetFinalPathNameByHandleW, MOVEFILE_WRITE_THROUGH,
+    MoveFileExW, SetFileInformationByHandle,
 };
 
 use super::portable::{kind_of, mode_of, times_of};
 use super::{Existing, FileId, FileKind, Info, Through, Times};
 use crate::options::Durability;
 
-use verdicts::is_one_of;
+use verdicts::{is_one_of, is_unsupported};
 
 pub(crate) use super::portable::{
     Handle, create_unnamed, exchange, get_xattr_of, leads_to_descriptor, link_unnamed, list_xattrs,
@@ -213,14 +215,42 @@ pub(crate) fn reserve(file: &File, len: u64) -> io::Result<()> {
     let info = FILE_ALLOCATION_INFO { AllocationSize: len };
     // SAFETY: the handle is open for as long as `file` is borrowed, and the call only reads the
     // struct, of the type and size that belong to FileAllocationInfo, before it returns.
-    check(unsafe {
+    let allocated = check(unsafe {
         SetFileInformationByHandle(
             file.as_raw_handle(),
             FileAllocationInfo,
             (&raw const info).cast(),
             size_of::<FILE_ALLOCATION_INFO>() as u32,
         )
-    })
+    });
+    match allocated {
+        Err(error) if is_unsupported(&error) => require_free_space(file, len as u64),
+        result => result,
+    }
+}
+
+#[allow(unsafe_code, reason = "std does not tell how much is free")]
+fn require_free_space(file: &File, len: u64) -> io::Result<()> {
+    let mut path = vec![0; MAX_PATH_LEN];
+    // SAFETY: the handle is open for as long as `file` is borrowed, and the call writes no more
+    // units than there are, which it is told.
+    let path_len = unsafe {
+        GetFinalPathNameByHandleW(file.as_raw_handle(), path.as_mut_ptr(), MAX_PATH_LEN as u32, 0)
+    } as usize;
+    if path_len == 0 {
+        return Err(io::Error::last_os_error());
+    }
+    path.truncate(path_len);
+    let is_backslash = |unit: &u16| *unit == u16::from(b'\\');
+    path.truncate(path.iter().rposition(is_backslash).map_or(0, |at| at + 1));
+    path.push(0);
+    let mut free = 0;
+    // SAFETY: the path ends in a zero and outlives the call, which writes one number, which lives on
+    // this stack; those for which there is no place it leaves out.
+    check(unsafe {
+        GetDiskFreeSpaceExW(path.as_ptr(), &raw mut free, ptr::null_mut(), ptr::null_mut())
+    })?;
+    if free < len { Err(io::ErrorKind::StorageFull.into()) } else { Ok(()) }
 }
 
 pub(crate) fn sync_file(file: &File, _: Durability) -> io::Result<()> {
@@ -283,6 +313,8 @@ fn set_read_only(path: &Path, read_only: bool) -> io::Result<()> {
     fs::set_permissions(path, permissions)
 }
 
+/// The longest path that the system takes or gives, with the zero at its end.
+const MAX_PATH_LEN: usize = 32 << 10;
 /// The longest path that is sure to be taken without the prefix `\\?\` (MAX_PATH, less a short name
 /// in a directory).
 const MAX_PLAIN_LEN: usize = 247;

@@ -31,9 +31,24 @@ fn a_save_creates_and_replaces_and_leaves_nothing_behind() -> io::Result<()> {
     let commit = atomic_write(&path, "new")?;
     assert_eq!(commit.outcome(), Outcome::Replaced);
     assert_ne!(commit.durability(), Durability::None);
+    assert_eq!(commit.not_preserved().len(), 1, "ACLs and alternate streams are not kept");
     assert_eq!(fs::read(&path)?, b"new");
     assert_eq!(names_in(dir.path()), ["config"]);
     Ok(())
+}
+
+/// Whether the system can rename over a file that somebody has open: Windows 10 and later can.
+fn replaces_open_files(directory: &Path) -> io::Result<bool> {
+    let (from, to) = (directory.join("from"), directory.join("to"));
+    fs::write(&from, "")?;
+    fs::write(&to, "")?;
+    let reader = File::open(&to)?;
+    let renamed = fs::rename(&from, &to);
+    drop(reader);
+    match renamed {
+        Err(error) if error.kind() != io::ErrorKind::PermissionDenied => Err(error),
+        result => Ok(result.is_ok()),
+    }
 }
 
 #[test]
@@ -42,6 +57,9 @@ fn a_target_that_is_open_for_reading_is_replaced() -> io::Result<()> {
     let path = dir.path().join("config");
     fs::write(&path, "old")?;
     let reader = File::open(&path)?;
+    if !replaces_open_files(dir.path())? {
+        return Ok(()); // Wine, before it had FileRenameInfoEx
+    }
     atomic_write(&path, "new")?;
     assert_eq!(io::read_to_string(reader)?, "old");
     assert_eq!(fs::read(&path)?, b"new");
@@ -133,6 +151,19 @@ fn another_program_can_write_to_the_staged_file() -> io::Result<()> {
 }
 
 #[test]
+fn the_directory_stays_in_its_place_while_a_save_is_under_way() -> io::Result<()> {
+    let dir = tempfile::tempdir()?;
+    let (here, there) = (dir.path().join("here"), dir.path().join("there"));
+    fs::create_dir(&here)?;
+    let writer = AtomicWriter::builder().open(here.join("config"))?;
+    fs::rename(&here, &there).expect_err("the directory is held");
+    writer.commit()?;
+    fs::rename(&here, &there)?;
+    assert_eq!(names_in(&there), ["config"]);
+    Ok(())
+}
+
+#[test]
 fn a_rollback_removes_the_temp_file_and_the_directories() -> io::Result<()> {
     let dir = tempfile::tempdir()?;
     let path = dir.path().join("a").join("b").join("config");
@@ -170,7 +201,6 @@ fn directories_and_devices_are_no_files() -> io::Result<()> {
     assert_eq!(kind_of(&dir.path().join("none").join("x")), ErrorKind::NotFound);
     assert_eq!(kind_of(Path::new("NUL")), ErrorKind::SpecialFile);
     assert_eq!(kind_of(&dir.path().join("a|b")), ErrorKind::InvalidPath);
-    assert_eq!(kind_of(&dir.path().join("x".repeat(300))), ErrorKind::InvalidPath);
     Ok(())
 }
 
@@ -182,7 +212,7 @@ fn links_are_followed_from_where_they_really_are() -> io::Result<()> {
     let made = symlink_file(r"..\file", real.join("link"))
         .and_then(|()| symlink_dir(&real, dir.path().join("short")));
     let link = dir.path().join("short").join("link");
-    if made.is_err() || !fs::symlink_metadata(&link)?.is_symlink() {
+    if made.is_err() || !fs::symlink_metadata(&link).is_ok_and(|metadata| metadata.is_symlink()) {
         return Ok(()); // Wine has no symlinks, and Windows may ask for a privilege.
     }
     atomic_write(&link, "new")?;

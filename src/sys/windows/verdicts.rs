@@ -8,7 +8,7 @@ pub(super) fn is_one_of(error: &io::Error, codes: &[WIN32_ERROR]) -> bool {
     error.raw_os_error().is_some_and(|code| codes.contains(&(code as WIN32_ERROR)))
 }
 
-fn is_unsupported(error: &io::Error) -> bool {
+pub(super) fn is_unsupported(error: &io::Error) -> bool {
     let codes = [ERROR_NOT_SUPPORTED, ERROR_INVALID_FUNCTION, ERROR_CALL_NOT_IMPLEMENTED];
     error.kind() == io::ErrorKind::Unsupported || is_one_of(error, &codes)
 }
