@@ -161,8 +161,8 @@ pub(crate) fn is_loop(_: &io::Error) -> bool {
     false
 }
 
-pub(crate) fn is_too_long(error: &io::Error) -> bool {
-    error.kind() == io::ErrorKind::InvalidFilename
+pub(crate) fn is_too_long(_: &io::Error) -> bool {
+    false
 }
 
 pub(crate) fn lacks_directory_sync(error: &io::Error) -> bool {
