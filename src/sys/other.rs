@@ -111,8 +111,8 @@ pub(crate) fn inspect(file: &File) -> io::Result<Info> {
 }
 
 fn info_of(metadata: &std::fs::Metadata) -> Info {
-    // Nothing tells one file from another here, so that no two answers are about the same file: what
-    // became of a target after a failed rename is unknown then, not guessed.
+    // Nothing tells one file from another here, so that no two answers are about the same file:
+    // what became of a target after a failed rename is unknown then, not guessed.
     static NEXT: AtomicU64 = AtomicU64::new(0);
     Info {
         kind: kind_of(metadata),

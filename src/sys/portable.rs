@@ -95,8 +95,8 @@ pub(crate) fn link_unnamed(_: &File, _: &Directory, _: &OsStr) -> io::Result<()>
 
 pub(crate) fn start_writeback(_: &File, _: u64, _: u64) {}
 
-/// The receipt says that they are not looked at. What Windows has in their place, ACLs and alternate
-/// streams, is not kept.
+/// The receipt says that they are not looked at. What Windows has in their place, ACLs and
+/// alternate streams, is not kept.
 pub(crate) fn list_xattrs_of(_: &Existing, _: &Directory, _: &OsStr) -> io::Result<Vec<OsString>> {
     unsupported()
 }

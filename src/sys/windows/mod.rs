@@ -62,8 +62,8 @@ impl Directory {
 
     /// The absolute form of `path`, which is relative to this directory.
     fn absolute(&self, path: &Path) -> io::Result<PathBuf> {
-        // Windows takes ".." off a path by its text alone, but follows a link whose text has it from
-        // the directory that really holds the link.
+        // Windows takes ".." off a path by its text alone, but follows a link whose text has it
+        // from the directory that really holds the link.
         if path.components().any(|component| component == Component::ParentDir) {
             return std::path::absolute(fs::canonicalize(&self.path)?.join(path));
         }
@@ -200,8 +200,8 @@ fn is_on_disk(file: &File) -> bool {
 #[allow(unsafe_code, reason = "std's windows_by_handle is unstable")]
 fn information(file: &File) -> io::Result<BY_HANDLE_FILE_INFORMATION> {
     let mut information = BY_HANDLE_FILE_INFORMATION::default();
-    // SAFETY: the handle is open for as long as `file` is borrowed, and the call fills in the struct
-    // that it is given, which lives on this stack.
+    // SAFETY: the handle is open for as long as `file` is borrowed, and the call fills in the
+    // struct that it is given, which lives on this stack.
     check(unsafe { GetFileInformationByHandle(file.as_raw_handle(), &raw mut information) })?;
     Ok(information)
 }
@@ -245,8 +245,8 @@ fn require_free_space(file: &File, len: u64) -> io::Result<()> {
     path.truncate(path.iter().rposition(is_backslash).map_or(0, |at| at + 1));
     path.push(0);
     let mut free = 0;
-    // SAFETY: the path ends in a zero and outlives the call, which writes one number, which lives on
-    // this stack; those for which there is no place it leaves out.
+    // SAFETY: the path ends in a zero and outlives the call, which writes one number, which lives
+    // on this stack; those for which there is no place it leaves out.
     check(unsafe {
         GetDiskFreeSpaceExW(path.as_ptr(), &raw mut free, ptr::null_mut(), ptr::null_mut())
     })?;
@@ -266,7 +266,8 @@ pub(crate) fn sync_directory(directory: &Directory) -> io::Result<()> {
 pub(crate) fn rename(directory: &Directory, from: &OsStr, to: &OsStr) -> io::Result<()> {
     let (from, to) = (directory.join(from), directory.join(to));
     match fs::rename(&from, &to) {
-        // No file with the read-only attribute is replaced. That this one may be was decided before.
+        // No file with the read-only attribute is replaced; that this one may be was decided
+        // before.
         Err(error) if is_one_of(&error, &[ERROR_ACCESS_DENIED]) && is_read_only(&to) => {
             set_read_only(&to, false)?;
             let result = fs::rename(&from, &to);
