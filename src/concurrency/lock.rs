@@ -21,7 +21,7 @@ pub(crate) enum Answer {
 /// Takes the exclusive lock of `file`, without waiting.
 pub(crate) fn hold(file: &File) -> io::Result<Answer> {
     let result = sys::run(Op::Lock, || {
-        let mut lock = fd_lock::RwLock::new(file);
+        let mut lock = sys::RwLock::new(file);
         // The guard borrows the lock, so a file and its guard cannot live in one struct. Forgotten,
         // it never unlocks: the system does, when the file is closed.
         lock.try_write().map(mem::forget)

@@ -188,6 +188,7 @@ fn failed(path: &Path, error: io::Error) -> Error {
 }
 
 /// Checks that `name`, which is to be relative to a directory, is a single component.
+#[allow(dead_code, reason = "its caller, `Builder::open_at`, exists on Unix only")]
 pub(crate) fn require_one_component(name: &Path) -> Result<()> {
     match split(name) {
         Some((parent, _)) if parent.as_os_str().is_empty() => Ok(()),

@@ -175,7 +175,7 @@ fn create_named(
     mode: Option<u32>,
 ) -> io::Result<(File, io::Result<()>)> {
     let file = sys::create_temp(directory, name, mode)?;
-    match lock::hold(&file) {
+    match show_life(&file) {
         Ok(Answer::Held | Answer::Unavailable) => Ok((file, Ok(()))),
         // Somebody who looks for orphans came between the creation and the lock, and will remove
         // it: take another name.
@@ -186,6 +186,16 @@ fn create_named(
 
 fn create_unnamed(directory: &Directory, mode: Option<u32>) -> io::Result<File> {
     let file = sys::create_unnamed(directory, mode)?;
-    lock::hold(&file)?;
+    show_life(&file)?;
     Ok(file)
+}
+
+/// Takes the lock that tells the temp file of a living writer from an orphan.
+fn show_life(file: &File) -> io::Result<Answer> {
+    if sys::LOCKS_ARE_ADVISORY {
+        lock::hold(file)
+    } else {
+        // It would keep the programs that `staging_path` is for from writing to the file.
+        Ok(Answer::Unavailable)
+    }
 }

@@ -17,15 +17,17 @@ use crate::options::Durability;
 #[path = "unix/mod.rs"]
 mod arm;
 #[cfg(windows)]
-#[path = "windows.rs"]
+#[path = "windows/mod.rs"]
 mod arm;
 #[cfg(not(any(unix, windows)))]
 #[path = "other.rs"]
 mod arm;
+#[cfg(not(unix))]
+mod portable;
 
 pub(crate) use arm::{
-    Directory, Handle, cannot_be_kept, is_loop, is_too_long, lacks_directory_sync, lacks_locks,
-    lacks_rename_flags, lacks_unnamed,
+    Directory, Handle, LOCKS_ARE_ADVISORY, RwLock, cannot_be_kept, is_loop, is_too_long,
+    lacks_directory_sync, lacks_locks, lacks_rename_flags, lacks_unnamed,
 };
 #[cfg(test)]
 pub(crate) use arm::{errors_of, lacking_error};
@@ -47,7 +49,8 @@ pub(crate) struct FileId {
     pub(crate) file: u64,
 }
 
-/// What the system says about a file. On platforms without them `mode`, `uid` and `gid` are 0.
+/// What the system says about a file. On platforms without owners `uid` and `gid` are 0; on those
+/// without permission bits `mode` says by its write bits whether the file is read-only.
 #[derive(Clone, Debug)]
 pub(crate) struct Info {
     pub(crate) kind: FileKind,
@@ -72,6 +75,7 @@ pub(crate) struct Times {
 #[derive(Debug)]
 pub(crate) struct Existing {
     pub(crate) info: Info,
+    #[allow(dead_code, reason = "not every system can hold a file without opening it")]
     pub(crate) handle: Handle,
 }
 

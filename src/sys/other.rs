@@ -1,1 +1,197 @@
-//! Systems without an arm of their own.
+//! Systems without an arm of their own: what std offers everywhere, and an error for the rest.
+
+use std::ffi::OsStr;
+use std::fs::File;
+use std::io;
+use std::marker::PhantomData;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use fs_err as fs;
+
+use super::portable::{kind_of, mode_of, times_of};
+use super::{Existing, FileId, FileKind, Info, Through};
+use crate::options::Durability;
+
+pub(crate) use super::portable::{
+    Handle, create_unnamed, exchange, get_xattr_of, leads_to_descriptor, link_unnamed, list_xattrs,
+    list_xattrs_of, remove_xattr, set_mode, set_owner, set_times, set_xattr, start_writeback,
+};
+
+/// Nobody knows.
+pub(crate) const LOCKS_ARE_ADVISORY: bool = false;
+
+/// Stands for fd-lock's lock, which is to be had on Unix and Windows only.
+pub(crate) struct RwLock<T>(PhantomData<T>);
+
+impl<T> RwLock<T> {
+    pub(crate) fn new(_: T) -> Self {
+        RwLock(PhantomData)
+    }
+
+    pub(crate) fn try_write(&mut self) -> io::Result<()> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+}
+
+/// A directory, by its path.
+#[derive(Debug)]
+pub(crate) struct Directory {
+    path: PathBuf,
+}
+
+impl Directory {
+    fn join(&self, name: &OsStr) -> PathBuf {
+        self.path.join(name)
+    }
+}
+
+pub(crate) fn open_directory(base: Option<&Directory>, path: &Path) -> io::Result<Directory> {
+    let path = match base {
+        Some(base) => base.path.join(path),
+        None => path.to_path_buf(),
+    };
+    // A system without a current directory takes the path as it is.
+    let path = std::path::absolute(&path).unwrap_or(path);
+    if fs::metadata(&path)?.is_dir() {
+        Ok(Directory { path })
+    } else {
+        Err(io::ErrorKind::NotADirectory.into())
+    }
+}
+
+pub(crate) fn path_of(directory: &Directory) -> Option<PathBuf> {
+    directory.path.is_absolute().then(|| directory.path.clone())
+}
+
+pub(crate) fn device_of(_: &Directory) -> io::Result<u64> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
+pub(crate) fn make_directory(directory: &Directory, name: &OsStr) -> io::Result<()> {
+    fs::create_dir(directory.join(name))
+}
+
+pub(crate) fn remove_directory(directory: &Directory, name: &OsStr) -> io::Result<()> {
+    fs::remove_dir(directory.join(name))
+}
+
+pub(crate) fn look(directory: &Directory, name: &OsStr) -> io::Result<Existing> {
+    let metadata = fs::symlink_metadata(directory.join(name))?;
+    Ok(Existing { info: info_of(&metadata), handle: Handle })
+}
+
+pub(crate) fn read_link(directory: &Directory, name: &OsStr) -> io::Result<PathBuf> {
+    fs::read_link(directory.join(name))
+}
+
+pub(crate) fn open_target(_: &Existing, directory: &Directory, name: &OsStr) -> io::Result<File> {
+    let path = directory.join(name);
+    // The name may stand for something else by now, and opening a FIFO might block.
+    if kind_of(&fs::symlink_metadata(&path)?) == FileKind::File {
+        Ok(fs::File::open(path)?.into_parts().0)
+    } else {
+        Err(io::ErrorKind::NotFound.into())
+    }
+}
+
+pub(crate) fn open_through(directory: &Directory, name: &OsStr, _: Through) -> io::Result<File> {
+    let file = fs::OpenOptions::new().write(true).open(directory.join(name))?;
+    Ok(file.into_parts().0)
+}
+
+pub(crate) fn create_temp(directory: &Directory, name: &OsStr, _: Option<u32>) -> io::Result<File> {
+    let mut options = fs::OpenOptions::new();
+    options.read(true).write(true).create_new(true);
+    Ok(options.open(directory.join(name))?.into_parts().0)
+}
+
+pub(crate) fn inspect(file: &File) -> io::Result<Info> {
+    Ok(info_of(&file.metadata()?))
+}
+
+fn info_of(metadata: &std::fs::Metadata) -> Info {
+    // Nothing tells one file from another here, so that no two answers are about the same file:
+    // what became of a target after a failed rename is unknown then, not guessed.
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    Info {
+        kind: kind_of(metadata),
+        id: FileId { device: 0, file: NEXT.fetch_add(1, Ordering::Relaxed) },
+        len: metadata.len(),
+        links: 1,
+        read_only: metadata.permissions().readonly(),
+        mode: mode_of(metadata),
+        uid: 0,
+        gid: 0,
+        times: times_of(metadata),
+    }
+}
+
+pub(crate) fn reserve(_: &File, _: u64) -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
+pub(crate) fn sync_file(file: &File, _: Durability) -> io::Result<()> {
+    file.sync_all()
+}
+
+pub(crate) fn sync_directory(_: &Directory) -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
+pub(crate) fn rename(directory: &Directory, from: &OsStr, to: &OsStr) -> io::Result<()> {
+    fs::rename(directory.join(from), directory.join(to))
+}
+
+pub(crate) fn rename_no_replace(_: &Directory, _: &OsStr, _: &OsStr) -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
+pub(crate) fn link(directory: &Directory, from: &OsStr, to: &OsStr) -> io::Result<()> {
+    fs::hard_link(directory.join(from), directory.join(to))
+}
+
+pub(crate) fn remove_file(directory: &Directory, name: &OsStr) -> io::Result<()> {
+    fs::remove_file(directory.join(name))
+}
+
+// The numbers of the errors are not known here, but std's kinds are.
+
+pub(crate) fn is_loop(_: &io::Error) -> bool {
+    false
+}
+
+pub(crate) fn is_too_long(_: &io::Error) -> bool {
+    false
+}
+
+pub(crate) fn lacks_directory_sync(error: &io::Error) -> bool {
+    is_unsupported(error)
+}
+
+pub(crate) fn lacks_locks(error: &io::Error) -> bool {
+    is_unsupported(error)
+}
+
+pub(crate) fn lacks_rename_flags(error: &io::Error) -> bool {
+    is_unsupported(error)
+}
+
+pub(crate) fn lacks_unnamed(error: &io::Error) -> bool {
+    is_unsupported(error)
+}
+
+pub(crate) fn cannot_be_kept(error: &io::Error) -> bool {
+    is_unsupported(error) || error.kind() == io::ErrorKind::PermissionDenied
+}
+
+fn is_unsupported(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::Unsupported
+}
+
+/// The errors that an operation can give, for the tests that inject each of them: none is known by
+/// its number.
+#[cfg(test)]
+pub(crate) fn errors_of(_: crate::fault::Op) -> Vec<i32> {
+    Vec::new()
+}

@@ -17,6 +17,7 @@ use rustix::fs::{self, AtFlags, CWD, FileType, Mode, OFlags, Stat, Timespec, Tim
 use super::{Existing, FileId, FileKind, Info, Through, Times};
 use crate::options::Durability;
 
+pub(crate) use fd_lock::RwLock;
 #[cfg(test)]
 pub(crate) use injected::{errors_of, lacking_error};
 pub(crate) use verdicts::{
@@ -24,6 +25,9 @@ pub(crate) use verdicts::{
     lacks_unnamed,
 };
 pub(crate) use xattr::{get_xattr_of, list_xattrs, list_xattrs_of, remove_xattr, set_xattr};
+
+/// No lock keeps another process from reading or writing (flock(2)).
+pub(crate) const LOCKS_ARE_ADVISORY: bool = true;
 
 /// An open directory.
 #[derive(Debug)]

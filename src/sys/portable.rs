@@ -1,0 +1,145 @@
+//! What the arms of the systems that are not Unix have in common: the operations that none of them
+//! has, and the conversions between the crate's types and those of std.
+
+use std::ffi::{OsStr, OsString};
+use std::fs::{File, FileTimes, Metadata};
+use std::io;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use super::{Directory, Existing, FileKind, Times};
+
+/// Nothing holds an existing file: it is opened anew, and checked to be the same where the system
+/// can tell.
+#[derive(Debug)]
+pub(crate) struct Handle;
+
+/// The permission bits that stand for a file's one bit, as the C library of Windows has them.
+pub(super) fn mode_of(metadata: &Metadata) -> u32 {
+    if metadata.permissions().readonly() { 0o444 } else { 0o666 }
+}
+
+/// Sets that one bit.
+pub(crate) fn set_mode(file: &File, mode: u32) -> io::Result<()> {
+    let mut permissions = file.metadata()?.permissions();
+    permissions.set_readonly(mode & 0o222 == 0);
+    file.set_permissions(permissions)
+}
+
+pub(super) fn kind_of(metadata: &Metadata) -> FileKind {
+    match metadata.file_type() {
+        kind if kind.is_symlink() => FileKind::Symlink,
+        kind if kind.is_dir() => FileKind::Directory,
+        kind if kind.is_file() => FileKind::File,
+        _ => FileKind::Special,
+    }
+}
+
+/// The time of a file on a system without times: setting it fails.
+const UNKNOWN: (i64, i64) = (i64::MIN, 0);
+
+pub(super) fn times_of(metadata: &Metadata) -> Times {
+    Times {
+        accessed: metadata.accessed().map_or(UNKNOWN, since_epoch),
+        modified: metadata.modified().map_or(UNKNOWN, since_epoch),
+    }
+}
+
+pub(crate) fn set_times(file: &File, times: Times) -> io::Result<()> {
+    let time = |time| system_time(time).ok_or(io::ErrorKind::Unsupported);
+    let accessed = time(times.accessed)?;
+    file.set_times(FileTimes::new().set_accessed(accessed).set_modified(time(times.modified)?))
+}
+
+fn since_epoch(time: SystemTime) -> (i64, i64) {
+    let parts = |duration: Duration| {
+        let seconds = i64::try_from(duration.as_secs()).ok()?;
+        Some((seconds, i64::from(duration.subsec_nanos())))
+    };
+    let parts = match time.duration_since(UNIX_EPOCH) {
+        Ok(after) => parts(after),
+        // The nanoseconds count forwards, before 1970 too.
+        Err(error) => parts(error.duration()).map(|before| match before {
+            (seconds, 0) => (-seconds, 0),
+            (seconds, nanoseconds) => (-seconds - 1, 1_000_000_000 - nanoseconds),
+        }),
+    };
+    parts.unwrap_or(UNKNOWN)
+}
+
+fn system_time(time: (i64, i64)) -> Option<SystemTime> {
+    if time == UNKNOWN {
+        return None;
+    }
+    let (seconds, nanoseconds) = time;
+    let whole = Duration::from_secs(seconds.unsigned_abs());
+    let time =
+        if seconds < 0 { UNIX_EPOCH.checked_sub(whole) } else { UNIX_EPOCH.checked_add(whole) };
+    time?.checked_add(Duration::from_nanos(u64::try_from(nanoseconds).ok()?))
+}
+
+fn unsupported<T>() -> io::Result<T> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
+pub(crate) fn leads_to_descriptor(_: &Directory, _: &OsStr) -> io::Result<bool> {
+    Ok(false)
+}
+
+pub(crate) fn create_unnamed(_: &Directory, _: Option<u32>) -> io::Result<File> {
+    unsupported()
+}
+
+pub(crate) fn link_unnamed(_: &File, _: &Directory, _: &OsStr) -> io::Result<()> {
+    unsupported()
+}
+
+pub(crate) fn start_writeback(_: &File, _: u64, _: u64) {}
+
+/// The receipt says that they are not looked at. What Windows has in their place, ACLs and
+/// alternate streams, is not kept.
+pub(crate) fn list_xattrs_of(_: &Existing, _: &Directory, _: &OsStr) -> io::Result<Vec<OsString>> {
+    unsupported()
+}
+
+pub(crate) fn get_xattr_of(
+    _: &Existing,
+    _: &Directory,
+    _: &OsStr,
+    _: &OsStr,
+) -> io::Result<Option<Vec<u8>>> {
+    unsupported()
+}
+
+pub(crate) fn list_xattrs(_: &File) -> io::Result<Vec<OsString>> {
+    Ok(Vec::new())
+}
+
+pub(crate) fn set_xattr(_: &File, _: &OsStr, _: &[u8]) -> io::Result<()> {
+    unsupported()
+}
+
+pub(crate) fn remove_xattr(_: &File, _: &OsStr) -> io::Result<()> {
+    unsupported()
+}
+
+pub(crate) fn set_owner(_: &File, _: Option<u32>, _: Option<u32>) -> io::Result<()> {
+    unsupported()
+}
+
+pub(crate) fn exchange(_: &Directory, _: &OsStr, _: &OsStr) -> io::Result<()> {
+    unsupported()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_survive_the_way_there_and_back() {
+        for time in [(0, 0), (1, 999_999_900), (-1, 100), (-2, 0), (1_700_000_000, 500)] {
+            let there = system_time(time).expect("a time that every system has");
+            assert_eq!(since_epoch(there), time);
+        }
+        assert_eq!(system_time(UNKNOWN), None);
+    }
+}
