@@ -29,8 +29,8 @@ fn main() -> Result<ExitCode> {
     let (program, arguments) = command.split_first().context("no command")?;
     let name = program.to_string_lossy();
 
-    // A terminal sends Ctrl-C to the command as well. It is the command's to end or to carry on, and
-    // its exit status then tells this process, which must live on for that, what to do.
+    // A terminal sends Ctrl-C to the command as well. Whether to end is the command's decision; this
+    // process lives on to see it, in the exit status.
     ctrlc::set_handler(|| {})?;
 
     let mut writer = AtomicWriter::builder()

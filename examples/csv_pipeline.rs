@@ -77,8 +77,8 @@ fn main() -> Result<()> {
     let mut json = builder.open(output.join("grades.json"))?;
     let mut text = builder.open(output.join("summary.txt"))?;
 
-    // Neither writer needs a BufWriter, and neither file is visible yet. A `?` on the way drops both
-    // writers, and a drop rolls back, whatever was written by then.
+    // Neither writer needs a BufWriter, and neither file is visible yet. A `?` drops both writers,
+    // and a drop rolls back, whatever was written by then.
     let summary = grade_all(input, &mut json, arguments.inject_error_at)?;
     summary.write_to(&mut text)?;
 

@@ -101,7 +101,7 @@ fn report(commit: &Commit) {
 }
 
 impl Config {
-    /// The config with `key` set to `value`, which is a string unless it reads as another TOML value.
+    /// The config with `key` set to `value`, a string unless it reads as another TOML value.
     fn with(self, key: &str, value: &str) -> Result<Config> {
         let mut table = toml::Table::try_from(self)?;
         let parsed = value.parse().unwrap_or_else(|_| toml::Value::from(value));

@@ -1,4 +1,4 @@
-//! Runs every example as a process, and checks what it says, how it ends and what it leaves on disk.
+//! Runs every example as a process, and checks what it says, how it ends and what it leaves.
 
 mod process;
 #[cfg(unix)]
