@@ -29,8 +29,8 @@ fn main() -> Result<ExitCode> {
     let (program, arguments) = command.split_first().context("no command")?;
     let name = program.to_string_lossy();
 
-    // A terminal sends Ctrl-C to the command as well. Whether to end is the command's decision; this
-    // process lives on to see it, in the exit status.
+    // A terminal sends Ctrl-C to the command as well. Whether to end is the command's decision, and
+    // this process lives on to learn of it from the exit status.
     ctrlc::set_handler(|| {})?;
 
     let mut writer = AtomicWriter::builder()

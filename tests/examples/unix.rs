@@ -16,7 +16,7 @@ use crate::process::{
 #[test]
 fn capture_command_keeps_the_target_unless_the_command_succeeds() {
     let shell = |script| ["capture_command", "target", "--", "sh", "-c", script];
-    // More than the 64 KiB that a writer holds in memory.
+    // More than a pipe or a buffer holds.
     let long = "yes | head -c 100000";
     let cases: [(&str, (i32, &str), &[u8]); 6] = [
         ("echo new", (0, "created target, 4 bytes\n"), b"new\n"),
