@@ -1,0 +1,152 @@
+//! Whether the target must exist, must not, or may: at `open` and at `commit`.
+
+use std::io::Write;
+use std::sync::Barrier;
+use std::thread;
+
+use fs_err as fs;
+use wholefile::{AtomicWriter, ErrorKind, Outcome, Publish, Staging, Step, TargetState};
+
+use crate::dir::Dir;
+
+/// What somebody else does between `open` and `commit`.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Meanwhile {
+    Nothing,
+    /// The target is removed, or made.
+    Toggled,
+    /// A directory takes the name.
+    Directory,
+}
+
+/// How it ends: the outcome, or the kind of the error and when it comes.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Expected {
+    Done(Outcome),
+    AtOpen(ErrorKind),
+    AtCommit(ErrorKind),
+}
+
+#[track_caller]
+fn check(publish: Publish, exists: bool, meanwhile: Meanwhile, expected: Expected) {
+    for staging in [Staging::Named, Staging::Unnamed] {
+        for len in [3, 100_000] {
+            check_one(publish, staging, len, (exists, meanwhile, expected));
+        }
+    }
+}
+
+#[track_caller]
+fn check_one(
+    publish: Publish,
+    staging: Staging,
+    len: usize,
+    (exists, meanwhile, expected): (bool, Meanwhile, Expected),
+) {
+    let dir = Dir::new();
+    let target = dir.path("target");
+    if exists {
+        dir.write("target", "old");
+    }
+    let mut builder = AtomicWriter::builder();
+    let mut writer = match (builder.publish(publish).staging(staging).open(&target), expected) {
+        (Ok(writer), Expected::Done(_) | Expected::AtCommit(_)) => writer,
+        (Err(error), Expected::AtOpen(kind)) => {
+            assert_eq!((error.kind(), error.step()), (kind, Step::Resolve));
+            assert_eq!(error.target_state(), TargetState::Untouched);
+            assert_eq!(fs::read(&target).ok(), exists.then(|| b"old".to_vec()));
+            return;
+        }
+        (other, _) => panic!("{publish:?}, {exists}, {meanwhile:?}: {other:?}"),
+    };
+    writer.write_all(&vec![b'n'; len]).unwrap();
+    let mut theirs = exists.then_some("old");
+    match meanwhile {
+        Meanwhile::Nothing => {}
+        Meanwhile::Toggled if exists => {
+            fs::remove_file(&target).unwrap();
+            theirs = None;
+        }
+        Meanwhile::Toggled => {
+            dir.write("target", "theirs");
+            theirs = Some("theirs");
+        }
+        Meanwhile::Directory => {
+            let _ = fs::remove_file(&target);
+            fs::create_dir(&target).unwrap();
+            theirs = None;
+        }
+    }
+    match (writer.commit(), expected) {
+        (Ok(commit), Expected::Done(outcome)) => {
+            assert_eq!(commit.outcome(), outcome);
+            assert_eq!(fs::read(&target).unwrap(), vec![b'n'; len]);
+            dir.assert_only(&["target"]);
+        }
+        (Err(error), Expected::AtCommit(kind)) => {
+            assert_eq!(error.kind(), kind);
+            assert_eq!(error.target_state(), TargetState::Untouched);
+            assert_eq!(fs::read_to_string(&target).ok().as_deref(), theirs);
+            assert!(dir.temps().is_empty());
+        }
+        (result, _) => panic!("{publish:?}, {exists}, {meanwhile:?}: {result:?}"),
+    }
+}
+
+#[test]
+fn each_choice_holds_at_open_and_still_at_commit() {
+    use Expected::{AtCommit, AtOpen, Done};
+    use Meanwhile::{Directory, Nothing, Toggled};
+    use Publish::{CreateNew, Existing, Replace};
+    let (created, replaced) = (Done(Outcome::Created), Done(Outcome::Replaced));
+    for (publish, exists, meanwhile, expected) in [
+        (Replace, true, Nothing, replaced),
+        (Replace, false, Nothing, created),
+        (Replace, true, Toggled, created),
+        (Replace, false, Toggled, replaced),
+        (Replace, true, Directory, AtCommit(ErrorKind::IsADirectory)),
+        (Replace, false, Directory, AtCommit(ErrorKind::IsADirectory)),
+        (CreateNew, true, Nothing, AtOpen(ErrorKind::AlreadyExists)),
+        (CreateNew, false, Nothing, created),
+        (CreateNew, false, Toggled, AtCommit(ErrorKind::AlreadyExists)),
+        (CreateNew, false, Directory, AtCommit(ErrorKind::IsADirectory)),
+        (Existing, true, Nothing, replaced),
+        (Existing, false, Nothing, AtOpen(ErrorKind::NotFound)),
+        (Existing, true, Toggled, AtCommit(ErrorKind::NotFound)),
+        (Existing, true, Directory, AtCommit(ErrorKind::IsADirectory)),
+    ] {
+        check(publish, exists, meanwhile, expected);
+    }
+}
+
+#[test]
+fn of_many_who_create_the_same_file_exactly_one_wins() {
+    const WRITERS: usize = 8;
+    const ROUNDS: usize = 50;
+    let dir = Dir::new();
+    let mut lost_at_publish = 0;
+    for round in 0..ROUNDS {
+        let target = dir.path(format!("target {round}"));
+        let barrier = Barrier::new(WRITERS);
+        let save = |n: usize| {
+            let mut builder = AtomicWriter::builder();
+            builder.durability(wholefile::Durability::None).publish(Publish::CreateNew);
+            barrier.wait();
+            builder.write(&target, n.to_string()).map(|_| n)
+        };
+        let results: Vec<_> = thread::scope(|scope| {
+            let writers: Vec<_> = (0..WRITERS).map(|n| scope.spawn(move || save(n))).collect();
+            writers.into_iter().map(|writer| writer.join().unwrap()).collect()
+        });
+        let winners: Vec<_> = results.iter().filter_map(|result| result.as_ref().ok()).collect();
+        assert_eq!(winners.len(), 1, "{results:?}");
+        assert_eq!(fs::read_to_string(&target).unwrap(), winners[0].to_string());
+        for error in results.iter().filter_map(|result| result.as_ref().err()) {
+            assert_eq!(error.kind(), ErrorKind::AlreadyExists);
+            assert_eq!(error.target_state(), TargetState::Untouched);
+            lost_at_publish += usize::from(error.step() == Step::Publish);
+        }
+    }
+    assert!(lost_at_publish > 0, "no two writers ever met");
+    assert_eq!(dir.names().len(), ROUNDS);
+}
