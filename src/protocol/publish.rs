@@ -125,8 +125,11 @@ fn with_rename_flags(
 /// reports as failed, so the names are asked.
 fn state_of(target: &Target, name: &OsStr, staged: FileId) -> TargetState {
     let id_of = |name| sys::look(&target.directory, name).map(|it| it.map(|it| it.info.id));
+    let before = target.existing.as_ref().map(|existing| existing.info.id);
     match (id_of(&target.name), id_of(name)) {
         (Ok(Some(id)), _) if id == staged => TargetState::Replaced,
+        // Even if the staged file is gone: somebody removed it.
+        (Ok(id), _) if id == before => TargetState::Untouched,
         (Ok(_), Ok(Some(id))) if id == staged => TargetState::Untouched,
         _ => TargetState::Unknown,
     }
