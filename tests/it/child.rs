@@ -27,6 +27,8 @@ pub(crate) struct Child {
     test: &'static str,
     umask: u32,
     user: Option<u32>,
+    /// What a shell does before it becomes the child.
+    prelude: &'static str,
 }
 
 /// What the parent passed on, if this is the child.
@@ -40,7 +42,7 @@ pub(crate) fn given() -> Option<Given> {
 impl Child {
     /// `test` is the full name of the calling test.
     pub(crate) fn of(test: &'static str) -> Child {
-        Child { test, umask: 0o022, user: None }
+        Child { test, umask: 0o022, user: None, prelude: ":" }
     }
 
     pub(crate) fn umask(mut self, umask: u32) -> Child {
@@ -48,14 +50,22 @@ impl Child {
         self
     }
 
-    pub(crate) fn as_nobody(mut self) -> Child {
+    pub(crate) fn nobody(mut self) -> Child {
         self.user = Some(NOBODY);
         self
     }
 
+    /// Runs it after these commands of the shell, in the same process.
+    pub(crate) fn after(mut self, prelude: &'static str) -> Child {
+        self.prelude = prelude;
+        self
+    }
+
     pub(crate) fn command(&self, dir: &Dir, case: &str) -> Command {
-        let mut command = Command::new(env::current_exe().unwrap());
+        let mut command = Command::new("sh");
         command
+            .args(["-c", &format!("{}; exec \"$@\"", self.prelude), "sh"])
+            .arg(env::current_exe().unwrap())
             .args([self.test, "--exact", "--nocapture", "--test-threads=1"])
             .env("WHOLEFILE_CHILD_DIR", dir.root())
             .env("WHOLEFILE_CHILD_UMASK", self.umask.to_string())

@@ -102,7 +102,7 @@ fn who_may_not_keep_the_owner_is_told_and_gives_away_no_rights() {
     }
     for (gid, mode, left) in LOST_OWNER {
         let dir = somebody_elses(mode, gid);
-        Child::of(TEST).as_nobody().run(&dir, &format!("{left:o}"));
+        Child::of(TEST).nobody().run(&dir, &format!("{left:o}"));
         assert_eq!(dir.read("target"), "new");
         dir.assert_only(&["target"]);
     }
@@ -133,7 +133,7 @@ fn an_owner_that_is_required_and_cannot_be_kept_is_an_error() {
     }
     let dir = somebody_elses(0o4664, 23456);
     let before = metadata(&dir.path("target"));
-    Child::of(TEST).as_nobody().run(&dir, "");
+    Child::of(TEST).nobody().run(&dir, "");
     assert_eq!(metadata(&dir.path("target")), before);
     assert_eq!(dir.read("target"), "old");
     dir.assert_only(&["target"]);
@@ -163,7 +163,7 @@ fn an_attribute_that_may_not_be_set_is_listed_by_name() {
     let dir = somebody_elses(0o644, NOBODY);
     chown(dir.path("target"), NOBODY, NOBODY);
     if set_xattr(&dir.path("target"), NAME, b"value") {
-        Child::of(TEST).as_nobody().run(&dir, "");
+        Child::of(TEST).nobody().run(&dir, "");
         assert_eq!(dir.read("target"), "new");
     }
 }
@@ -184,7 +184,7 @@ fn the_old_files_attributes_and_contents_need_not_be_readable() {
     }
     let dir = somebody_elses(0o600, 23456);
     set_xattr(&dir.path("target"), "user.secret", b"value");
-    Child::of(TEST).as_nobody().run(&dir, "");
+    Child::of(TEST).nobody().run(&dir, "");
     assert_eq!(dir.read("target"), "new");
     assert_eq!(dir.mode("target"), 0o600);
     dir.assert_only(&["target"]);
