@@ -2,12 +2,13 @@
 
 use std::io::Write;
 use std::sync::Barrier;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use fs_err as fs;
 use wholefile::{AtomicWriter, ErrorKind, Outcome, Publish, Staging, Step, TargetState};
 
-use crate::dir::Dir;
+use crate::dir::{Dir, wait_until};
 
 /// What somebody else does between `open` and `commit`.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -149,4 +150,54 @@ fn of_many_who_create_the_same_file_exactly_one_wins() {
     }
     assert!(lost_at_publish > 0, "no two writers ever met");
     assert_eq!(dir.names().len(), ROUNDS);
+}
+
+/// Whether this file system can exchange two names.
+fn can_exchange(dir: &Dir) -> bool {
+    use rustix::fs::{CWD, RenameFlags, renameat_with};
+    let (one, other) = (dir.write("one", ""), dir.write("other", ""));
+    let can = renameat_with(CWD, &one, CWD, &other, RenameFlags::EXCHANGE).is_ok();
+    fs::remove_file(one).unwrap();
+    fs::remove_file(other).unwrap();
+    can
+}
+
+#[test]
+fn a_target_that_is_removed_at_the_last_moment_does_not_come_back() {
+    const MIN_MISSED_AT_PUBLISH: usize = 5;
+    let dir = Dir::new();
+    if !can_exchange(&dir) {
+        return crate::system::skipped("policies::publish", "no exchange on this file system");
+    }
+    let target = dir.path("target");
+    let done = AtomicBool::new(false);
+    thread::scope(|scope| {
+        let remover = scope.spawn(|| {
+            // Bounded by the writer, which has a deadline.
+            while !done.load(Ordering::Relaxed) {
+                dir.write("target", "theirs");
+                fs::remove_file(&target).unwrap();
+                let came_back = (0..50).any(|_| target.exists());
+                assert!(!came_back, "a file that was removed has been created");
+            }
+        });
+        let mut builder = AtomicWriter::builder();
+        builder.durability(wholefile::Durability::None).publish(Publish::Existing);
+        let (mut missed, mut replaced) = (0, 0);
+        wait_until("the target was removed at the last moment", || {
+            match builder.write(&target, "new") {
+                Ok(_) => replaced += 1,
+                Err(error) => {
+                    assert_eq!(error.kind(), ErrorKind::NotFound);
+                    assert_eq!(error.target_state(), TargetState::Untouched);
+                    missed += usize::from(error.step() == Step::Publish);
+                }
+            }
+            let enough = missed >= MIN_MISSED_AT_PUBLISH && replaced > 0;
+            enough || remover.is_finished()
+        });
+        done.store(true, Ordering::Relaxed);
+        remover.join().unwrap();
+    });
+    dir.assert_only(&[]);
 }
