@@ -309,10 +309,12 @@ impl AtomicWriter {
     /// Rolls back because of `error`.
     pub(crate) fn abandon(self, kind: ErrorKind, step: Step, error: io::Error) -> Error {
         let path = &self.target.path;
-        // An error of this crate that came back through the caller needs no second wrapping.
+        let failed = |error| Error::failed(step, path, error).with_kind(kind);
         let error = match error.downcast::<Error>() {
-            Ok(error) => error,
-            Err(error) => Error::failed(step, path, error).with_kind(kind),
+            // This writer's own, come back through the caller, needs no second wrapping.
+            Ok(error) if self.poison.is_some() && error.path() == path => error,
+            Ok(error) => failed(error.into()),
+            Err(error) => failed(error),
         };
         self.contents.abandon(path, error)
     }

@@ -134,8 +134,11 @@ fn after_failure(target: &Target, temp: &Temp, name: &OsStr) -> (TargetState, Ol
     };
     let (at_target, at_name) = (id_of(&target.name), id_of(name));
     let old_name = if matches!(at_name, Ok(None)) { OldName::Gone } else { OldName::Present };
+    let before = target.existing.as_ref().map(|existing| existing.info.id);
     let state = match (at_target, at_name) {
         (Ok(Some(id)), _) if id == staged => TargetState::Replaced,
+        // Even if the staged file is gone: somebody removed it.
+        (Ok(id), _) if id == before => TargetState::Untouched,
         (Ok(_), Ok(Some(id))) if id == staged => TargetState::Untouched,
         _ => TargetState::Unknown,
     };

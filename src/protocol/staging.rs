@@ -4,6 +4,7 @@
 //! cursor, and the buffer holds what was written but not handed to the system yet; it belongs at
 //! the file's cursor, so everything but a write begins by flushing it.
 
+use std::fmt;
 use std::fs::File;
 use std::io::{self, IoSlice, SeekFrom};
 use std::path::{Path, PathBuf};
@@ -21,7 +22,6 @@ use crate::sys;
 const WRITE_BEHIND: u64 = 8 << 20;
 
 /// The new contents.
-#[derive(Debug)]
 pub(crate) struct Contents {
     buffer: Vec<u8>,
     capacity: usize,
@@ -58,6 +58,15 @@ pub(crate) struct Plan<'a> {
 impl Plan<'_> {
     fn failed(&self, step: Step) -> impl FnOnce(io::Error) -> Error {
         move |error| Error::failed(step, &self.target.path, error)
+    }
+}
+
+/// Without the bytes, which may be a secret and a log is no place for them.
+impl fmt::Debug for Contents {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut contents = f.debug_struct("Contents");
+        contents.field("buffered", &self.buffer.len()).field("position", &self.position);
+        contents.field("place", &self.place).finish_non_exhaustive()
     }
 }
 

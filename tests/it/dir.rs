@@ -1,0 +1,115 @@
+//! A directory of its own for each test.
+
+use std::env;
+use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use fs_err as fs;
+use tempfile::TempDir;
+
+/// A directory that is removed when it goes out of scope.
+pub(crate) struct Dir {
+    root: PathBuf,
+    _temp: Option<TempDir>,
+}
+
+impl Dir {
+    /// An empty directory that every user may enter.
+    pub(crate) fn new() -> Dir {
+        let parent = match env::var_os("WHOLEFILE_TEST_DIR") {
+            Some(parent) => PathBuf::from(parent),
+            None => env::current_dir().unwrap(),
+        };
+        let temp = tempfile::Builder::new().prefix("it-").tempdir_in(parent).unwrap();
+        let root = temp.path().to_path_buf();
+        #[cfg(unix)]
+        crate::system::chmod(&root, 0o755);
+        Dir { root, _temp: Some(temp) }
+    }
+
+    /// The directory of the test that started this process.
+    #[cfg(unix)]
+    pub(crate) fn of_parent(root: PathBuf) -> Dir {
+        Dir { root, _temp: None }
+    }
+
+    pub(crate) fn root(&self) -> &Path {
+        &self.root
+    }
+
+    pub(crate) fn path(&self, name: impl AsRef<Path>) -> PathBuf {
+        self.root.join(name)
+    }
+
+    /// Everything in it, at any depth, sorted.
+    #[track_caller]
+    pub(crate) fn names(&self) -> Vec<String> {
+        let mut names = Vec::new();
+        let mut folders = vec![self.root.clone()];
+        while let Some(folder) = folders.pop() {
+            for entry in fs::read_dir(folder).unwrap() {
+                let entry = entry.unwrap();
+                if entry.file_type().unwrap().is_dir() {
+                    folders.push(entry.path());
+                }
+                let path = entry.path();
+                let name = path.strip_prefix(&self.root).unwrap().to_string_lossy();
+                names.push(name.replace('\\', "/"));
+            }
+        }
+        names.sort();
+        names
+    }
+
+    #[track_caller]
+    pub(crate) fn assert_only(&self, names: &[&str]) {
+        assert_eq!(self.names(), names);
+    }
+
+    /// The names of the temp files that have the default pattern.
+    pub(crate) fn temps(&self) -> Vec<String> {
+        let is_temp = |name: &String| {
+            let name = name.rsplit('/').next().unwrap_or_default();
+            name.starts_with(".wholefile-") && name.ends_with(".tmp")
+        };
+        self.names().into_iter().filter(is_temp).collect()
+    }
+
+    /// Makes a plain file and gives its path.
+    pub(crate) fn write(&self, name: &str, contents: impl AsRef<[u8]>) -> PathBuf {
+        let path = self.path(name);
+        fs::write(&path, contents).unwrap();
+        path
+    }
+
+    #[track_caller]
+    pub(crate) fn read(&self, name: &str) -> String {
+        String::from_utf8(fs::read(self.path(name)).unwrap()).unwrap()
+    }
+
+    #[cfg(unix)]
+    #[track_caller]
+    pub(crate) fn mode(&self, name: &str) -> u32 {
+        use std::os::unix::fs::PermissionsExt;
+        fs::symlink_metadata(self.path(name)).unwrap().permissions().mode() & 0o7777
+    }
+
+    /// Makes a directory with all that lead to it.
+    #[cfg(unix)]
+    pub(crate) fn make(&self, name: &str) -> PathBuf {
+        let path = self.path(name);
+        fs::create_dir_all(&path).unwrap();
+        path
+    }
+}
+
+/// Waits until `condition` holds.
+#[track_caller]
+pub(crate) fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(120);
+    while !condition() {
+        assert!(Instant::now() < deadline, "waited in vain until {what}");
+        thread::sleep(Duration::from_millis(1));
+    }
+}

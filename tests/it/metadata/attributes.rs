@@ -1,0 +1,202 @@
+//! Extended attributes: the users', the ACL, the file capabilities, the system administrator's.
+
+use std::path::Path;
+
+use wholefile::{AtomicWriter, Metadata, Preserve};
+
+use super::{each_way, metadata};
+use crate::dir::Dir;
+use crate::system::{chmod, chown, is_root, run, set_xattr, skipped, xattr, xattrs};
+
+const ACL: &str = "system.posix_acl_access";
+
+/// Replaces the target, which must keep all it has.
+#[track_caller]
+fn check_kept(dir: &Dir, expected: &[&str]) {
+    let target = dir.path("target");
+    let before = metadata(&target);
+    let names: Vec<_> = before.xattrs.iter().map(|(name, _)| name.as_str()).collect();
+    assert_eq!(names, expected);
+    for preserve in [Preserve::Try, Preserve::Require] {
+        each_way(|builder, new| {
+            let mut builder = builder.clone();
+            for item in [Metadata::Owner, Metadata::Mode, Metadata::Xattrs] {
+                builder.preserve(item, preserve);
+            }
+            let commit = builder.write(&target, new).unwrap();
+            assert!(commit.not_preserved().is_empty(), "{:?}", commit.not_preserved());
+            assert_eq!(metadata(&target), before);
+        });
+    }
+    dir.assert_only(&["target"]);
+}
+
+/// Sets an ACL, or says that the file system has none.
+fn set_acl(path: &Path, acl: &str) -> bool {
+    let mut command = std::process::Command::new("setfacl");
+    let set = command.args(["-m", acl]).arg(path).output().expect("setfacl is there");
+    if !set.status.success() {
+        skipped("metadata::attributes", &String::from_utf8_lossy(&set.stderr));
+    }
+    set.status.success()
+}
+
+#[test]
+fn the_users_attributes_are_kept() {
+    for mode in [0o644, 0o600, 0o400, 0o444] {
+        let dir = Dir::new();
+        let target = dir.write("target", "old");
+        if !set_xattr(&target, "user.empty", b"") {
+            return skipped("metadata::attributes", "no user attributes on this file system");
+        }
+        set_xattr(&target, "user.binary", &[0, 255, 10]);
+        set_xattr(&target, "user.long", &[b'x'; 1500]);
+        chmod(&target, mode);
+        check_kept(&dir, &["user.binary", "user.empty", "user.long"]);
+    }
+}
+
+#[test]
+fn many_attributes_are_kept() {
+    let dir = Dir::new();
+    let target = dir.write("target", "old");
+    let mut names: Vec<_> = (0..40).map(|n| format!("user.attribute number {n:02}")).collect();
+    for name in &names {
+        if !set_xattr(&target, name, b"v") {
+            return skipped("metadata::attributes", "no user attributes on this file system");
+        }
+    }
+    names.sort();
+    check_kept(&dir, &names.iter().map(String::as_str).collect::<Vec<_>>());
+}
+
+#[test]
+fn attributes_that_are_skipped_are_not_kept() {
+    let dir = Dir::new();
+    let target = dir.write("target", "old");
+    if !set_xattr(&target, "user.a", b"b") {
+        return skipped("metadata::attributes", "no user attributes on this file system");
+    }
+    let mut builder = AtomicWriter::builder();
+    let commit = builder.preserve(Metadata::Xattrs, Preserve::Skip).write(&target, "new").unwrap();
+    assert!(commit.not_preserved().is_empty());
+    assert!(xattrs(&target).iter().all(|(name, _)| !name.starts_with("user.")));
+}
+
+#[test]
+fn the_acl_is_kept() {
+    for (acl, mode) in [
+        ("u:12345:r", 0o640),
+        ("u:12345:-,g:23456:rw,m::rwx", 0o664),
+        ("u:12345:rw,g::-,m::r", 0o600),
+        ("u:12345:r", 0o444),
+    ] {
+        let dir = Dir::new();
+        let target = dir.write("target", "old");
+        chmod(&target, mode);
+        if !set_acl(&target, acl) {
+            return;
+        }
+        check_kept(&dir, &[ACL]);
+        let list = run("getfacl", &["-cn".as_ref(), target.as_os_str()]);
+        assert!(list.contains("user:12345:"), "{list}");
+    }
+}
+
+#[test]
+fn an_acl_of_a_file_that_another_user_and_group_own_is_kept() {
+    if !is_root("metadata::attributes::an_acl_of_a_file_that_another_user_and_group_own_is_kept") {
+        return;
+    }
+    let dir = Dir::new();
+    let target = dir.write("target", "old");
+    chown(&target, 12345, 23456);
+    if set_acl(&target, "u:1:r,g::rw,g:2:-,m::rw,o::-") {
+        check_kept(&dir, &[ACL]);
+    }
+}
+
+#[test]
+fn a_file_without_an_acl_does_not_inherit_the_directorys() {
+    for mode in [0o600, 0o644, 0o660] {
+        let dir = Dir::new();
+        let target = dir.write("target", "old");
+        chmod(&target, mode);
+        if !set_acl(dir.root(), "d:u:12345:rwx,d:g::rwx") {
+            return;
+        }
+        std::fs::write(dir.path("plain"), "").unwrap();
+        assert!(xattr(&dir.path("plain"), ACL).is_some(), "a new file inherits it");
+        std::fs::remove_file(dir.path("plain")).unwrap();
+        check_kept(&dir, &[]);
+    }
+}
+
+#[test]
+fn an_acl_is_kept_instead_of_the_one_that_would_be_inherited() {
+    let dir = Dir::new();
+    let target = dir.write("target", "old");
+    if set_acl(&target, "u:23456:r,m::r,o::-") && set_acl(dir.root(), "d:u:12345:rwx,d:g::rwx") {
+        check_kept(&dir, &[ACL]);
+    }
+}
+
+#[test]
+fn file_capabilities_are_kept_whoever_owns_the_file() {
+    if !is_root("metadata::attributes::file_capabilities_are_kept_whoever_owns_the_file") {
+        return;
+    }
+    // VFS_CAP_REVISION_2, effective, with CAP_NET_BIND_SERVICE permitted (linux/capability.h).
+    let mut value = [0; 20];
+    value[..4].copy_from_slice(&0x0200_0001_u32.to_le_bytes());
+    value[4..8].copy_from_slice(&(1_u32 << 10).to_le_bytes());
+    for owner in [0, 12345] {
+        let dir = Dir::new();
+        let target = dir.write("target", "old");
+        chown(&target, owner, owner);
+        chmod(&target, 0o755);
+        if !set_xattr(&target, "security.capability", &value) {
+            return skipped("metadata::attributes", "no file capabilities on this file system");
+        }
+        check_kept(&dir, &["security.capability"]);
+    }
+}
+
+#[test]
+fn trusted_attributes_are_kept_by_root() {
+    if !is_root("metadata::attributes::trusted_attributes_are_kept_by_root") {
+        return;
+    }
+    let dir = Dir::new();
+    let target = dir.write("target", "old");
+    if !set_xattr(&target, "trusted.test", b"value") {
+        return skipped("metadata::attributes", "no trusted attributes on this file system");
+    }
+    check_kept(&dir, &["trusted.test"]);
+}
+
+#[test]
+fn an_attribute_that_is_gone_at_commit_is_gone() {
+    let dir = Dir::new();
+    let target = dir.write("target", "old");
+    if !set_xattr(&target, "user.before", b"value") {
+        return skipped("metadata::attributes", "no user attributes on this file system");
+    }
+    let mut writer = AtomicWriter::builder().open(&target).unwrap();
+    writer.as_file().unwrap();
+    rustix::fs::lremovexattr(&target, "user.before").unwrap();
+    set_xattr(&target, "user.after", b"value");
+    writer.commit().unwrap();
+    assert_eq!(xattrs(&target), [("user.after".to_owned(), b"value".to_vec())]);
+}
+
+#[test]
+fn the_security_label_is_kept() {
+    if !Path::new("/sys/fs/selinux/enforce").exists() {
+        return skipped("metadata::attributes::the_security_label_is_kept", "no SELinux here");
+    }
+    let dir = Dir::new();
+    let target = dir.write("target", "old");
+    run("chcon", &["-t".as_ref(), "tmp_t".as_ref(), target.as_os_str()]);
+    check_kept(&dir, &["security.selinux"]);
+}

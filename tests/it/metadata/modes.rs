@@ -1,0 +1,128 @@
+//! The permission bits and the times.
+
+use std::time::{Duration, SystemTime};
+
+use fs_err as fs;
+use wholefile::{AtomicWriter, Metadata, Outcome, Preserve};
+
+use super::{each_way, metadata};
+use crate::child::{self, Child};
+use crate::dir::Dir;
+use crate::system::chmod;
+
+const UMASKS: [u32; 4] = [0o000, 0o022, 0o077, 0o777];
+
+#[test]
+fn the_mode_of_the_old_file_is_kept_under_every_umask() {
+    const MODES: [u32; 14] = [
+        0o600, 0o640, 0o644, 0o664, 0o666, 0o755, 0o444, 0o400, 0o4755, 0o2755, 0o6755, 0o1644,
+        0o004, 0o777,
+    ];
+    if let Some(child::Given { dir, .. }) = child::given() {
+        let mut kept = 0;
+        for mode in MODES {
+            each_way(|builder, new| {
+                let target = dir.write("target", "old");
+                chmod(&target, mode);
+                let before = metadata(&target);
+                assert_eq!(before.mode, mode);
+                let commit = builder.write(&target, new).unwrap();
+                assert!(commit.not_preserved().is_empty());
+                assert_eq!(metadata(&target), before);
+                assert_eq!(fs::metadata(&target).unwrap().len(), new.len() as u64);
+                dir.assert_only(&["target"]);
+                fs::remove_file(&target).unwrap();
+                kept += 1;
+            });
+        }
+        assert_eq!(kept, MODES.len() * 4);
+        return;
+    }
+    for umask in UMASKS {
+        let child =
+            Child::of("metadata::modes::the_mode_of_the_old_file_is_kept_under_every_umask");
+        child.umask(umask).run(&Dir::new(), "");
+    }
+}
+
+#[test]
+fn an_explicit_mode_is_given_to_a_new_file_and_to_an_old_one_under_every_umask() {
+    if let Some(child::Given { dir, .. }) = child::given() {
+        for mode in [0o600, 0o640, 0o644, 0o666, 0o777, 0o400, 0o4755, 0o2755] {
+            for old_mode in [None, Some(0o600), Some(0o777), Some(0o4755)] {
+                each_way(|builder, new| {
+                    let target = dir.path("target");
+                    if let Some(old_mode) = old_mode {
+                        dir.write("target", "old");
+                        chmod(&target, old_mode);
+                    }
+                    let commit = builder.clone().mode(mode).write(&target, new).unwrap();
+                    assert_eq!(commit.outcome() == Outcome::Created, old_mode.is_none());
+                    assert!(commit.not_preserved().is_empty());
+                    assert_eq!(dir.mode("target"), mode, "was {old_mode:?}");
+                    fs::remove_file(&target).unwrap();
+                });
+            }
+        }
+        // The type of the file is no part of it.
+        AtomicWriter::builder().mode(0o100_640).write(dir.path("target"), "").unwrap();
+        assert_eq!(dir.mode("target"), 0o640);
+        return;
+    }
+    for umask in UMASKS {
+        let child = Child::of(
+            "metadata::modes::\
+             an_explicit_mode_is_given_to_a_new_file_and_to_an_old_one_under_every_umask",
+        );
+        child.umask(umask).run(&Dir::new(), "");
+    }
+}
+
+#[test]
+fn a_mode_that_changes_between_open_and_commit_is_the_one_that_is_kept() {
+    each_way(|builder, new| {
+        let dir = Dir::new();
+        let target = dir.write("target", "old");
+        chmod(&target, 0o600);
+        let mut writer = builder.open(&target).unwrap();
+        std::io::Write::write_all(&mut writer, new).unwrap();
+        chmod(&target, 0o640);
+        writer.commit().unwrap();
+        assert_eq!(dir.mode("target"), 0o640);
+    });
+}
+
+#[test]
+fn a_mode_that_is_skipped_is_that_of_a_new_file() {
+    if let Some(child::Given { dir, .. }) = child::given() {
+        each_way(|builder, new| {
+            let target = dir.write("target", "old");
+            chmod(&target, 0o600);
+            let mut builder = builder.clone();
+            builder.preserve(Metadata::Mode, Preserve::Skip).write(&target, new).unwrap();
+            assert_eq!(dir.mode("target"), 0o664);
+        });
+        return;
+    }
+    let child = Child::of("metadata::modes::a_mode_that_is_skipped_is_that_of_a_new_file");
+    child.umask(0o002).run(&Dir::new(), "");
+}
+
+#[test]
+fn the_times_are_kept_only_where_that_is_asked_for() {
+    let past = SystemTime::UNIX_EPOCH + Duration::new(1_000_000_000, 123_456_000);
+    for preserve in [Preserve::Skip, Preserve::Try, Preserve::Require] {
+        each_way(|builder, new| {
+            let dir = Dir::new();
+            let target = dir.write("target", "old");
+            let times = std::fs::FileTimes::new().set_modified(past).set_accessed(past);
+            fs::File::open(&target).unwrap().into_parts().0.set_times(times).unwrap();
+            let before = fs::metadata(&target).unwrap();
+            builder.clone().preserve(Metadata::Times, preserve).write(&target, new).unwrap();
+            let after = fs::metadata(&target).unwrap();
+            let kept = preserve != Preserve::Skip;
+            assert_eq!(after.modified().unwrap() == before.modified().unwrap(), kept);
+            assert_eq!(after.accessed().unwrap() == before.accessed().unwrap(), kept);
+        });
+    }
+}

@@ -1,0 +1,103 @@
+//! A new file gets what `File::create` would give it.
+
+use fs_err as fs;
+use wholefile::Outcome;
+
+use super::{each_way, metadata};
+use crate::child::{self, Child};
+use crate::dir::Dir;
+use crate::system::{chmod, is_root, run, skipped};
+
+/// Compares with a file that was created the plain way.
+fn compare(dir: &Dir) -> super::Metadata {
+    let mut all = Vec::new();
+    each_way(|builder, new| {
+        fs::File::create(dir.path("plain")).unwrap();
+        let commit = builder.write(dir.path("new"), new).unwrap();
+        assert_eq!(commit.outcome(), Outcome::Created);
+        assert!(commit.not_preserved().is_empty());
+        let (expected, is) = (metadata(&dir.path("plain")), metadata(&dir.path("new")));
+        assert_eq!(is, expected);
+        fs::remove_file(dir.path("plain")).unwrap();
+        fs::remove_file(dir.path("new")).unwrap();
+        all.push(is);
+    });
+    all.pop().unwrap()
+}
+
+#[test]
+fn the_umask_applies() {
+    if let Some(child::Given { dir, case }) = child::given() {
+        assert_eq!(format!("{:o}", compare(&dir).mode), case);
+        return;
+    }
+    for (umask, mode) in
+        [(0o000, "666"), (0o002, "664"), (0o022, "644"), (0o027, "640"), (0o077, "600")]
+    {
+        let child = Child::of("metadata::new_files::the_umask_applies").umask(umask);
+        child.run(&Dir::new(), mode);
+    }
+}
+
+#[test]
+fn the_directorys_default_acl_applies_instead_of_the_umask() {
+    if let Some(child::Given { dir, case }) = child::given() {
+        let metadata = compare(&dir);
+        let has_acl = metadata.xattrs.iter().any(|(name, _)| name == "system.posix_acl_access");
+        assert_eq!(format!("{:o}{}", metadata.mode, if has_acl { "+" } else { "" }), case);
+        return;
+    }
+    for (acl, mode) in [
+        ("d:u::rwx,d:g::r-x,d:o::r-x,d:u:12345:rw", "664+"),
+        ("d:u::rw,d:g::-,d:o::-,d:u:12345:r", "640+"),
+        ("d:u::rwx,d:g::r,d:o::-", "640"),
+    ] {
+        let dir = Dir::new();
+        if !set_acl(&dir, acl) {
+            return;
+        }
+        let child = Child::of(
+            "metadata::new_files::the_directorys_default_acl_applies_instead_of_the_umask",
+        );
+        child.umask(0o077).run(&dir, mode);
+    }
+}
+
+/// `false` where the file system has no ACLs.
+fn set_acl(dir: &Dir, acl: &str) -> bool {
+    let mut command = std::process::Command::new("setfacl");
+    let set = command.args(["-m", acl]).arg(dir.root()).output().expect("setfacl is there");
+    if !set.status.success() {
+        skipped("metadata", &String::from_utf8_lossy(&set.stderr));
+    }
+    set.status.success()
+}
+
+#[test]
+fn a_directory_that_hands_its_group_on_does_so() {
+    if !is_root("metadata::new_files::a_directory_that_hands_its_group_on_does_so") {
+        return;
+    }
+    let dir = Dir::new();
+    run("chgrp", &["12345".as_ref(), dir.root().as_os_str()]);
+    chmod(dir.root(), 0o2755);
+    assert_eq!(compare(&dir).gid, 12345);
+}
+
+#[test]
+fn a_link_that_is_replaced_hands_nothing_on() {
+    if let Some(child::Given { dir, .. }) = child::given() {
+        let target = dir.write("target", "old");
+        chmod(&target, 0o600);
+        each_way(|builder, new| {
+            std::os::unix::fs::symlink("target", dir.path("link")).unwrap();
+            let mut builder = builder.clone();
+            builder.symlinks(wholefile::Symlinks::Replace).write(dir.path("link"), new).unwrap();
+            assert_eq!(dir.mode("link"), 0o640);
+            fs::remove_file(dir.path("link")).unwrap();
+        });
+        return;
+    }
+    let child = Child::of("metadata::new_files::a_link_that_is_replaced_hands_nothing_on");
+    child.umask(0o027).run(&Dir::new(), "");
+}

@@ -1,0 +1,191 @@
+//! The owner and the group, and what becomes of the mode without them.
+
+use std::os::unix::fs::MetadataExt;
+
+use fs_err as fs;
+use wholefile::{AtomicWriter, ErrorKind, Metadata as Item, Preserve, Step, TargetState};
+
+use super::{each_way, metadata};
+use crate::child::{self, Child};
+use crate::dir::Dir;
+use crate::system::{NOBODY, chmod, chown, is_root, set_xattr, xattr};
+
+#[test]
+fn root_keeps_the_owner_and_with_it_setuid_and_setgid() {
+    if !is_root("metadata::owners::root_keeps_the_owner_and_with_it_setuid_and_setgid") {
+        return;
+    }
+    let mut kept = 0;
+    for (uid, gid) in [(12345, 23456), (0, 23456), (12345, 0), (0, 0)] {
+        for mode in [0o600, 0o640, 0o644, 0o4755, 0o2755, 0o6755, 0o2644, 0o440] {
+            each_way(|builder, new| {
+                let dir = Dir::new();
+                let target = dir.write("target", "old");
+                chown(&target, uid, gid);
+                chmod(&target, mode);
+                let before = metadata(&target);
+                let commit = builder.write(&target, new).unwrap();
+                assert!(commit.not_preserved().is_empty());
+                assert_eq!(metadata(&target), before);
+                assert_eq!((before.uid, before.gid, before.mode), (uid, gid, mode));
+                kept += 1;
+            });
+        }
+    }
+    assert_eq!(kept, 4 * 8 * 4);
+}
+
+#[test]
+fn an_owner_that_is_skipped_is_the_writer_and_setuid_is_dropped() {
+    if !is_root("metadata::owners::an_owner_that_is_skipped_is_the_writer_and_setuid_is_dropped") {
+        return;
+    }
+    let dir = Dir::new();
+    let target = dir.write("target", "old");
+    chown(&target, 12345, 23456);
+    chmod(&target, 0o6755);
+    let mut builder = AtomicWriter::builder();
+    builder.preserve(Item::Owner, Preserve::Skip).write(&target, "new").unwrap();
+    let after = metadata(&target);
+    assert_eq!((after.uid, after.gid, after.mode), (0, 0, 0o755));
+}
+
+/// A directory of everybody's with a file of somebody else's.
+fn somebody_elses(mode: u32, gid: u32) -> Dir {
+    let dir = Dir::new();
+    chmod(dir.root(), 0o777);
+    let target = dir.write("target", "old");
+    chown(&target, 12345, gid);
+    chmod(&target, mode);
+    dir
+}
+
+/// Modes of another user's file, of another group or of the writer's own, and what is left of them.
+const LOST_OWNER: [(u32, u32, u32); 10] = [
+    // The group is lost too: its bits become at most the others', and the others' at most its.
+    (23456, 0o644, 0o644),
+    (23456, 0o664, 0o644),
+    (23456, 0o640, 0o600),
+    (23456, 0o660, 0o600),
+    (23456, 0o604, 0o600),
+    (23456, 0o6755, 0o755),
+    (23456, 0o2775, 0o755),
+    // The group is kept.
+    (NOBODY, 0o660, 0o660),
+    (NOBODY, 0o4755, 0o755),
+    (NOBODY, 0o6775, 0o775),
+];
+
+#[test]
+fn who_may_not_keep_the_owner_is_told_and_gives_away_no_rights() {
+    const TEST: &str =
+        "metadata::owners::who_may_not_keep_the_owner_is_told_and_gives_away_no_rights";
+    if let Some(child::Given { dir, case }) = child::given() {
+        let target = dir.path("target");
+        let before = metadata(&target);
+        let mode = u32::from_str_radix(&case, 8).unwrap();
+        let commit = AtomicWriter::builder().write(&target, "new").unwrap();
+        let after = metadata(&target);
+        let lost: Vec<_> = commit.not_preserved().iter().map(|lost| lost.metadata()).collect();
+        let expected: &[Item] =
+            if mode == before.mode { &[Item::Owner] } else { &[Item::Owner, Item::Mode] };
+        assert_eq!(lost, expected);
+        assert!(commit.not_preserved().iter().all(|lost| lost.xattr().is_none()));
+        let denied = std::io::ErrorKind::PermissionDenied;
+        assert!(commit.not_preserved().iter().all(|lost| lost.cause() == denied));
+        assert_eq!((after.uid, after.gid), (NOBODY, NOBODY));
+        assert_eq!(format!("{:o}", after.mode), case);
+        return;
+    }
+    if !is_root(TEST) {
+        return;
+    }
+    for (gid, mode, left) in LOST_OWNER {
+        let dir = somebody_elses(mode, gid);
+        Child::of(TEST).nobody().run(&dir, &format!("{left:o}"));
+        assert_eq!(dir.read("target"), "new");
+        dir.assert_only(&["target"]);
+    }
+}
+
+#[test]
+fn an_owner_that_is_required_and_cannot_be_kept_is_an_error() {
+    const TEST: &str = "metadata::owners::an_owner_that_is_required_and_cannot_be_kept_is_an_error";
+    if let Some(child::Given { dir, .. }) = child::given() {
+        each_way(|builder, new| {
+            let mut builder = builder.clone();
+            builder.preserve(Item::Owner, Preserve::Require);
+            let error = builder.write(dir.path("target"), new).unwrap_err();
+            assert_eq!((error.kind(), error.step()), (ErrorKind::NotPreserved, Step::Metadata));
+            assert_eq!(error.target_state(), TargetState::Untouched);
+            assert_eq!(error.leftover(), None);
+            dir.assert_only(&["target"]);
+        });
+        // The mode alone, where it is lost with the owner.
+        let mut builder = AtomicWriter::builder();
+        builder.preserve(Item::Mode, Preserve::Require);
+        let error = builder.write(dir.path("target"), "new").unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::NotPreserved);
+        return;
+    }
+    if !is_root(TEST) {
+        return;
+    }
+    let dir = somebody_elses(0o4664, 23456);
+    let before = metadata(&dir.path("target"));
+    Child::of(TEST).nobody().run(&dir, "");
+    assert_eq!(metadata(&dir.path("target")), before);
+    assert_eq!(dir.read("target"), "old");
+    dir.assert_only(&["target"]);
+}
+
+#[test]
+fn an_attribute_that_may_not_be_set_is_listed_by_name() {
+    const TEST: &str = "metadata::owners::an_attribute_that_may_not_be_set_is_listed_by_name";
+    const NAME: &str = "security.test";
+    if let Some(child::Given { dir, .. }) = child::given() {
+        let target = dir.path("target");
+        let mut builder = AtomicWriter::builder();
+        builder.preserve(Item::Xattrs, Preserve::Require);
+        let error = builder.write(&target, "new").unwrap_err();
+        assert_eq!((error.kind(), error.step()), (ErrorKind::NotPreserved, Step::Metadata));
+        assert_eq!(xattr(&target, NAME), Some(b"value".to_vec()));
+        let commit = AtomicWriter::builder().write(&target, "new").unwrap();
+        let lost: Vec<_> = commit.not_preserved().iter().map(|lost| lost.metadata()).collect();
+        assert_eq!(lost, [Item::Xattrs]);
+        assert_eq!(commit.not_preserved()[0].xattr(), Some(NAME.as_ref()));
+        assert_eq!(xattr(&target, NAME), None);
+        return;
+    }
+    if !is_root(TEST) {
+        return;
+    }
+    let dir = somebody_elses(0o644, NOBODY);
+    chown(dir.path("target"), NOBODY, NOBODY);
+    if set_xattr(&dir.path("target"), NAME, b"value") {
+        Child::of(TEST).nobody().run(&dir, "");
+        assert_eq!(dir.read("target"), "new");
+    }
+}
+
+#[test]
+fn the_old_files_attributes_and_contents_need_not_be_readable() {
+    const TEST: &str =
+        "metadata::owners::the_old_files_attributes_and_contents_need_not_be_readable";
+    if let Some(child::Given { dir, .. }) = child::given() {
+        assert!(fs::read(dir.path("target")).is_err(), "this user may not read it");
+        let commit = AtomicWriter::builder().write(dir.path("target"), "new").unwrap();
+        assert!(!commit.not_preserved().is_empty());
+        assert_eq!(fs::metadata(dir.path("target")).unwrap().uid(), NOBODY);
+        return;
+    }
+    if !is_root(TEST) {
+        return;
+    }
+    let dir = somebody_elses(0o600, 23456);
+    set_xattr(&dir.path("target"), "user.secret", b"value");
+    Child::of(TEST).nobody().run(&dir, "");
+    assert_eq!(dir.read("target"), "new");
+    assert_eq!(dir.mode("target"), 0o600);
+    dir.assert_only(&["target"]);
+}

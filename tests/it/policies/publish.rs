@@ -1,0 +1,203 @@
+//! Whether the target must exist, must not, or may: at `open` and at `commit`.
+
+use std::io::Write;
+use std::sync::Barrier;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+
+use fs_err as fs;
+use wholefile::{AtomicWriter, ErrorKind, Outcome, Publish, Staging, Step, TargetState};
+
+use crate::dir::{Dir, wait_until};
+
+/// What somebody else does between `open` and `commit`.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Meanwhile {
+    Nothing,
+    /// The target is removed, or made.
+    Toggled,
+    /// A directory takes the name.
+    Directory,
+}
+
+/// How it ends: the outcome, or the kind of the error and when it comes.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Expected {
+    Done(Outcome),
+    AtOpen(ErrorKind),
+    AtCommit(ErrorKind),
+}
+
+#[track_caller]
+fn check(publish: Publish, exists: bool, meanwhile: Meanwhile, expected: Expected) {
+    for staging in [Staging::Named, Staging::Unnamed] {
+        for len in [3, 100_000] {
+            check_one(publish, staging, len, (exists, meanwhile, expected));
+        }
+    }
+}
+
+#[track_caller]
+fn check_one(
+    publish: Publish,
+    staging: Staging,
+    len: usize,
+    (exists, meanwhile, expected): (bool, Meanwhile, Expected),
+) {
+    let dir = Dir::new();
+    let target = dir.path("target");
+    if exists {
+        dir.write("target", "old");
+    }
+    let mut builder = AtomicWriter::builder();
+    let mut writer = match (builder.publish(publish).staging(staging).open(&target), expected) {
+        (Ok(writer), Expected::Done(_) | Expected::AtCommit(_)) => writer,
+        (Err(error), Expected::AtOpen(kind)) => {
+            assert_eq!((error.kind(), error.step()), (kind, Step::Resolve));
+            assert_eq!(error.target_state(), TargetState::Untouched);
+            assert_eq!(fs::read(&target).ok(), exists.then(|| b"old".to_vec()));
+            return;
+        }
+        (other, _) => panic!("{publish:?}, {exists}, {meanwhile:?}: {other:?}"),
+    };
+    writer.write_all(&vec![b'n'; len]).unwrap();
+    let mut theirs = exists.then_some("old");
+    match meanwhile {
+        Meanwhile::Nothing => {}
+        Meanwhile::Toggled if exists => {
+            fs::remove_file(&target).unwrap();
+            theirs = None;
+        }
+        Meanwhile::Toggled => {
+            dir.write("target", "theirs");
+            theirs = Some("theirs");
+        }
+        Meanwhile::Directory => {
+            let _ = fs::remove_file(&target);
+            fs::create_dir(&target).unwrap();
+            theirs = None;
+        }
+    }
+    match (writer.commit(), expected) {
+        (Ok(commit), Expected::Done(outcome)) => {
+            assert_eq!(commit.outcome(), outcome);
+            assert_eq!(fs::read(&target).unwrap(), vec![b'n'; len]);
+            dir.assert_only(&["target"]);
+        }
+        (Err(error), Expected::AtCommit(kind)) => {
+            assert_eq!(error.kind(), kind);
+            assert_eq!(error.target_state(), TargetState::Untouched);
+            assert_eq!(fs::read_to_string(&target).ok().as_deref(), theirs);
+            assert!(dir.temps().is_empty());
+        }
+        (result, _) => panic!("{publish:?}, {exists}, {meanwhile:?}: {result:?}"),
+    }
+}
+
+#[test]
+fn each_choice_holds_at_open_and_still_at_commit() {
+    use Expected::{AtCommit, AtOpen, Done};
+    use Meanwhile::{Directory, Nothing, Toggled};
+    use Publish::{CreateNew, Existing, Replace};
+    let (created, replaced) = (Done(Outcome::Created), Done(Outcome::Replaced));
+    for (publish, exists, meanwhile, expected) in [
+        (Replace, true, Nothing, replaced),
+        (Replace, false, Nothing, created),
+        (Replace, true, Toggled, created),
+        (Replace, false, Toggled, replaced),
+        (Replace, true, Directory, AtCommit(ErrorKind::IsADirectory)),
+        (Replace, false, Directory, AtCommit(ErrorKind::IsADirectory)),
+        (CreateNew, true, Nothing, AtOpen(ErrorKind::AlreadyExists)),
+        (CreateNew, false, Nothing, created),
+        (CreateNew, false, Toggled, AtCommit(ErrorKind::AlreadyExists)),
+        (CreateNew, false, Directory, AtCommit(ErrorKind::IsADirectory)),
+        (Existing, true, Nothing, replaced),
+        (Existing, false, Nothing, AtOpen(ErrorKind::NotFound)),
+        (Existing, true, Toggled, AtCommit(ErrorKind::NotFound)),
+        (Existing, true, Directory, AtCommit(ErrorKind::IsADirectory)),
+    ] {
+        check(publish, exists, meanwhile, expected);
+    }
+}
+
+#[test]
+fn of_many_who_create_the_same_file_exactly_one_wins() {
+    const WRITERS: usize = 8;
+    const ROUNDS: usize = 50;
+    let dir = Dir::new();
+    let mut lost_at_publish = 0;
+    for round in 0..ROUNDS {
+        let target = dir.path(format!("target {round}"));
+        let barrier = Barrier::new(WRITERS);
+        let save = |n: usize| {
+            let mut builder = AtomicWriter::builder();
+            builder.durability(wholefile::Durability::None).publish(Publish::CreateNew);
+            barrier.wait();
+            builder.write(&target, n.to_string()).map(|_| n)
+        };
+        let results: Vec<_> = thread::scope(|scope| {
+            let writers: Vec<_> = (0..WRITERS).map(|n| scope.spawn(move || save(n))).collect();
+            writers.into_iter().map(|writer| writer.join().unwrap()).collect()
+        });
+        let winners: Vec<_> = results.iter().filter_map(|result| result.as_ref().ok()).collect();
+        assert_eq!(winners.len(), 1, "{results:?}");
+        assert_eq!(fs::read_to_string(&target).unwrap(), winners[0].to_string());
+        for error in results.iter().filter_map(|result| result.as_ref().err()) {
+            assert_eq!(error.kind(), ErrorKind::AlreadyExists);
+            assert_eq!(error.target_state(), TargetState::Untouched);
+            lost_at_publish += usize::from(error.step() == Step::Publish);
+        }
+    }
+    assert!(lost_at_publish > 0, "no two writers ever met");
+    assert_eq!(dir.names().len(), ROUNDS);
+}
+
+/// Whether this file system can exchange two names.
+fn can_exchange(dir: &Dir) -> bool {
+    use rustix::fs::{CWD, RenameFlags, renameat_with};
+    let (one, other) = (dir.write("one", ""), dir.write("other", ""));
+    let can = renameat_with(CWD, &one, CWD, &other, RenameFlags::EXCHANGE).is_ok();
+    fs::remove_file(one).unwrap();
+    fs::remove_file(other).unwrap();
+    can
+}
+
+#[test]
+fn a_target_that_is_removed_at_the_last_moment_does_not_come_back() {
+    const MIN_MISSED_AT_PUBLISH: usize = 5;
+    let dir = Dir::new();
+    if !can_exchange(&dir) {
+        return crate::system::skipped("policies::publish", "no exchange on this file system");
+    }
+    let target = dir.path("target");
+    let done = AtomicBool::new(false);
+    thread::scope(|scope| {
+        let remover = scope.spawn(|| {
+            // Bounded by the writer, which has a deadline.
+            while !done.load(Ordering::Relaxed) {
+                dir.write("target", "theirs");
+                fs::remove_file(&target).unwrap();
+                let came_back = (0..50).any(|_| target.exists());
+                assert!(!came_back, "a file that was removed has been created");
+            }
+        });
+        let mut builder = AtomicWriter::builder();
+        builder.durability(wholefile::Durability::None).publish(Publish::Existing);
+        let (mut missed, mut replaced) = (0, 0);
+        wait_until("the target was removed at the last moment", || {
+            match builder.write(&target, "new") {
+                Ok(_) => replaced += 1,
+                Err(error) => {
+                    assert_eq!(error.kind(), ErrorKind::NotFound);
+                    assert_eq!(error.target_state(), TargetState::Untouched);
+                    missed += usize::from(error.step() == Step::Publish);
+                }
+            }
+            let enough = missed >= MIN_MISSED_AT_PUBLISH && replaced > 0;
+            enough || remover.is_finished()
+        });
+        done.store(true, Ordering::Relaxed);
+        remover.join().unwrap();
+    });
+    dir.assert_only(&[]);
+}

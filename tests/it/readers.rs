@@ -1,0 +1,88 @@
+//! Readers see the whole old file or the whole new one, and always one of them.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread;
+
+use fs_err as fs;
+use wholefile::{AtomicWriter, Durability, Publish, Staging};
+
+use crate::dir::{Dir, wait_until};
+
+const MIN_SAVES: u64 = 200;
+const MIN_VERSIONS_SEEN: u64 = 40;
+
+/// Contents from which it can be told which version they are, and whether they are whole.
+fn contents(version: u64) -> Vec<u8> {
+    let len = (version.wrapping_mul(7919) % 200_000) as usize;
+    let mut contents = version.to_le_bytes().to_vec();
+    contents.resize(8 + len, version as u8);
+    contents
+}
+
+/// The version that is there; panics if it is not whole.
+fn read(target: &Path) -> u64 {
+    let bytes = fs::read(target).expect("the target never disappears");
+    let version = bytes.first_chunk().expect("never shorter than a version");
+    let version = u64::from_le_bytes(*version);
+    assert!(bytes == contents(version), "a torn version {version}: {} bytes", bytes.len());
+    version
+}
+
+#[track_caller]
+fn check(builder: &wholefile::Builder) {
+    let dir = Dir::new();
+    let target = dir.write("target", contents(0));
+    let done = AtomicBool::new(false);
+    let seen = AtomicU64::new(0);
+    thread::scope(|scope| {
+        let reader = scope.spawn(|| {
+            let mut versions = BTreeSet::new();
+            let (mut reads, mut last) = (0, 0);
+            // Bounded by the writer, which has a deadline.
+            while !done.load(Ordering::Relaxed) {
+                let version = read(&target);
+                assert!(version >= last, "version {version} came back after {last}");
+                last = version;
+                versions.insert(version);
+                seen.store(versions.len() as u64, Ordering::Relaxed);
+                reads += 1;
+            }
+            (reads, versions)
+        });
+        let mut version = 0;
+        wait_until("the reader has seen enough versions", || {
+            version += 1;
+            builder.write(&target, contents(version)).unwrap();
+            let enough = seen.load(Ordering::Relaxed) >= MIN_VERSIONS_SEEN;
+            enough && version >= MIN_SAVES || reader.is_finished()
+        });
+        done.store(true, Ordering::Relaxed);
+        let (reads, versions) = reader.join().unwrap();
+        assert!(reads >= versions.len() && versions.len() as u64 >= MIN_VERSIONS_SEEN);
+        assert_eq!(read(&target), version);
+    });
+    dir.assert_only(&["target"]);
+}
+
+#[test]
+fn every_read_is_whole_and_none_misses_the_target() {
+    check(AtomicWriter::builder().durability(Durability::None));
+}
+
+#[test]
+fn every_read_is_whole_when_saves_are_durable() {
+    check(&AtomicWriter::builder());
+}
+
+#[test]
+fn every_read_is_whole_when_only_an_existing_file_may_be_replaced() {
+    check(AtomicWriter::builder().durability(Durability::None).publish(Publish::Existing));
+}
+
+#[test]
+fn every_read_is_whole_when_the_staging_has_no_name() {
+    let mut builder = AtomicWriter::builder();
+    check(builder.durability(Durability::None).staging(Staging::Unnamed).buffer_size(100));
+}
