@@ -54,7 +54,6 @@ fn main() -> Result<ExitCode> {
         return Ok(ExitCode::from(code));
     }
     let commit = writer.commit()?;
-    let outcome = format!("{:?}", commit.outcome()).to_lowercase();
-    println!("{outcome} {}, {} bytes", commit.path().display(), commit.len());
+    println!("{} {}, {} bytes", commit.outcome(), commit.path().display(), commit.len());
     Ok(ExitCode::SUCCESS)
 }

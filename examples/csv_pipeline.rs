@@ -149,6 +149,5 @@ fn capitalized(word: &str) -> String {
 }
 
 fn report(commit: &Commit) {
-    let outcome = format!("{:?}", commit.outcome()).to_lowercase();
-    println!("{outcome} {}, {} bytes", commit.path().display(), commit.len());
+    println!("{} {}, {} bytes", commit.outcome(), commit.path().display(), commit.len());
 }

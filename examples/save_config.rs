@@ -79,24 +79,18 @@ fn save(path: &Path, config: &Config) -> Result<Commit> {
 
 /// A save can do less than was asked for and still be worth having; the receipt says what it did.
 fn report(commit: &Commit) {
-    let path = commit.path().display();
-    match commit.outcome() {
-        Outcome::Created => println!("created {path}, {} bytes", commit.len()),
-        Outcome::Replaced => println!("replaced {path}, {} bytes", commit.len()),
-        Outcome::Unchanged => return println!("unchanged {path}, nothing was written"),
-        other => println!("{other:?} {path}, {} bytes", commit.len()),
+    println!("{} {}, {} bytes", commit.outcome(), commit.path().display(), commit.len());
+    if commit.outcome() == Outcome::Unchanged {
+        return; // nothing was written, so there is nothing to say of how well it was
     }
-    match commit.durability() {
-        Durability::Full => println!("durability: full, it survives a power cut"),
-        Durability::Ordered => println!("durability: ordered, a power cut may bring the old back"),
-        other => println!("durability: {other:?}, a power cut may damage it"),
-    }
+    let after_a_power_cut = match commit.durability() {
+        Durability::Full => "it is there",
+        Durability::Ordered => "it is there, or the old one is",
+        _ => "it may be damaged",
+    };
+    println!("durability: {}, after a power cut {after_a_power_cut}", commit.durability());
     for lost in commit.not_preserved() {
-        let (kind, cause) = (lost.metadata(), lost.cause());
-        match lost.xattr() {
-            Some(name) => println!("could not keep: xattr {} ({cause})", name.to_string_lossy()),
-            None => println!("could not keep: {kind:?} ({cause})"),
-        }
+        println!("could not keep the {lost}");
     }
 }
 

@@ -87,8 +87,7 @@ fn main() -> Result<ExitCode> {
     bar.set_message("syncing");
     let commit = writer.commit()?;
     bar.finish_and_clear();
-    let outcome = format!("{:?}", commit.outcome()).to_lowercase();
-    println!("{outcome} {}, {} bytes", commit.path().display(), commit.len());
+    println!("{} {}, {} bytes", commit.outcome(), commit.path().display(), commit.len());
     Ok(ExitCode::SUCCESS)
 }
 

@@ -1,6 +1,7 @@
 //! The receipt of a commit: what was done, and how well.
 
 use std::ffi::{OsStr, OsString};
+use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -46,6 +47,17 @@ pub enum Outcome {
     /// The contents were written into a FIFO, a device or an open descriptor
     /// ([`SpecialFiles::WriteThrough`](crate::SpecialFiles::WriteThrough)).
     WrittenThrough,
+}
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Outcome::Created => "created",
+            Outcome::Replaced => "replaced",
+            Outcome::Unchanged => "unchanged",
+            Outcome::WrittenThrough => "written through",
+        })
+    }
 }
 
 /// Metadata of the old file that the new one does not have.
@@ -112,5 +124,15 @@ impl NotPreserved {
     #[must_use]
     pub fn cause(&self) -> io::ErrorKind {
         self.cause
+    }
+}
+
+/// For instance `owner: permission denied`, or `xattr security.capability: operation not permitted`.
+impl fmt::Display for NotPreserved {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.xattr {
+            Some(xattr) => write!(f, "xattr {}: {}", xattr.to_string_lossy(), self.cause),
+            None => write!(f, "{}: {}", self.metadata, self.cause),
+        }
     }
 }

@@ -150,8 +150,8 @@ impl Error {
         self.0.step
     }
 
-    /// The path that was to be replaced: as the caller gave it, with its symlinks followed once they
-    /// have been.
+    /// The path that was to be replaced: as the caller gave it, with its symlinks followed once
+    /// they have been.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.0.path

@@ -2,6 +2,7 @@
 //! means where it is made.
 
 use std::ffi::OsString;
+use std::fmt;
 
 /// What survives a power cut once `commit` has returned `Ok`.
 ///
@@ -32,6 +33,16 @@ pub enum Durability {
     /// published, its directory afterwards.
     #[default]
     Full,
+}
+
+impl fmt::Display for Durability {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Durability::None => "none",
+            Durability::Ordered => "ordered",
+            Durability::Full => "full",
+        })
+    }
 }
 
 /// Whether the target must exist, must not, or may.
@@ -145,6 +156,17 @@ pub enum Metadata {
     Xattrs,
     /// The times of last access and modification. By default: [`Preserve::Skip`].
     Times,
+}
+
+impl fmt::Display for Metadata {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Metadata::Owner => "owner",
+            Metadata::Mode => "mode",
+            Metadata::Xattrs => "xattrs",
+            Metadata::Times => "times",
+        })
+    }
 }
 
 /// All that a [`Builder`](crate::Builder) holds.

@@ -25,7 +25,9 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("rustix::", &["sys/", "fault_loops/"]),
     ("windows_sys::", &["sys/"]),
     ("libc::", &["sys/"]),
-    ("fd_lock::", &["concurrency/lock.rs"]),
+    // It does not compile everywhere, so the arms hand it to concurrency/lock.rs.
+    ("fd_lock::", &["sys/"]),
+    ("sys::RwLock", &["concurrency/lock.rs"]),
     ("tempfile::Builder", &["protocol/temp.rs"]),
     ("tempfile::tempfile", &["protocol/staging.rs"]),
     ("thiserror::", &["error.rs"]),
@@ -108,8 +110,8 @@ fn layers_import_downward_only() {
     for source in library() {
         let inside = source.path.trim_start_matches("src/");
         let module = inside.split('/').next().unwrap().trim_end_matches(".rs");
-        if ["lib", "fault_loops"].contains(&module) {
-            continue;
+        if ["lib", "fault_loops"].contains(&module) || inside.ends_with("/tests.rs") {
+            continue; // tests see everything
         }
         let Some(own) = layer(module) else {
             breaches.push(format!("{}: `{module}` is in no layer", source.path));
