@@ -8,7 +8,7 @@ use std::thread;
 use fs_err as fs;
 use wholefile::{AtomicWriter, Durability, Publish, Staging};
 
-use crate::dir::{Dir, wait_until};
+use crate::dir::{Dir, Stop, wait_until};
 
 const MIN_SAVES: u64 = 200;
 const MIN_VERSIONS_SEEN: u64 = 40;
@@ -37,6 +37,7 @@ fn check(builder: &wholefile::Builder) {
     let done = AtomicBool::new(false);
     let seen = AtomicU64::new(0);
     thread::scope(|scope| {
+        let stop = Stop(&done);
         let reader = scope.spawn(|| {
             let mut versions = BTreeSet::new();
             let (mut reads, mut last) = (0, 0);
@@ -58,7 +59,7 @@ fn check(builder: &wholefile::Builder) {
             let enough = seen.load(Ordering::Relaxed) >= MIN_VERSIONS_SEEN;
             enough && version >= MIN_SAVES || reader.is_finished()
         });
-        done.store(true, Ordering::Relaxed);
+        drop(stop);
         let (reads, versions) = reader.join().unwrap();
         assert!(reads >= versions.len() && versions.len() as u64 >= MIN_VERSIONS_SEEN);
         assert_eq!(read(&target), version);

@@ -14,7 +14,7 @@ use fs_err as fs;
 use wholefile::{AtomicWriter, ReadOnly, Staging};
 
 use crate::child::{self, Child};
-use crate::dir::{Dir, wait_until};
+use crate::dir::{Dir, Stop, wait_until};
 use crate::system::{chmod, chown, is_root, run, xattr};
 
 const ACL: &str = "system.posix_acl_access";
@@ -68,6 +68,7 @@ fn has_acl(path: &Path) -> Option<bool> {
 fn watch(dir: &Dir, end: Final) {
     let (done, caught) = (AtomicBool::new(false), AtomicUsize::new(0));
     let modes = thread::scope(|scope| {
+        let stop = Stop(&done);
         let watcher = scope.spawn(|| {
             let mut modes = BTreeSet::new();
             // Bounded by the writer, which has a deadline.
@@ -88,7 +89,7 @@ fn watch(dir: &Dir, end: Final) {
             let enough = caught.load(Ordering::Relaxed) >= MIN_CAUGHT && saves >= MIN_SAVES;
             enough || watcher.is_finished()
         });
-        done.store(true, Ordering::Relaxed);
+        drop(stop);
         watcher.join().unwrap()
     });
     assert!(!modes.is_empty());

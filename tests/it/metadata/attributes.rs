@@ -200,3 +200,21 @@ fn the_security_label_is_kept() {
     run("chcon", &["-t".as_ref(), "tmp_t".as_ref(), target.as_os_str()]);
     check_kept(&dir, &["security.selinux"]);
 }
+
+#[test]
+fn an_explicit_mode_is_the_mask_of_the_acl_that_is_kept() {
+    for mode in [0o600, 0o640, 0o660, 0o604] {
+        each_way(|builder, new| {
+            let dir = Dir::new();
+            let target = dir.write("target", "old");
+            if !set_acl(&target, "u:12345:rw,g::r,o::-") {
+                return;
+            }
+            assert_eq!(dir.mode("target"), 0o660);
+            builder.clone().mode(mode).write(&target, new).unwrap();
+            assert_eq!(dir.mode("target"), mode);
+            let list = run("getfacl", &["-cn".as_ref(), target.as_os_str()]);
+            assert!(list.contains("user:12345:rw-"), "{list}");
+        });
+    }
+}

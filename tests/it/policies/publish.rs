@@ -8,7 +8,7 @@ use std::thread;
 use fs_err as fs;
 use wholefile::{AtomicWriter, ErrorKind, Outcome, Publish, Staging, Step, TargetState};
 
-use crate::dir::{Dir, wait_until};
+use crate::dir::{Dir, Stop, wait_until};
 
 /// What somebody else does between `open` and `commit`.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -172,6 +172,7 @@ fn a_target_that_is_removed_at_the_last_moment_does_not_come_back() {
     let target = dir.path("target");
     let done = AtomicBool::new(false);
     thread::scope(|scope| {
+        let stop = Stop(&done);
         let remover = scope.spawn(|| {
             // Bounded by the writer, which has a deadline.
             while !done.load(Ordering::Relaxed) {
@@ -196,7 +197,7 @@ fn a_target_that_is_removed_at_the_last_moment_does_not_come_back() {
             let enough = missed >= MIN_MISSED_AT_PUBLISH && replaced > 0;
             enough || remover.is_finished()
         });
-        done.store(true, Ordering::Relaxed);
+        drop(stop);
         remover.join().unwrap();
     });
     dir.assert_only(&[]);
