@@ -5,18 +5,22 @@
 //! group must not meet another group), then the mode (a change of owner clears setuid and setgid),
 //! then the file capabilities (a change of owner removes them), then the times.
 
+mod acl;
+mod losses;
+
 use std::ffi::{OsStr, OsString};
 use std::io;
 use std::path::Path;
 
+use self::acl::Acl;
+use self::losses::Losses;
 use super::target::Target;
 use super::temp::Temp;
 use crate::commit::NotPreserved;
-use crate::error::{Error, ErrorKind, Result, Step};
+use crate::error::{Error, Result, Step};
 use crate::options::{Metadata, Options, Preserve};
 use crate::sys::{self, Info};
 
-const ACL: &str = "system.posix_acl_access";
 const CAPABILITIES: &str = "security.capability";
 /// Checksums of the contents and of other metadata, which are wrong for a new file.
 const CHECKSUMS: [&str; 2] = ["security.ima", "security.evm"];
@@ -33,17 +37,6 @@ pub(crate) struct Snapshot {
     not_preserved: Vec<NotPreserved>,
 }
 
-/// The ACL of the old file.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Acl {
-    Absent,
-    /// Among the xattrs.
-    Present,
-    /// It cannot be kept. The group's bits of the mode are only its upper bound then, and mean more
-    /// without it.
-    Lost,
-}
-
 /// Whether a step has anything to do, or has done anything.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Work {
@@ -58,25 +51,25 @@ impl Snapshot {
             Snapshot { old: None, xattrs: Vec::new(), acl: Acl::Absent, not_preserved: Vec::new() };
         let Some(existing) = target.existing_file() else { return Ok(snapshot) };
         snapshot.old = Some(existing.info.clone());
-        if options.preserve.xattrs == Preserve::Skip {
-            return Ok(snapshot);
-        }
         let (directory, name) = (&target.directory, &target.name);
         let mut losses = Losses::new(options, &target.path, &mut snapshot.not_preserved);
         let listed = sys::list_xattrs_of(existing, directory, name);
         if listed.as_ref().is_err_and(|error| error.kind() != io::ErrorKind::Unsupported) {
-            snapshot.acl = Acl::Lost; // for all that is known
+            snapshot.acl = Acl::UNKNOWN;
         }
         let names = losses.unless_lost(Metadata::Xattrs, None, listed)?.unwrap_or_default();
-        for xattr in names.into_iter().filter(|xattr| is_wanted(xattr, options)) {
+        for xattr in names.into_iter().filter(|xattr| is_of_interest(xattr, options)) {
             let value = sys::get_xattr_of(existing, directory, name, &xattr);
             let value = losses.unless_lost(Metadata::Xattrs, Some(&xattr), value)?;
-            if xattr == ACL {
-                snapshot.acl = if value.is_some() { Acl::Present } else { Acl::Lost };
+            match (value, xattr == acl::NAME) {
+                (Some(Some(value)), true) => snapshot.acl = Acl::Present(value),
+                (None, true) => snapshot.acl = Acl::UNKNOWN,
+                (Some(Some(value)), false) => snapshot.xattrs.push((xattr, value)),
+                (Some(None), _) | (None, false) => {}
             }
-            if let Some(value) = value.flatten() {
-                snapshot.xattrs.push((xattr, value));
-            }
+        }
+        if let (Acl::Present(value), Preserve::Skip) = (&snapshot.acl, options.preserve.xattrs) {
+            snapshot.acl = Acl::lost(value);
         }
         Ok(snapshot)
     }
@@ -127,11 +120,6 @@ impl Snapshot {
         if nothing { Work::None } else { Work::Some }
     }
 
-    fn xattr(&self, name: &str) -> Option<&[u8]> {
-        let mut xattrs = self.xattrs.iter();
-        xattrs.find(|(xattr, _)| xattr == name).map(|(_, value)| &**value)
-    }
-
     fn apply_xattrs(&self, temp: &Temp, losses: &mut Losses<'_>, turn: Turn) -> Result<()> {
         for (name, value) in self.xattrs.iter().filter(|(name, _)| Turn::of(name) == turn) {
             let set = sys::set_xattr(&temp.file, name, value);
@@ -170,19 +158,23 @@ impl Snapshot {
         if self.old.is_none() || [preserve.mode, preserve.xattrs].contains(&Preserve::Skip) {
             return Ok(Work::None);
         }
-        let acl = OsStr::new(ACL);
-        let changed = if let Some(value) = self.xattr(ACL) {
-            sys::set_xattr(&temp.file, acl, value)
+        let name = OsStr::new(acl::NAME);
+        let changed = if let Acl::Present(value) = &self.acl {
+            sys::set_xattr(&temp.file, name, value)
         } else {
             let listed = sys::list_xattrs(&temp.file);
             let present = losses.unless_lost(Metadata::Xattrs, None, listed)?.unwrap_or_default();
-            if !present.iter().any(|name| name == acl) {
+            if !present.iter().any(|xattr| xattr == name) {
                 return Ok(Work::None);
             }
-            sys::remove_xattr(&temp.file, acl)
+            sys::remove_xattr(&temp.file, name)
         };
-        if losses.unless_lost(Metadata::Xattrs, Some(acl), changed)?.is_none() {
-            self.acl = Acl::Lost;
+        if losses.unless_lost(Metadata::Xattrs, Some(name), changed)?.is_none() {
+            self.acl = match &self.acl {
+                Acl::Present(value) => Acl::lost(value),
+                // The one that could not be removed may let in whom the mode is to keep out.
+                Acl::Absent | Acl::Lost { .. } => Acl::UNKNOWN,
+            };
         }
         Ok(Work::Some)
     }
@@ -191,7 +183,7 @@ impl Snapshot {
         let (wanted, mode) = match (losses.options.mode, &self.old) {
             (Some(mode), _) => (mode & 0o7777, mode & 0o7777),
             (None, Some(old)) if losses.options.preserve.mode != Preserve::Skip => {
-                (old.mode, mode_for(old, now, self.acl))
+                (old.mode, mode_for(old, now, &self.acl))
             }
             _ => return Ok(()),
         };
@@ -224,37 +216,39 @@ impl Snapshot {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Turn {
     BeforeOwner,
-    /// The ACL has a step of its own.
-    WithMode,
     AfterOwner,
 }
 
 impl Turn {
     fn of(name: &OsStr) -> Turn {
         match name.to_str() {
-            Some(ACL) => Turn::WithMode,
             Some(CAPABILITIES) => Turn::AfterOwner,
             _ => Turn::BeforeOwner,
         }
     }
 }
 
-fn is_wanted(name: &OsStr, options: &Options) -> bool {
-    let skipped = name == ACL && options.preserve.mode == Preserve::Skip;
-    !skipped && !CHECKSUMS.iter().any(|checksum| name == *checksum)
+/// The ACL counts even where xattrs are skipped, since the mode does not mean the same without it.
+fn is_of_interest(name: &OsStr, options: &Options) -> bool {
+    if name == acl::NAME {
+        return options.preserve.mode != Preserve::Skip;
+    }
+    let is_checksum = CHECKSUMS.iter().any(|checksum| name == *checksum);
+    options.preserve.xattrs != Preserve::Skip && !is_checksum
 }
 
 /// The old file's mode as it may be with the owner and the ACL that the new file has. If the owner
 /// is not the old one, setuid and setgid would lend somebody else's rights. If the group is not, or
 /// the ACL that restricted it is gone, the group may do no more than everybody could, nor may those
 /// who were in the group and count as everybody now.
-fn mode_for(old: &Info, now: &Info, acl: Acl) -> u32 {
+fn mode_for(old: &Info, now: &Info, acl: &Acl) -> u32 {
     let mut mode = old.mode;
     if (old.uid, old.gid) != (now.uid, now.gid) {
         mode &= !SETUID_AND_SETGID;
     }
-    if old.gid != now.gid || acl == Acl::Lost {
-        let shared = mode & (mode >> 3) & 0o7;
+    let left_by_acl = if let Acl::Lost { shared } = acl { Some(*shared) } else { None };
+    if old.gid != now.gid || left_by_acl.is_some() {
+        let shared = mode & (mode >> 3) & left_by_acl.unwrap_or(0o7);
         mode = mode & !0o77 | shared << 3 | shared;
     }
     mode
@@ -262,41 +256,4 @@ fn mode_for(old: &Info, now: &Info, acl: Acl) -> u32 {
 
 fn inspect(temp: &Temp, path: &Path) -> Result<Info> {
     sys::inspect(&temp.file).map_err(|error| Error::failed(Step::Metadata, path, error))
-}
-
-/// Decides what it means that metadata could not be kept, and keeps the list for the receipt.
-struct Losses<'a> {
-    options: &'a Options,
-    path: &'a Path,
-    list: &'a mut Vec<NotPreserved>,
-}
-
-impl<'a> Losses<'a> {
-    fn new(options: &'a Options, path: &'a Path, list: &'a mut Vec<NotPreserved>) -> Self {
-        Losses { options, path, list }
-    }
-
-    /// `None` if `result` says that this cannot be kept and it need not be.
-    fn unless_lost<T>(
-        &mut self,
-        metadata: Metadata,
-        xattr: Option<&OsStr>,
-        result: io::Result<T>,
-    ) -> Result<Option<T>> {
-        let error = match result {
-            Ok(value) => return Ok(Some(value)),
-            Err(error) => error,
-        };
-        let failed = |error| Error::failed(Step::Metadata, self.path, error);
-        let denied = error.kind() == io::ErrorKind::PermissionDenied;
-        if !denied && !sys::cannot_be_kept(&error) {
-            return Err(failed(error));
-        }
-        if self.options.preserve.get(metadata) == Preserve::Require {
-            return Err(failed(error).with_kind(ErrorKind::NotPreserved));
-        }
-        let xattr = xattr.map(OsStr::to_owned);
-        self.list.push(NotPreserved { metadata, xattr, cause: error.kind() });
-        Ok(None)
-    }
 }

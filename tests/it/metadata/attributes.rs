@@ -103,6 +103,35 @@ fn the_acl_is_kept() {
     }
 }
 
+/// Symptom: after a save that did not keep the xattrs, members of the owning group could read and
+/// write a file that its ACL had shut them out of. Mechanism: under an ACL the group's bits of the
+/// mode are the mask, an upper bound for the named users; set on a file without the ACL they are the
+/// group's own rights. Lost: the confidentiality of the file.
+#[test]
+fn without_its_acl_a_file_lets_nobody_in_whom_the_acl_shut_out() {
+    for (acl, with_acl, without) in [
+        ("u:12345:rw,g::-,o::-", 0o660, 0o600),
+        ("u:12345:rw,g::r,o::r", 0o664, 0o644),
+        ("u:12345:-,g::r,o::r", 0o644, 0o600),
+        ("g:23456:rwx,g::rx,o::rx,m::rx", 0o655, 0o655),
+    ] {
+        let dir = Dir::new();
+        let target = dir.write("target", "old");
+        if !set_acl(&target, acl) {
+            return;
+        }
+        assert_eq!(metadata(&target).mode, with_acl, "{acl}");
+        let mut builder = AtomicWriter::builder();
+        let commit =
+            builder.preserve(Metadata::Xattrs, Preserve::Skip).write(&target, "new").unwrap();
+        let after = metadata(&target);
+        assert_eq!((after.mode, after.xattrs), (without, vec![]), "{acl}");
+        let lost: Vec<_> = commit.not_preserved().iter().map(|lost| lost.metadata()).collect();
+        let expected = if with_acl == without { vec![] } else { vec![Metadata::Mode] };
+        assert_eq!(lost, expected, "{acl}");
+    }
+}
+
 #[test]
 fn an_acl_of_a_file_that_another_user_and_group_own_is_kept() {
     if !is_root("metadata::attributes::an_acl_of_a_file_that_another_user_and_group_own_is_kept") {

@@ -1,0 +1,84 @@
+//! The POSIX ACL of a file, as far as it must be understood: acl(5) and, for the bytes,
+//! `struct posix_acl_xattr_header` of the Linux kernel.
+
+/// The xattr that holds it.
+pub(super) const NAME: &str = "system.posix_acl_access";
+
+/// The ACL of the file that is replaced.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Acl {
+    /// There is none: the mode says all.
+    Absent,
+    /// It is to be kept.
+    Present(Vec<u8>),
+    /// The new file will not have it. Beside an ACL the group's bits of the mode are only an upper
+    /// bound, so that without it they would mean more than they did.
+    Lost {
+        /// The rights that it left to everybody but the owner.
+        shared: u32,
+    },
+}
+
+impl Acl {
+    /// What is left of an ACL with these bytes if it cannot be kept.
+    pub(super) fn lost(bytes: &[u8]) -> Acl {
+        Acl::Lost { shared: shared_rights(bytes) }
+    }
+
+    /// An ACL that may be there and cannot be read.
+    pub(super) const UNKNOWN: Acl = Acl::Lost { shared: 0o7 };
+}
+
+const HEADER_LEN: usize = 4;
+const ENTRY_LEN: usize = 8;
+const USER_OBJ: u16 = 0x01;
+const MASK: u16 = 0x10;
+const OTHER: u16 = 0x20;
+
+/// The rights that every entry but the owner's gives: nobody gains by getting just these.
+fn shared_rights(bytes: &[u8]) -> u32 {
+    let entries = || {
+        bytes.get(HEADER_LEN..).unwrap_or_default().chunks_exact(ENTRY_LEN).map(|entry| {
+            let number = |at: usize| u16::from_le_bytes([entry[at], entry[at + 1]]);
+            (number(0), u32::from(number(2)))
+        })
+    };
+    let mask = entries().find(|(tag, _)| *tag == MASK).map_or(0o7, |(_, rights)| rights);
+    let others = entries().filter(|(tag, _)| ![USER_OBJ, MASK].contains(tag));
+    let rights = others.map(|(tag, rights)| if tag == OTHER { rights } else { rights & mask });
+    rights.reduce(|all, rights| all & rights).unwrap_or(0) & 0o7
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(entries: &[(u16, u16)], expected: u32) {
+        let mut bytes = 2_u32.to_le_bytes().to_vec();
+        for (tag, rights) in entries {
+            bytes.extend(tag.to_le_bytes());
+            bytes.extend(rights.to_le_bytes());
+            bytes.extend(u32::MAX.to_le_bytes());
+        }
+        assert_eq!(shared_rights(&bytes), expected, "{entries:?}");
+    }
+
+    #[test]
+    fn only_what_every_entry_gives_is_shared() {
+        const USER: u16 = 0x02;
+        const GROUP_OBJ: u16 = 0x04;
+        let owner = (USER_OBJ, 6);
+        check(&[owner, (GROUP_OBJ, 4), (OTHER, 4)], 4);
+        // A named user may more than the group.
+        check(&[owner, (USER, 6), (GROUP_OBJ, 0), (MASK, 6), (OTHER, 0)], 0);
+        check(&[owner, (USER, 6), (GROUP_OBJ, 4), (MASK, 6), (OTHER, 4)], 4);
+        // A named user is shut out of a file that everybody else may read.
+        check(&[owner, (USER, 0), (GROUP_OBJ, 4), (MASK, 4), (OTHER, 4)], 0);
+        // The mask takes from the group, not from the others.
+        check(&[owner, (USER, 4), (GROUP_OBJ, 7), (MASK, 1), (OTHER, 7)], 0);
+        check(&[owner, (GROUP_OBJ, 7), (MASK, 5), (OTHER, 7)], 5);
+        check(&[], 0);
+        assert_eq!(shared_rights(b"\x02"), 0);
+    }
+}
