@@ -66,6 +66,21 @@ impl Builder {
     }
 
     /// Whether the target must exist, must not, or may. Default: [`Publish::Replace`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use wholefile::{AtomicWriter, ErrorKind, Publish};
+    ///
+    /// # let dir = tempfile::tempdir()?;
+    /// # let path = dir.path().join("invoice.pdf");
+    /// let mut builder = AtomicWriter::builder();
+    /// builder.publish(Publish::CreateNew);
+    /// builder.write(&path, "first")?;
+    /// let error = builder.write(&path, "second").unwrap_err();
+    /// assert_eq!(error.kind(), ErrorKind::AlreadyExists);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn publish(&mut self, publish: Publish) -> &mut Self {
         self.options.publish = publish;
         self
@@ -122,6 +137,16 @@ impl Builder {
     ///
     /// They get the permissions that any new directory gets. With [`Durability::Full`] each is
     /// synced through its own parent. On a rollback those that are still empty are removed.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # let dir = tempfile::tempdir()?;
+    /// # let home = dir.path();
+    /// let path = home.join(".config/app/settings.toml");
+    /// wholefile::AtomicWriter::builder().create_parents(true).write(&path, "a = 1")?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn create_parents(&mut self, create_parents: bool) -> &mut Self {
         self.options.create_parents = create_parents;
         self
@@ -172,6 +197,20 @@ impl Builder {
     ///
     /// A [`mode`](Builder::mode) that differs from the target's counts as a change. With
     /// [`require_durability`](Builder::require_durability), the contents that are there are synced.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use wholefile::{AtomicWriter, Outcome};
+    ///
+    /// # let dir = tempfile::tempdir()?;
+    /// # let path = dir.path().join("settings.toml");
+    /// let mut builder = AtomicWriter::builder();
+    /// builder.skip_unchanged(true);
+    /// assert_eq!(builder.write(&path, "a = 1")?.outcome(), Outcome::Created);
+    /// assert_eq!(builder.write(&path, "a = 1")?.outcome(), Outcome::Unchanged);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn skip_unchanged(&mut self, skip_unchanged: bool) -> &mut Self {
         self.options.skip_unchanged = skip_unchanged;
         self
@@ -193,6 +232,22 @@ impl Builder {
     ///
     /// On Unix every later step is relative to the directory that was opened. Elsewhere it goes by
     /// the directory's absolute path.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::io::Write;
+    /// use wholefile::AtomicWriter;
+    ///
+    /// # let dir = tempfile::tempdir()?;
+    /// # let path = dir.path().join("words.txt");
+    /// let mut writer = AtomicWriter::builder().reserve(1 << 20).open(&path)?;
+    /// for word in ["whole", "or", "not", "at", "all"] {
+    ///     writeln!(writer, "{word}")?;
+    /// }
+    /// writer.commit()?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn open(&self, path: impl AsRef<Path>) -> Result<AtomicWriter> {
         AtomicWriter::open(None, path.as_ref(), &self.options)
     }
@@ -202,6 +257,20 @@ impl Builder {
     /// # Errors
     ///
     /// As for [`open`](Builder::open) and [`AtomicWriter::commit`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use wholefile::{AtomicWriter, Symlinks};
+    ///
+    /// # let dir = tempfile::tempdir()?;
+    /// # let (one, other) = (dir.path().join("one"), dir.path().join("other"));
+    /// let mut builder = AtomicWriter::builder();
+    /// builder.symlinks(Symlinks::Refuse);
+    /// builder.write(&one, "1")?;
+    /// builder.write(&other, "2")?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn write(&self, path: impl AsRef<Path>, contents: impl AsRef<[u8]>) -> Result<Commit> {
         let mut writer = self.open(path)?;
         match io::Write::write_all(&mut writer, contents.as_ref()) {

@@ -17,8 +17,8 @@
 //! 1. Whoever opens the target at any moment sees the whole old file or the whole new one, and a
 //!    target that existed never disappears.
 //! 2. The same holds after a crash of the process, `kill -9` included, at any instruction.
-//! 3. After a power cut, with [`Durability::Full`], the same holds and a commit that returned `Ok` is
-//!    there. With [`Durability::Ordered`] it is the whole old file or the whole new one.
+//! 3. After a power cut, with [`Durability::Full`], the same holds and a commit that returned `Ok`
+//!    is there. With [`Durability::Ordered`] it is the whole old file or the whole new one.
 //! 4. A write, flush, sync or change of metadata that fails poisons the writer: nothing short or
 //!    truncated is ever published.
 //! 5. Every error says what became of the target ([`Error::target_state`]). No temp file stays
@@ -34,10 +34,10 @@
 //!
 //! # What is not
 //!
-//! - **Atomicity is not durability.** [`Durability::None`] is just as atomic while the machine runs,
-//!   and promises nothing after a power cut. The receipt says what was achieved
-//!   ([`Commit::durability`]), which is less than what was asked for where a file system cannot sync
-//!   its directories.
+//! - **Atomicity is not durability.** [`Durability::None`] is just as atomic while the machine
+//!   runs, and promises nothing after a power cut. The receipt says what was achieved
+//!   ([`Commit::durability`]), which is less than what was asked for where a file system cannot
+//!   sync its directories.
 //! - **Two writers** of one file do not mix their contents, but the later one wins. Nothing here
 //!   keeps an update from being lost.
 //! - **Two files** are replaced one after the other, not together.

@@ -24,8 +24,8 @@ use crate::sys::Directory;
 /// Takes new contents for a file and replaces it by them at [`commit`](AtomicWriter::commit), whole
 /// or not at all.
 ///
-/// It implements [`Write`], [`Seek`] and [`Read`], and starts empty. It is buffered: small writes
-/// need no `BufWriter`. A save that fits into the buffer
+/// It implements [`Write`](io::Write), [`Seek`](io::Seek) and [`Read`](io::Read), and starts empty.
+/// It is buffered: small writes need no `BufWriter`. A save that fits into the buffer
 /// ([`buffer_size`](crate::Builder::buffer_size), 64 KiB) makes its temp file only at commit.
 ///
 /// After a write, seek or change of length has failed, the writer is poisoned: `commit` refuses
@@ -162,8 +162,8 @@ impl AtomicWriter {
         contents.on_disk(plan)
     }
 
-    /// The number of bytes that were written through [`Write`] so far, those that were overwritten
-    /// since included.
+    /// The number of bytes that were written through [`Write`](io::Write) so far, those that were
+    /// overwritten since included.
     #[must_use]
     pub fn bytes_written(&self) -> u64 {
         self.bytes_written
@@ -205,6 +205,26 @@ impl AtomicWriter {
     /// [`Step::SyncDirectory`] leaves the new contents visible
     /// ([`Replaced`](crate::TargetState::Replaced)). [`ErrorKind::Poisoned`] if an earlier call on
     /// the writer failed; the [`io_error`](Error::io_error) is that failure.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::io::Write;
+    /// use wholefile::{AtomicWriter, TargetState};
+    ///
+    /// # let dir = tempfile::tempdir()?;
+    /// # let path = dir.path().join("save.dat");
+    /// let mut writer = AtomicWriter::builder().open(&path)?;
+    /// writer.write_all(b"level 3")?;
+    /// match writer.commit() {
+    ///     Ok(commit) => println!("saved, durability: {}", commit.durability()),
+    ///     Err(error) if error.target_state() == TargetState::Untouched => {
+    ///         eprintln!("not saved, the last save is still there: {error}");
+    ///     }
+    ///     Err(error) => eprintln!("saved, but a power cut may undo it: {error}"),
+    /// }
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn commit(self) -> Result<Commit> {
         self.commit_looked_at(LookedAt::Before)
     }
@@ -261,6 +281,21 @@ impl AtomicWriter {
     ///
     /// [`Step::RemoveTemp`] if the temp file could not be removed; [`Error::leftover`] names it.
     /// The target is untouched.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::io::Write;
+    /// use wholefile::AtomicWriter;
+    ///
+    /// # let dir = tempfile::tempdir()?;
+    /// # let path = dir.path().join("draft.txt");
+    /// let mut writer = AtomicWriter::builder().open(&path)?;
+    /// writer.write_all(b"on second thoughts")?;
+    /// writer.rollback()?;
+    /// assert!(!path.exists());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn rollback(self) -> Result<()> {
         let path = &self.target.path;
         let leftover = self.contents.temp_path(path);

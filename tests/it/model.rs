@@ -1,4 +1,5 @@
-//! A file in memory, and a run of the same calls on it and on a writer. The fuzz targets run it too.
+//! A file in memory, and a run of the same calls on it and on a writer. The fuzz targets run it
+//! too.
 
 use std::io::{ErrorKind as IoErrorKind, IoSlice, Read, Seek, SeekFrom, Write};
 use std::path::Path;

@@ -105,8 +105,8 @@ fn the_acl_is_kept() {
 
 /// Symptom: after a save that did not keep the xattrs, members of the owning group could read and
 /// write a file that its ACL had shut them out of. Mechanism: under an ACL the group's bits of the
-/// mode are the mask, an upper bound for the named users; set on a file without the ACL they are the
-/// group's own rights. Lost: the confidentiality of the file.
+/// mode are the mask, an upper bound for the named users; set on a file without the ACL they are
+/// the group's own rights. Lost: the confidentiality of the file.
 #[test]
 fn without_its_acl_a_file_lets_nobody_in_whom_the_acl_shut_out() {
     for (acl, with_acl, without) in [
