@@ -37,6 +37,8 @@ pub(crate) enum Op {
     RemoveTemp,
     OpenThrough,
     WriteThrough,
+    OpenSideFile,
+    RemoveSideFile,
 }
 
 #[cfg(test)]
@@ -76,6 +78,8 @@ impl Op {
         Op::RemoveTemp,
         Op::OpenThrough,
         Op::WriteThrough,
+        Op::OpenSideFile,
+        Op::RemoveSideFile,
     ];
 }
 
@@ -152,6 +156,11 @@ mod injection {
     }
 
     impl Plan {
+        /// Whether the fault meets an operation of this kind.
+        pub(crate) fn meets(&self, op: Op) -> bool {
+            self.at.is_some_and(|(index, _)| self.log.get(index) == Some(&op))
+        }
+
         fn judge(&mut self, op: Op) -> Verdict {
             let index = self.log.len();
             self.log.push(op);

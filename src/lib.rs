@@ -69,9 +69,10 @@ pub use builder::Builder;
 pub use commit::{Commit, NotPreserved, Outcome};
 pub use error::{Error, ErrorKind, Result, Step, TargetState};
 pub use options::{
-    Durability, HardLinks, Metadata, Preserve, Publish, ReadOnly, SpecialFiles, Staging, Symlinks,
+    Durability, HardLinks, Lock, Metadata, Preserve, Publish, ReadOnly, SpecialFiles, Staging,
+    Symlinks,
 };
-pub use write::{atomic_write, atomic_write_with};
+pub use write::{atomic_update, atomic_write, atomic_write_with};
 pub use writer::AtomicWriter;
 
 /// The examples of the README, run as tests.

@@ -13,6 +13,8 @@ use std::io;
 use std::path::Path;
 
 use crate::commit::{Commit, Outcome};
+use crate::concurrency::side_lock::SideLock;
+use crate::concurrency::update;
 use crate::error::{Error, ErrorKind, Result, Step};
 use crate::options::Options;
 use crate::protocol::metadata::Snapshot;
@@ -54,6 +56,8 @@ pub struct AtomicWriter {
     options: Options,
     bytes_written: u64,
     poison: Option<Poison>,
+    /// Last, so that the lock is held until nothing is left to do.
+    lock: Option<SideLock>,
 }
 
 /// The failure after which the contents may be incomplete.
@@ -75,13 +79,19 @@ pub(crate) enum LookedAt {
 impl AtomicWriter {
     pub(crate) fn open(base: Option<Directory>, path: &Path, options: &Options) -> Result<Self> {
         temp::check_affixes(options, path)?;
-        let target = Target::resolve(base, path, options)?;
+        let mut target = Target::resolve(base, path, options)?;
+        let lock = SideLock::acquire(&target, options.lock)?;
+        if lock.is_some() {
+            // Whoever held it before has most likely replaced the target.
+            target.look_again(options)?;
+        }
         if target.through.is_none() {
             sync::check_required(&target, options)?;
         }
         let contents = Contents::new(options.buffer_size);
         let options = options.clone();
-        let mut writer = AtomicWriter { contents, target, options, bytes_written: 0, poison: None };
+        let mut writer =
+            AtomicWriter { contents, target, options, bytes_written: 0, poison: None, lock };
         let reserve = writer.options.reserve;
         if reserve > 0 && writer.target.through.is_none() {
             let (contents, plan) = writer.parts();
@@ -185,9 +195,14 @@ impl AtomicWriter {
         self.replace()
     }
 
+    /// What the target has now, `None` where there is no file.
+    pub(crate) fn old_contents(&self) -> Result<Option<Vec<u8>>> {
+        update::contents_of(&self.target)
+    }
+
     /// The protocol.
     fn replace(self) -> Result<Commit> {
-        let AtomicWriter { contents, mut target, options, .. } = self;
+        let AtomicWriter { contents, mut target, options, lock, .. } = self;
         let plan = Plan { target: &target, options: &options };
         let snapshot = match Snapshot::take(&target, &options) {
             Ok(snapshot) => snapshot,
@@ -207,6 +222,7 @@ impl AtomicWriter {
             Some(_) => Outcome::Replaced,
             None => Outcome::Created,
         };
+        drop(lock);
         let (path, durability) = (target.path, durability?);
         Ok(Commit { outcome, durability, len, path, not_preserved })
     }

@@ -81,7 +81,8 @@ fn the_process_dies_before_every_operation() {
             let contents = place.contents();
             let whole = contents.as_deref() == place.old() || contents.as_deref() == Some(NEW);
             assert!(whole, "{name}: {contents:?}");
-            let others = place.others();
+            let mut others = place.others();
+            others.retain(|path| !is_side_file(path));
             assert!(others.len() <= 1, "{name}: {others:?}");
             for orphan in &others {
                 assert!(has_the_documented_name(orphan), "{name}: {orphan:?}");
@@ -105,6 +106,13 @@ fn has_the_documented_name(path: &Path) -> bool {
     let name = path.file_name().and_then(OsStr::to_str).unwrap_or_default();
     let random = name.strip_prefix(".wholefile-").and_then(|name| name.strip_suffix(".tmp"));
     random.is_some_and(|it| it.len() == 12 && it.bytes().all(|byte| byte.is_ascii_alphanumeric()))
+}
+
+/// The file of a lock that nobody holds, which the next one who asks for the lock takes and removes.
+fn is_side_file(path: &Path) -> bool {
+    let name = path.file_name().and_then(OsStr::to_str).unwrap_or_default();
+    let hash = name.strip_prefix(".wholefile-").and_then(|name| name.strip_suffix(".lock"));
+    hash.is_some_and(|it| it.len() == 16 && it.bytes().all(|byte| byte.is_ascii_hexdigit()))
 }
 
 /// What holds for every run: the result, the disk and the receipt or error agree.
@@ -137,7 +145,11 @@ fn check_result(case: &Case, place: &Place, result: &Result<Commit>, plan: &Plan
             error.leftover()
         }
     };
-    let others = place.others();
+    let mut others = place.others();
+    if matches!(result, Err(error) if error.step() == Step::Lock) || plan.meets(Op::RemoveSideFile)
+    {
+        others.retain(|path| !is_side_file(path));
+    }
     assert_eq!(
         others.iter().map(PathBuf::as_path).collect::<Vec<_>>(),
         Vec::from_iter(leftover),
@@ -167,7 +179,8 @@ impl Faulted<'_> {
         let injected = io::Error::from_raw_os_error(code);
         if *op == Op::Lock && injected.kind() == io::ErrorKind::WouldBlock {
             // Whoever held the lock of the fresh temp file removes it; here that is nobody.
-            return assert!(result.is_ok() || self.clean_error.is_some(), "{name}");
+            let is_locked = matches!(result, Err(error) if error.kind() == ErrorKind::Locked);
+            return assert!(result.is_ok() || is_locked || self.clean_error.is_some(), "{name}");
         }
         check_result(case, place, result, plan);
         match result {
@@ -230,6 +243,7 @@ impl Faulted<'_> {
             Op::SyncFile => self.case.before == Before::Device,
             Op::RenameNoReplace | Op::Exchange => sys::lacks_rename_flags(error),
             Op::OpenDirectory => kind == io::ErrorKind::NotFound,
+            Op::RemoveSideFile => true, // the next one takes it
             // A device that is not known cannot be remembered.
             Op::Inspect => matches!(self.case.lacking, [Op::RenameNoReplace] | [Op::Exchange]),
             _ => false,
@@ -260,12 +274,13 @@ impl Faulted<'_> {
 fn steps_of(op: Op) -> &'static [Step] {
     match op {
         Op::OpenDirectory => &[Step::Resolve, Step::CreateParents],
-        Op::Look => &[Step::Resolve, Step::Publish],
+        Op::Look => &[Step::Resolve, Step::Lock, Step::Publish],
         Op::ReadLink => &[Step::Resolve],
         Op::MakeDirectory | Op::RemoveDirectory => &[Step::CreateParents],
-        Op::OpenTarget | Op::ReadTarget => &[],
-        Op::CreateTemp | Op::CreateUnnamed | Op::LinkUnnamed | Op::Lock => &[Step::CreateTemp],
-        Op::Inspect => &[Step::Write, Step::Metadata, Step::Publish],
+        Op::OpenTarget | Op::ReadTarget => &[Step::Read],
+        Op::CreateTemp | Op::CreateUnnamed | Op::LinkUnnamed => &[Step::CreateTemp],
+        Op::Lock => &[Step::CreateTemp, Step::Lock],
+        Op::Inspect => &[Step::Lock, Step::Write, Step::Metadata, Step::Publish],
         Op::Reserve => &[Step::Reserve],
         Op::Write | Op::Seek | Op::SetLen => &[Step::Write],
         Op::ReadTemp => &[Step::Read],
@@ -280,6 +295,8 @@ fn steps_of(op: Op) -> &'static [Step] {
         Op::SyncDirectory => &[Step::SyncDirectory],
         Op::Rename | Op::RenameNoReplace | Op::Exchange | Op::Link => &[Step::Publish],
         Op::OpenThrough | Op::WriteThrough => &[Step::Publish],
+        Op::OpenSideFile => &[Step::Lock],
+        Op::RemoveSideFile => &[],
         Op::RemoveTemp => &[Step::RemoveTemp],
     }
 }

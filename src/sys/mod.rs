@@ -184,6 +184,25 @@ pub(crate) fn link_unnamed(file: &File, directory: &Directory, name: &OsStr) -> 
     run(Op::LinkUnnamed, || arm::link_unnamed(file, directory, name))
 }
 
+/// Opens the file `name` that stands for a lock, and creates it if it is missing. Who may write to
+/// the owner's files may open it; others may not, since they could hold the lock forever.
+pub(crate) fn open_side_file(directory: &Directory, name: &OsStr) -> io::Result<File> {
+    run(Op::OpenSideFile, || arm::open_side_file(directory, name))
+}
+
+/// Removes the file that stands for a lock.
+pub(crate) fn remove_side_file(directory: &Directory, name: &OsStr) -> io::Result<()> {
+    run(Op::RemoveSideFile, || arm::remove_file(directory, name))
+}
+
+/// What is the same for all names of a file that differ only in what the system overlooks.
+pub(crate) fn lock_key(name: &OsStr) -> Vec<u8> {
+    match name.to_str() {
+        Some(name) if arm::CASE_MAY_NOT_MATTER => name.to_lowercase().into_bytes(),
+        _ => name.as_encoded_bytes().to_vec(),
+    }
+}
+
 /// What the system says about an open file.
 pub(crate) fn inspect(file: &File) -> io::Result<Info> {
     run(Op::Inspect, || arm::inspect(file))

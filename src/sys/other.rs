@@ -106,6 +106,15 @@ pub(crate) fn create_temp(directory: &Directory, name: &OsStr, _: Option<u32>) -
     Ok(options.open(directory.join(name))?.into_parts().0)
 }
 
+/// It is not known.
+pub(crate) const CASE_MAY_NOT_MATTER: bool = true;
+
+pub(crate) fn open_side_file(directory: &Directory, name: &OsStr) -> io::Result<File> {
+    let mut options = fs::OpenOptions::new();
+    options.write(true).create(true).truncate(false);
+    Ok(options.open(directory.join(name))?.into_parts().0)
+}
+
 pub(crate) fn inspect(file: &File) -> io::Result<Info> {
     Ok(info_of(&file.metadata()?))
 }

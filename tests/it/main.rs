@@ -17,6 +17,8 @@ mod child;
 mod system;
 
 #[cfg(unix)]
+mod locks;
+#[cfg(unix)]
 mod metadata;
 #[cfg(unix)]
 mod names;

@@ -186,6 +186,22 @@ fn creation_mode(mode: Option<u32>) -> Mode {
     raw_mode(mode.unwrap_or(NEW_FILE_MODE))
 }
 
+/// macOS file systems overlook it by default.
+pub(crate) const CASE_MAY_NOT_MATTER: bool = cfg!(target_vendor = "apple");
+
+pub(crate) fn open_side_file(directory: &Directory, name: &OsStr) -> io::Result<File> {
+    // Without O_NONBLOCK, a FIFO that somebody put here would block.
+    let flags = OFlags::WRONLY
+        | OFlags::CREATE
+        | OFlags::NOFOLLOW
+        | OFlags::NONBLOCK
+        | OFlags::NOCTTY
+        | OFlags::CLOEXEC;
+    // For the group to write and not to read: a umask that lets the group share files lets it share
+    // locks, any other does not.
+    Ok(File::from(fs::openat(directory.fd(), name, flags, raw_mode(0o620))?))
+}
+
 /// The kernel takes as much of `mode` as its type holds, which is less on some systems.
 #[allow(clippy::unnecessary_cast, reason = "the type differs between systems")]
 fn raw_mode(mode: u32) -> Mode {

@@ -155,6 +155,13 @@ pub(crate) fn create_temp(directory: &Directory, name: &OsStr, _: Option<u32>) -
     OpenOptions::new().read(true).write(true).create_new(true).open(directory.join(name))
 }
 
+/// NTFS and FAT overlook it by default.
+pub(crate) const CASE_MAY_NOT_MATTER: bool = true;
+
+pub(crate) fn open_side_file(directory: &Directory, name: &OsStr) -> io::Result<File> {
+    OpenOptions::new().write(true).create(true).truncate(false).open(directory.join(name))
+}
+
 pub(crate) fn inspect(file: &File) -> io::Result<Info> {
     if !is_on_disk(file) {
         return Ok(INFO_OF_SPECIAL);
