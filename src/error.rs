@@ -102,7 +102,8 @@ pub enum ErrorKind {
     NotFound,
     /// There is a target and [`Publish::CreateNew`](crate::Publish::CreateNew) asks for none.
     AlreadyExists,
-    /// The system denied an operation.
+    /// The system denied an operation, or the link or special file at the path may be a trap
+    /// ([`Symlinks::Follow`](crate::Symlinks::Follow)).
     PermissionDenied,
     /// The target is marked read-only and [`ReadOnly::Refuse`](crate::ReadOnly::Refuse) holds.
     ReadOnly,
@@ -281,6 +282,12 @@ impl ErrorKind {
             ErrorKind::Io => "the system reported an error",
         }
     }
+}
+
+/// The cause of a [`ErrorKind::PermissionDenied`] that the crate itself decides on.
+pub(crate) fn planted_symlink() -> io::Error {
+    let reason = "it is another user's symlink in a directory that everybody may write to";
+    io::Error::new(io::ErrorKind::PermissionDenied, reason)
 }
 
 impl fmt::Display for Step {
