@@ -164,6 +164,41 @@ fn a_temp_file_that_somebody_else_locked_does_not_stay() {
     assert_eq!(place.others(), Vec::<PathBuf>::new());
 }
 
+/// With `create_parents`, a directory that another program made at the same moment counted as
+/// created by this save, and a rollback removed it while it was still empty: the other program's
+/// next step in it failed.
+#[test]
+fn a_rollback_leaves_the_directories_that_somebody_else_made() {
+    let case = CASES.iter().find(|case| case.name == "create with parents").unwrap();
+    let (_, _, plan) = run(case, None);
+    let made: Vec<usize> =
+        (0..plan.log.len()).filter(|index| plan.log[*index] == Op::MakeDirectory).collect();
+    assert_eq!(made.len(), 2, "a, a/b");
+    let exists = sys::errors_of(Op::MakeDirectory)
+        .into_iter()
+        .find(|code| io::Error::from_raw_os_error(*code).kind() == io::ErrorKind::AlreadyExists)
+        .unwrap();
+    let fault = Fault::DoneThenError(exists); // as if somebody else had done it
+    let doomed = Case {
+        save: |path| {
+            let writer = crate::AtomicWriter::builder().create_parents(true).open(path)?;
+            Err(writer.abandon(ErrorKind::Closure, Step::Write, io::ErrorKind::Other.into()))
+        },
+        ..*case
+    };
+    for (at, left) in [(made[0], &["a"][..]), (made[1], &["a", "a/b"])] {
+        let (place, result, _) = run(&doomed, Some((at, fault)));
+        result.unwrap_err();
+        for directory in ["a", "a/b"] {
+            let is_there = place.folder().join(directory).is_dir();
+            assert_eq!(is_there, left.contains(&directory), "{directory} after {at}");
+        }
+    }
+    let (place, result, _) = run(&doomed, None);
+    result.unwrap_err();
+    assert!(!place.folder().join("a").exists(), "its own directories go");
+}
+
 struct Faulted<'a> {
     case: &'a Case,
     clean_error: Option<(ErrorKind, Step)>,
