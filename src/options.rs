@@ -68,8 +68,8 @@ pub enum Symlinks {
     /// stays. A link that dangles gets the file that it names.
     ///
     /// Unix: in a directory with the sticky bit that everybody may write to, like `/tmp`, a link is
-    /// followed only if it belongs to the caller, to the directory's owner or to root; else anybody
-    /// could choose the file that a privileged program replaces. Such a link fails with
+    /// followed only if it belongs to the caller, to the directory's owner or to root, and has no
+    /// other name; else anybody could choose the file that a privileged program replaces. Such a link fails with
     /// [`ErrorKind::PermissionDenied`](crate::ErrorKind::PermissionDenied). Links among the
     /// directories of the path are followed by the system, under its own rules.
     #[default]

@@ -145,9 +145,9 @@ pub(crate) fn read_link(
     run(Op::ReadLink, || arm::read_link(existing, directory, name))
 }
 
-/// Whether a file in `directory` may have been put there by somebody who has no other rights over
-/// the caller: it belongs neither to the caller nor to the directory's owner nor to root, and
-/// everybody may create files in the directory, but only a file's owner may remove it.
+/// Whether a file in `directory`, where everybody may create files but only a file's owner may
+/// remove it, may have been put there as a trap: it belongs neither to the caller nor to the
+/// directory's owner nor to root, or it is a hard link to a file from somewhere else.
 pub(crate) fn may_be_planted(directory: &Directory, info: &Info) -> io::Result<bool> {
     run(Op::Look, || arm::may_be_planted(directory, info))
 }

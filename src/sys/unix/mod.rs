@@ -140,13 +140,15 @@ pub(crate) fn read_link(
 
 pub(crate) fn may_be_planted(directory: &Directory, info: &Info) -> io::Result<bool> {
     const STICKY_AND_WORLD_WRITABLE: u32 = 0o1002;
-    // Root needs no tricks, and its files are so common that they should not cost a call.
-    if info.uid == 0 || info.uid == geteuid().as_raw() {
+    // Whose file it is does not tell who made a hard link (unless fs.protected_hardlinks is set).
+    let is_hard_link = info.links > 1;
+    // Root needs no traps, and its files are so common that they should not cost a call.
+    if !is_hard_link && (info.uid == 0 || info.uid == geteuid().as_raw()) {
         return Ok(false);
     }
     let directory = info_of(&fs::fstat(directory.fd())?);
     let is_everybodys = directory.mode & STICKY_AND_WORLD_WRITABLE == STICKY_AND_WORLD_WRITABLE;
-    Ok(is_everybodys && directory.uid != info.uid)
+    Ok(is_everybodys && (is_hard_link || directory.uid != info.uid))
 }
 
 #[cfg(any(target_os = "linux", target_os = "android"))]

@@ -233,6 +233,12 @@ fn a_link_that_another_user_planted_is_not_followed() {
     check_planted(0o1775, 0, NOBODY, true);
     check_planted(0o777, 0, NOBODY, true);
     check_planted(0o755, 0, NOBODY, true);
+    // A second name for root's own link.
+    let dir = directory_with(&[("a/root's", "../b/old")]);
+    chmod(dir.path("a"), 0o1777);
+    fs::hard_link(dir.path("a/root's"), dir.path("a/link")).unwrap();
+    let error = AtomicWriter::builder().write(dir.path("a/link"), "new").unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::PermissionDenied);
     // It is nobody's business what is replaced or refused in any case.
     let dir = directory_with(&[("a/link", "../b/old")]);
     chmod(dir.path("a"), 0o1777);
