@@ -69,9 +69,9 @@ pub enum Symlinks {
     ///
     /// Unix: in a directory with the sticky bit that everybody may write to, like `/tmp`, a link is
     /// followed only if it belongs to the caller, to the directory's owner or to root, and has no
-    /// other name; else anybody could choose the file that a privileged program replaces. Such a link fails with
-    /// [`ErrorKind::PermissionDenied`](crate::ErrorKind::PermissionDenied). Links among the
-    /// directories of the path are followed by the system, under its own rules.
+    /// other name; else anybody could choose the file that a privileged program replaces. Such a
+    /// link fails with [`ErrorKind::PermissionDenied`](crate::ErrorKind::PermissionDenied). Links
+    /// among the directories of the path are followed by the system, under its own rules.
     #[default]
     Follow,
     /// Replace the link itself by a regular file.

@@ -314,7 +314,7 @@ impl Faulted<'_> {
 fn steps_of(op: Op) -> &'static [Step] {
     match op {
         Op::OpenDirectory => &[Step::Resolve, Step::CreateParents],
-        Op::Look => &[Step::Resolve, Step::Publish],
+        Op::Look => &[Step::Resolve, Step::Metadata, Step::Publish],
         Op::ReadLink => &[Step::Resolve],
         Op::MakeDirectory | Op::RemoveDirectory => &[Step::CreateParents],
         Op::OpenTarget | Op::ReadTarget => &[],
