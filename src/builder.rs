@@ -115,6 +115,10 @@ impl Builder {
     /// replaces. Default: [`Preserve::Try`] for owner, mode and xattrs, [`Preserve::Skip`] for
     /// times.
     ///
+    /// Unix: from a file that another user may have planted, or hard-linked, in a directory like
+    /// `/tmp` ([`Symlinks::Follow`] has the rule), nothing is taken over, and the receipt says so:
+    /// else that user would own the new contents.
+    ///
     /// # Examples
     ///
     /// ```

@@ -67,6 +67,12 @@ pub enum Publish {
 pub enum Symlinks {
     /// Follow it, as often as it takes (at most 40 times), and replace what it leads to: the link
     /// stays. A link that dangles gets the file that it names.
+    ///
+    /// Unix: in a directory with the sticky bit that everybody may write to, like `/tmp`, a link is
+    /// followed only if it belongs to the caller, to the directory's owner or to root, and has no
+    /// other name; else anybody could choose the file that a privileged program replaces. Such a
+    /// link fails with [`ErrorKind::PermissionDenied`](crate::ErrorKind::PermissionDenied). Links
+    /// among the directories of the path are followed by the system, under its own rules.
     #[default]
     Follow,
     /// Replace the link itself by a regular file.

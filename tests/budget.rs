@@ -196,8 +196,11 @@ mod linux {
         let count = |calls: &[&str]| calls.iter().filter(|call| call.contains("sync(")).count();
         let syncs = (count(before), count(after));
         let (file, directories) = syncs;
-        println!("{:<28} {:>5} {:>7}  {file} + {directories}", case.name, calls.len(), case.calls);
-        let holds = calls.len() <= case.calls && syncs == case.syncs && !calls.is_empty();
+        // Only root's files are known to be no trap without asking who the caller is.
+        let is_root = rustix::process::geteuid().is_root();
+        let at_most = case.calls + usize::from(case.before.is_some() && !is_root);
+        println!("{:<28} {:>5} {at_most:>7}  {file} + {directories}", case.name, calls.len());
+        let holds = calls.len() <= at_most && syncs == case.syncs && !calls.is_empty();
         if !holds {
             println!("{}", calls.join("\n"));
         }

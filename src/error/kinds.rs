@@ -66,7 +66,8 @@ pub enum ErrorKind {
     NotFound,
     /// There is a target and [`Publish::CreateNew`](crate::Publish::CreateNew) asks for none.
     AlreadyExists,
-    /// The system denied an operation.
+    /// The system denied an operation, or the link or special file at the path may be a trap
+    /// ([`Symlinks::Follow`](crate::Symlinks::Follow)).
     PermissionDenied,
     /// The target is marked read-only and [`ReadOnly::Refuse`](crate::ReadOnly::Refuse) holds.
     ReadOnly,

@@ -3,8 +3,15 @@
 //! An operation and a path, to follow "failed to"; the cause is in the source, or else named here.
 
 use std::fmt;
+use std::io;
 
 use super::{Details, ErrorKind, Step, TargetState};
+
+/// The cause of a [`ErrorKind::PermissionDenied`] that the crate itself decides on.
+pub(crate) fn planted_symlink() -> io::Error {
+    let reason = "it is another user's symlink in a directory that everybody may write to";
+    io::Error::new(io::ErrorKind::PermissionDenied, reason)
+}
 
 impl ErrorKind {
     /// Why, in words, for an error that has no source to say it.

@@ -157,6 +157,60 @@ fn check_result(case: &Case, place: &Place, result: &Result<Commit>, plan: &Plan
     );
 }
 
+/// A user who could open the temp file, as everybody can for a target that everybody may read,
+/// could lock it before its writer did. The writer then took another name and left the file to
+/// whoever had the lock, believing that to be the sweeper: a neighbour who kept at it filled the
+/// directory with files that belonged to the writer, up to 65,536 in one save.
+#[test]
+fn a_temp_file_that_somebody_else_locked_does_not_stay() {
+    let case = CASES.iter().find(|case| case.name == "replace").unwrap();
+    let (_, _, plan) = run(case, None);
+    let lock = plan.log.iter().position(|op| *op == Op::Lock).unwrap();
+    let would_block = sys::errors_of(Op::Lock)
+        .into_iter()
+        .find(|code| io::Error::from_raw_os_error(*code).kind() == io::ErrorKind::WouldBlock)
+        .unwrap();
+    let (place, result, plan) = run(case, Some((lock, Fault::Error(would_block))));
+    assert_eq!(plan.log.iter().filter(|op| **op == Op::CreateTemp).count(), 2);
+    assert_eq!(place.contents().as_deref(), Some(NEW), "{result:?}");
+    assert_eq!(place.others(), Vec::<PathBuf>::new());
+}
+
+/// With `create_parents`, a directory that another program made at the same moment counted as
+/// created by this save, and a rollback removed it while it was still empty: the other program's
+/// next step in it failed.
+#[test]
+fn a_rollback_leaves_the_directories_that_somebody_else_made() {
+    let case = CASES.iter().find(|case| case.name == "create with parents").unwrap();
+    let (_, _, plan) = run(case, None);
+    let made: Vec<usize> =
+        (0..plan.log.len()).filter(|index| plan.log[*index] == Op::MakeDirectory).collect();
+    assert_eq!(made.len(), 2, "a, a/b");
+    let exists = sys::errors_of(Op::MakeDirectory)
+        .into_iter()
+        .find(|code| io::Error::from_raw_os_error(*code).kind() == io::ErrorKind::AlreadyExists)
+        .unwrap();
+    let fault = Fault::DoneThenError(exists); // as if somebody else had done it
+    let doomed = Case {
+        save: |path| {
+            let writer = crate::AtomicWriter::builder().create_parents(true).open(path)?;
+            Err(writer.abandon(ErrorKind::Closure, Step::Write, io::ErrorKind::Other.into()))
+        },
+        ..*case
+    };
+    for (at, left) in [(made[0], &["a"][..]), (made[1], &["a", "a/b"])] {
+        let (place, result, _) = run(&doomed, Some((at, fault)));
+        result.unwrap_err();
+        for directory in ["a", "a/b"] {
+            let is_there = place.folder().join(directory).is_dir();
+            assert_eq!(is_there, left.contains(&directory), "{directory} after {at}");
+        }
+    }
+    let (place, result, _) = run(&doomed, None);
+    result.unwrap_err();
+    assert!(!place.folder().join("a").exists(), "its own directories go");
+}
+
 struct Faulted<'a> {
     case: &'a Case,
     clean_error: Option<(ErrorKind, Step)>,
@@ -177,10 +231,8 @@ impl Faulted<'_> {
             Fault::Die => unreachable!("has a loop of its own"),
         };
         let injected = io::Error::from_raw_os_error(code);
-        if *op == Op::Lock && injected.kind() == io::ErrorKind::WouldBlock {
-            // Whoever held the lock of the fresh temp file removes it; here that is nobody.
-            let is_locked = matches!(result, Err(error) if error.kind() == ErrorKind::Locked);
-            return assert!(result.is_ok() || is_locked || self.clean_error.is_some(), "{name}");
+        if matches!(result, Err(error) if error.kind() == ErrorKind::Locked) {
+            return assert_eq!(*op, Op::Lock, "{name}"); // somebody else holds the target's lock
         }
         check_result(case, place, result, plan);
         match result {
@@ -197,9 +249,13 @@ impl Faulted<'_> {
             Err(error) => {
                 assert_ne!(injected.kind(), io::ErrorKind::Interrupted, "{name}: not retried");
                 assert!(steps_of(*op).contains(&error.step()), "{name}: step");
-                // "It exists already" is not the end when a directory is created.
-                let cause_is_later =
-                    *op == Op::MakeDirectory && injected.kind() == io::ErrorKind::AlreadyExists;
+                let cause_is_later = match *op {
+                    // "It exists already" is not the end when a directory is created.
+                    Op::MakeDirectory => injected.kind() == io::ErrorKind::AlreadyExists,
+                    // Nor is a lock that somebody holds, as long as the file can be removed.
+                    Op::Lock => injected.kind() == io::ErrorKind::WouldBlock,
+                    _ => false,
+                };
                 if let (Some(io_error), false) = (error.io_error(), cause_is_later) {
                     assert_eq!(io_error.raw_os_error(), Some(code), "{name}: cause");
                 }
@@ -229,7 +285,7 @@ impl Faulted<'_> {
         }
         let denied = kind == io::ErrorKind::PermissionDenied;
         match self.op {
-            Op::Lock => sys::lacks_locks(error),
+            Op::Lock => sys::lacks_locks(error) || kind == io::ErrorKind::WouldBlock,
             Op::CreateTemp | Op::LinkUnnamed => kind == io::ErrorKind::AlreadyExists,
             Op::CreateUnnamed => sys::lacks_unnamed(error),
             // A comparison that fails means a replacement.
@@ -274,7 +330,7 @@ impl Faulted<'_> {
 fn steps_of(op: Op) -> &'static [Step] {
     match op {
         Op::OpenDirectory => &[Step::Resolve, Step::CreateParents],
-        Op::Look => &[Step::Resolve, Step::Lock, Step::Publish],
+        Op::Look => &[Step::Resolve, Step::Lock, Step::Metadata, Step::Publish],
         Op::ReadLink => &[Step::Resolve],
         Op::MakeDirectory | Op::RemoveDirectory => &[Step::CreateParents],
         Op::OpenTarget | Op::ReadTarget => &[Step::Read],

@@ -30,7 +30,7 @@ const SETUID_AND_SETGID: u32 = 0o6000;
 /// What the published file is to have, taken from the file that it replaces and from the options.
 #[derive(Debug)]
 pub(crate) struct Snapshot {
-    /// The file that is replaced, if it is a regular one.
+    /// The file that is replaced, if it is a regular one and nobody's trap.
     old: Option<Info>,
     xattrs: Vec<(OsString, Vec<u8>)>,
     acl: Acl,
@@ -50,9 +50,19 @@ impl Snapshot {
         let mut snapshot =
             Snapshot { old: None, xattrs: Vec::new(), acl: Acl::Absent, not_preserved: Vec::new() };
         let Some(existing) = target.existing_file() else { return Ok(snapshot) };
-        snapshot.old = Some(existing.info.clone());
         let (directory, name) = (&target.directory, &target.name);
         let mut losses = Losses::new(options, &target.path, &mut snapshot.not_preserved);
+        let is_planted = sys::may_be_planted(directory, &existing.info)
+            .map_err(|error| Error::failed(Step::Metadata, &target.path, error))?;
+        if is_planted {
+            // Whoever planted it would own the contents, or may read or even run them.
+            for metadata in [Metadata::Owner, Metadata::Mode, Metadata::Xattrs, Metadata::Times] {
+                let denied = Err(io::ErrorKind::PermissionDenied.into());
+                losses.unless_lost::<()>(metadata, None, denied)?;
+            }
+            return Ok(snapshot);
+        }
+        snapshot.old = Some(existing.info.clone());
         let listed = sys::list_xattrs_of(existing, directory, name);
         if listed.as_ref().is_err_and(|error| error.kind() != io::ErrorKind::Unsupported) {
             snapshot.acl = Acl::UNKNOWN;

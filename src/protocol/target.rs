@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf, is_separator};
 use std::sync::Arc;
 
 use super::parents::CreatedParents;
-use crate::error::{Error, ErrorKind, Result, Step};
+use crate::error::{self, Error, ErrorKind, Result, Step};
 use crate::options::{HardLinks, Options, Publish, ReadOnly, SpecialFiles, Symlinks};
 use crate::sys::{self, Directory, Existing, FileKind, Through};
 
@@ -49,10 +49,10 @@ impl Target {
             };
             let opened = open_parent(directory.as_ref(), parent, &mut parents, options, path)?;
             let existing = sys::look(&opened, &name).map_err(|error| failed(path, error))?;
-            let is_link = existing.as_ref().is_some_and(|it| it.info.kind == FileKind::Symlink);
+            let link = existing.as_ref().filter(|it| it.info.kind == FileKind::Symlink);
             let mut through = None;
-            if is_link && options.symlinks != Symlinks::Replace {
-                match follow(&opened, &name, path, options)? {
+            if let Some(link) = link.filter(|_| options.symlinks != Symlinks::Replace) {
+                match follow(link, &opened, &name, path, options)? {
                     Link::Descriptor => through = Some(Through::Descriptor),
                     Link::Path(text) => {
                         resolved.set_file_name(""); // what `text` is relative to
@@ -127,14 +127,25 @@ enum Link {
     Descriptor,
 }
 
-fn follow(directory: &Directory, name: &OsStr, path: &Path, options: &Options) -> Result<Link> {
+fn follow(
+    link: &Existing,
+    directory: &Directory,
+    name: &OsStr,
+    path: &Path,
+    options: &Options,
+) -> Result<Link> {
     if options.symlinks == Symlinks::Refuse {
         return Err(refused(ErrorKind::Symlink, path));
+    }
+    // Linux has this rule for the links that it follows itself (fs.protected_symlinks in
+    // proc_sys_fs(5)). Here it only ever reads them, so that it could not apply it.
+    if sys::may_be_planted(directory, &link.info).map_err(|error| failed(path, error))? {
+        return Err(failed(path, error::planted_symlink()));
     }
     if sys::leads_to_descriptor(directory, name).map_err(|error| failed(path, error))? {
         return Ok(Link::Descriptor);
     }
-    sys::read_link(directory, name).map(Link::Path).map_err(|error| failed(path, error))
+    sys::read_link(link, directory, name).map(Link::Path).map_err(|error| failed(path, error))
 }
 
 /// Opens the directory `parent`, relative to the one at hand; an empty path is that one itself.

@@ -136,9 +136,20 @@ pub(crate) fn look(directory: &Directory, name: &OsStr) -> io::Result<Option<Exi
     })
 }
 
-/// What the link `name` in `directory` says.
-pub(crate) fn read_link(directory: &Directory, name: &OsStr) -> io::Result<PathBuf> {
-    run(Op::ReadLink, || arm::read_link(directory, name))
+/// What a link that was looked at says.
+pub(crate) fn read_link(
+    existing: &Existing,
+    directory: &Directory,
+    name: &OsStr,
+) -> io::Result<PathBuf> {
+    run(Op::ReadLink, || arm::read_link(existing, directory, name))
+}
+
+/// Whether a file in `directory`, where everybody may create files but only a file's owner may
+/// remove it, may have been put there as a trap: it belongs neither to the caller nor to the
+/// directory's owner nor to root, or it is a hard link to a file from somewhere else.
+pub(crate) fn may_be_planted(directory: &Directory, info: &Info) -> io::Result<bool> {
+    run(Op::Look, || arm::may_be_planted(directory, info))
 }
 
 /// Whether the link `name` in `directory` leads to an open descriptor rather than to a path.

@@ -15,7 +15,8 @@ use crate::options::Durability;
 
 pub(crate) use super::portable::{
     Handle, create_unnamed, exchange, get_xattr_of, leads_to_descriptor, link_unnamed, list_xattrs,
-    list_xattrs_of, remove_xattr, set_mode, set_owner, set_times, set_xattr, start_writeback,
+    list_xattrs_of, may_be_planted, remove_xattr, set_mode, set_owner, set_times, set_xattr,
+    start_writeback,
 };
 
 /// Nobody knows.
@@ -81,7 +82,7 @@ pub(crate) fn look(directory: &Directory, name: &OsStr) -> io::Result<Existing> 
     Ok(Existing { info: info_of(&metadata), handle: Handle })
 }
 
-pub(crate) fn read_link(directory: &Directory, name: &OsStr) -> io::Result<PathBuf> {
+pub(crate) fn read_link(_: &Existing, directory: &Directory, name: &OsStr) -> io::Result<PathBuf> {
     fs::read_link(directory.join(name))
 }
 

@@ -13,6 +13,7 @@ use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{self, AtFlags, CWD, FileType, Mode, OFlags, Stat, Timespec, Timestamps};
+use rustix::process::geteuid;
 
 use super::{Existing, FileId, FileKind, Info, Through, Times};
 use crate::options::Durability;
@@ -48,7 +49,6 @@ enum Access {
 /// What holds an existing file: on Linux a descriptor that neither reads nor writes.
 #[derive(Debug)]
 pub(crate) struct Handle {
-    #[cfg_attr(not(target_os = "linux"), allow(dead_code))]
     fd: Option<OwnedFd>,
 }
 
@@ -125,9 +125,30 @@ pub(crate) fn look(directory: &Directory, name: &OsStr) -> io::Result<Existing> 
     Ok(Existing { info, handle: Handle { fd: None } })
 }
 
-pub(crate) fn read_link(directory: &Directory, name: &OsStr) -> io::Result<PathBuf> {
-    let text = fs::readlinkat(directory.fd(), name, Vec::new())?;
+pub(crate) fn read_link(
+    existing: &Existing,
+    directory: &Directory,
+    name: &OsStr,
+) -> io::Result<PathBuf> {
+    let text = match &existing.handle.fd {
+        // Of the link that was looked at, whatever has its name by now (readlink(2), Linux 2.6.39).
+        Some(fd) => fs::readlinkat(fd, "", Vec::new())?,
+        None => fs::readlinkat(directory.fd(), name, Vec::new())?,
+    };
     Ok(PathBuf::from(std::ffi::OsString::from_vec(text.into_bytes())))
+}
+
+pub(crate) fn may_be_planted(directory: &Directory, info: &Info) -> io::Result<bool> {
+    const STICKY_AND_WORLD_WRITABLE: u32 = 0o1002;
+    // Whose file it is does not tell who made a hard link (unless fs.protected_hardlinks is set).
+    let is_hard_link = info.links > 1;
+    // Root needs no traps, and its files are so common that they should not cost a call.
+    if !is_hard_link && (info.uid == 0 || info.uid == geteuid().as_raw()) {
+        return Ok(false);
+    }
+    let directory = info_of(&fs::fstat(directory.fd())?);
+    let is_everybodys = directory.mode & STICKY_AND_WORLD_WRITABLE == STICKY_AND_WORLD_WRITABLE;
+    Ok(is_everybodys && (is_hard_link || directory.uid != info.uid))
 }
 
 #[cfg(any(target_os = "linux", target_os = "android"))]

@@ -33,7 +33,8 @@ use verdicts::{is_one_of, is_unsupported};
 
 pub(crate) use super::portable::{
     Handle, create_unnamed, exchange, get_xattr_of, leads_to_descriptor, link_unnamed, list_xattrs,
-    list_xattrs_of, remove_xattr, set_mode, set_owner, set_times, set_xattr, start_writeback,
+    list_xattrs_of, may_be_planted, remove_xattr, set_mode, set_owner, set_times, set_xattr,
+    start_writeback,
 };
 pub(crate) use fd_lock::RwLock;
 #[cfg(test)]
@@ -126,7 +127,7 @@ pub(crate) fn look(directory: &Directory, name: &OsStr) -> io::Result<Existing> 
     Ok(Existing { info: inspect(&file)?, handle: Handle })
 }
 
-pub(crate) fn read_link(directory: &Directory, name: &OsStr) -> io::Result<PathBuf> {
+pub(crate) fn read_link(_: &Existing, directory: &Directory, name: &OsStr) -> io::Result<PathBuf> {
     fs::read_link(directory.join(name))
 }
 

@@ -3,7 +3,7 @@
 use std::os::unix::fs::MetadataExt;
 
 use fs_err as fs;
-use wholefile::{AtomicWriter, ErrorKind, Metadata as Item, Preserve, Step, TargetState};
+use wholefile::{AtomicWriter, ErrorKind, Metadata as Item, Outcome, Preserve, Step, TargetState};
 
 use super::{each_way, metadata};
 use crate::child::{self, Child};
@@ -188,4 +188,71 @@ fn the_old_files_attributes_and_contents_need_not_be_readable() {
     assert_eq!(dir.read("target"), "new");
     assert_eq!(dir.mode("target"), 0o600);
     dir.assert_only(&["target"]);
+}
+
+/// A user who wanted to read what root saves to /tmp/token had only to make that file first: the
+/// new one was given the old one's owner, mode and ACL, and with it the contents, although root had
+/// asked for 0600.
+#[test]
+fn nothing_is_taken_over_from_a_file_that_another_user_planted() {
+    if !is_root("metadata::owners::nothing_is_taken_over_from_a_file_that_another_user_planted") {
+        return;
+    }
+    let all = [Item::Owner, Item::Mode, Item::Xattrs];
+    each_way(|builder, new| {
+        let planted = || {
+            let dir = Dir::new();
+            chmod(dir.root(), 0o1777);
+            let target = dir.write("target", "planted");
+            set_xattr(&target, "user.planted", b"by nobody");
+            chown(&target, NOBODY, NOBODY);
+            chmod(&target, 0o666);
+            dir
+        };
+        let dir = planted();
+        let plain = metadata(&dir.write("plain", ""));
+        let target = dir.path("target");
+        for metadata in all {
+            let mut builder = builder.clone();
+            builder.preserve(metadata, Preserve::Require);
+            let error = builder.write(&target, new).unwrap_err();
+            assert_eq!((error.kind(), error.step()), (ErrorKind::NotPreserved, Step::Metadata));
+            assert_eq!(error.target_state(), TargetState::Untouched);
+            assert_eq!(dir.read("target"), "planted");
+        }
+        let mut writer = builder.open(&target).unwrap();
+        std::io::Write::write_all(&mut writer, new).unwrap();
+        assert_eq!(metadata(&writer.staging_path().unwrap()), plain, "as long as it is staged");
+        let commit = writer.commit().unwrap();
+        let lost: Vec<Item> = commit.not_preserved().iter().map(|it| it.metadata()).collect();
+        assert_eq!((metadata(&target), &lost[..]), (plain, &all[..]));
+        let dir = planted();
+        let commit = builder.clone().mode(0o600).write(dir.path("target"), new).unwrap();
+        let after = metadata(&dir.path("target"));
+        assert_eq!((after.uid, after.gid, after.mode, after.xattrs), (0, 0, 0o600, Vec::new()));
+        assert_eq!(commit.outcome(), Outcome::Replaced);
+        dir.assert_only(&["target"]);
+    });
+}
+
+/// Where anybody may make hard links (fs.protected_hardlinks is 0), a link to any setuid program at
+/// the name of root's next report made that report a setuid program.
+#[test]
+fn nothing_is_taken_over_from_a_hard_link_in_a_directory_of_everybodys() {
+    const TEST: &str =
+        "metadata::owners::nothing_is_taken_over_from_a_hard_link_in_a_directory_of_everybodys";
+    if !is_root(TEST) {
+        return;
+    }
+    for (mode, left) in [(0o1777, 0), (0o755, 0o6000)] {
+        let dir = Dir::new();
+        let program = dir.write("program", "setuid");
+        chmod(&program, 0o6755);
+        chmod(dir.make("shared"), mode);
+        let target = dir.path("shared/target");
+        fs::hard_link(&program, &target).unwrap();
+        AtomicWriter::builder().write(&target, "report").unwrap();
+        assert_eq!(dir.mode("shared/target") & 0o6000, left);
+        assert_eq!((dir.read("program"), dir.mode("program")), ("setuid".into(), 0o6755));
+    }
 }
