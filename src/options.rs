@@ -53,7 +53,9 @@ pub enum Publish {
     #[default]
     Replace,
     /// Creates the target and never overwrites: where something bears its name, even since `open`,
-    /// `commit` fails with [`ErrorKind::AlreadyExists`](crate::ErrorKind::AlreadyExists).
+    /// `commit` fails with [`ErrorKind::AlreadyExists`](crate::ErrorKind::AlreadyExists). A file
+    /// system that can neither rename without replacing nor link, as some drivers of FAT, gives
+    /// [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported).
     CreateNew,
     /// Replaces the target and never creates: where nothing bears its name, even since `open`,
     /// `commit` fails with [`ErrorKind::NotFound`](crate::ErrorKind::NotFound).

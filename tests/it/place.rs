@@ -182,15 +182,20 @@ fn renames(dir: &Dir, flags: RenameFlags) -> bool {
     renameat_with(CWD, from, CWD, dir.path(to), flags).is_ok()
 }
 
-/// Whether the file system lacks any of `features`; says so for the running test.
-#[must_use]
-pub(crate) fn lacks(features: &[Feature]) -> bool {
+/// Whether the file system has `feature`.
+pub(crate) fn has(feature: Feature) -> bool {
     static LACKING: OnceLock<Vec<Feature>> = OnceLock::new();
     let lacking = LACKING.get_or_init(|| {
         let lacks = |feature: &Feature| !feature.is_here(&Dir::new());
         ALL.into_iter().filter(lacks).collect()
     });
-    let missing = features.iter().filter(|feature| lacking.contains(feature));
+    !lacking.contains(&feature)
+}
+
+/// Whether the file system lacks any of `features`; says so for the running test.
+#[must_use]
+pub(crate) fn lacks(features: &[Feature]) -> bool {
+    let missing = features.iter().filter(|feature| !has(**feature));
     let thread = thread::current();
     let test = thread.name().unwrap_or_default();
     let mut any = false;

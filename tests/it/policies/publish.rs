@@ -9,7 +9,7 @@ use fs_err as fs;
 use wholefile::{AtomicWriter, ErrorKind, Outcome, Publish, Staging, Step, TargetState};
 
 use crate::dir::{Dir, Stop, wait_until};
-use crate::place::{Feature, lacks};
+use crate::place::{Feature, has, lacks};
 
 /// What somebody else does between `open` and `commit`.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -122,6 +122,26 @@ fn each_choice_holds_at_open_and_still_at_commit() {
     ] {
         check(publish, exists, meanwhile, expected);
     }
+}
+
+/// Symptom: on FAT, a save with `CreateNew` failed with `PermissionDenied`, as if the user lacked a
+/// right. Mechanism: without a rename that does not replace, the temp file is linked, and link(2)
+/// says EPERM where there are no links. Lost: the difference between what to ask the administrator
+/// for and what this file system cannot do.
+#[test]
+fn where_a_file_can_be_neither_linked_nor_moved_to_a_free_name_only_creating_is_unsupported() {
+    let dir = Dir::new();
+    let mut builder = AtomicWriter::builder();
+    let result = builder.publish(Publish::CreateNew).write(dir.path("target"), "new");
+    if has(Feature::NoReplace) {
+        assert_eq!(result.unwrap().outcome(), Outcome::Created);
+        return;
+    }
+    let error = result.unwrap_err();
+    assert_eq!((error.kind(), error.step()), (ErrorKind::Unsupported, Step::Publish));
+    assert_eq!((error.target_state(), error.leftover()), (TargetState::Untouched, None));
+    dir.assert_only(&[]);
+    AtomicWriter::builder().write(dir.path("target"), "new").unwrap();
 }
 
 #[test]
