@@ -24,6 +24,8 @@ use crate::sys::{self, Info};
 const CAPABILITIES: &str = "security.capability";
 /// Checksums of the contents and of other metadata, which are wrong for a new file.
 const CHECKSUMS: [&str; 2] = ["security.ima", "security.evm"];
+/// The ACL once more, as XFS shows it to root.
+const ACL_ON_XFS: &str = "trusted.SGI_ACL_FILE";
 
 const SETUID_AND_SETGID: u32 = 0o6000;
 
@@ -233,8 +235,8 @@ fn is_of_interest(name: &OsStr, options: &Options) -> bool {
     if name == acl::NAME {
         return options.preserve.mode != Preserve::Skip;
     }
-    let is_checksum = CHECKSUMS.iter().any(|checksum| name == *checksum);
-    options.preserve.xattrs != Preserve::Skip && !is_checksum
+    let is_of_another_kind = name == ACL_ON_XFS || CHECKSUMS.iter().any(|it| name == *it);
+    options.preserve.xattrs != Preserve::Skip && !is_of_another_kind
 }
 
 /// The old file's mode as it may be with the owner and the ACL that the new file has. If the owner
