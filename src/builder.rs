@@ -306,8 +306,9 @@ impl Builder {
         }
     }
 
-    /// Replaces the file at `path` by what `f` makes of its contents, which no other update can change
-    /// meanwhile: the lock is held from before they are read until the new ones are published.
+    /// Replaces the file at `path` by what `f` makes of its contents, which no other update can
+    /// change meanwhile: the lock is held from before they are read until the new ones are
+    /// published.
     ///
     /// `f` gets `None` where there is no file. If it returns the same bytes, nothing is written and
     /// the outcome is [`Unchanged`](crate::Outcome::Unchanged). If it fails or panics, the target

@@ -80,7 +80,8 @@ impl Error {
         self.0.leftover.as_deref()
     }
 
-    /// For [`ErrorKind::Locked`]: the file that stands for the lock, and how long was waited for it.
+    /// For [`ErrorKind::Locked`]: the file that stands for the lock, and how long was waited for
+    /// it.
     #[must_use]
     pub fn lock(&self) -> Option<(&Path, Duration)> {
         self.0.lock.as_ref().map(|(path, waited)| (path.as_path(), *waited))

@@ -54,7 +54,9 @@ pub enum Publish {
     #[default]
     Replace,
     /// Creates the target and never overwrites: where something bears its name, even since `open`,
-    /// `commit` fails with [`ErrorKind::AlreadyExists`](crate::ErrorKind::AlreadyExists).
+    /// `commit` fails with [`ErrorKind::AlreadyExists`](crate::ErrorKind::AlreadyExists). A file
+    /// system that can neither rename without replacing nor link, as some drivers of FAT, gives
+    /// [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported).
     CreateNew,
     /// Replaces the target and never creates: where nothing bears its name, even since `open`,
     /// `commit` fails with [`ErrorKind::NotFound`](crate::ErrorKind::NotFound).
@@ -126,8 +128,8 @@ pub enum ReadOnly {
 /// none. There is one for each resolved target, whatever path or link led to it, and for a target
 /// that does not exist yet.
 ///
-/// It is held from `open`, before anything is read or staged, until the writer has committed, rolled
-/// back or been dropped. A process that is killed while it holds the lock lets go of it.
+/// It is held from `open`, before anything is read or staged, until the writer has committed,
+/// rolled back or been dropped. A process that is killed while it holds the lock lets go of it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Lock {

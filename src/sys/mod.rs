@@ -27,7 +27,7 @@ mod portable;
 
 pub(crate) use arm::{
     Directory, Handle, LOCKS_ARE_ADVISORY, RwLock, cannot_be_kept, is_loop, is_too_long,
-    lacks_directory_sync, lacks_locks, lacks_rename_flags, lacks_unnamed,
+    lacks_directory_sync, lacks_links, lacks_locks, lacks_rename_flags, lacks_unnamed,
 };
 #[cfg(test)]
 pub(crate) use arm::{errors_of, lacking_error};

@@ -182,22 +182,13 @@ fn a_temp_file_is_made_when_it_is_needed() {
     check_makes_a_temp(|writer| writer.set_len(BUFFER as u64 + 1).unwrap());
 }
 
-/// Whether this file system has unnamed files.
-#[cfg(target_os = "linux")]
-fn has_unnamed(dir: &Dir) -> bool {
-    use rustix::fs::{CWD, Mode, OFlags, openat};
-    let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
-    openat(CWD, dir.root(), flags, Mode::RUSR | Mode::WUSR).is_ok()
-}
-
 #[cfg(target_os = "linux")]
 #[test]
 fn an_unnamed_staging_has_no_name_until_one_is_asked_for() {
-    let dir = Dir::new();
-    if !has_unnamed(&dir) {
-        crate::system::skipped("contents::an_unnamed…", "no O_TMPFILE on this file system");
+    if crate::place::lacks(&[crate::place::Feature::Unnamed]) {
         return;
     }
+    let dir = Dir::new();
     let mut builder = AtomicWriter::builder();
     let mut writer = builder.staging(Staging::Unnamed).open(dir.path("target")).unwrap();
     writer.write_all(&bytes(BUFFER + 1)).unwrap();

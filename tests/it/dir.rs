@@ -43,9 +43,23 @@ impl Dir {
         self.root.join(name)
     }
 
-    /// Everything in it, at any depth, sorted.
+    /// Everything in it, at any depth, sorted. On FUSE, once the daemon has heard that files which
+    /// were removed while they were open are closed now: until then they have hidden names.
     #[track_caller]
     pub(crate) fn names(&self) -> Vec<String> {
+        wait_until("nothing hidden is left", || self.hidden().is_empty());
+        self.names_now()
+    }
+
+    /// The names that libfuse gave to files that were removed while they were open.
+    #[track_caller]
+    pub(crate) fn hidden(&self) -> Vec<String> {
+        let is_hidden = |name: &String| name.contains(".fuse_hidden");
+        self.names_now().into_iter().filter(is_hidden).collect()
+    }
+
+    #[track_caller]
+    fn names_now(&self) -> Vec<String> {
         let mut names = Vec::new();
         let mut folders = vec![self.root.clone()];
         while let Some(folder) = folders.pop() {

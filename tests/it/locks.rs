@@ -43,7 +43,7 @@ fn the_lock_keeps_others_out_until_the_writer_ends() {
         |writer| drop(writer),
         |writer| writer.rollback().unwrap(),
         |writer| drop(writer.commit().unwrap()),
-        |writer| drop(writer.keep().map(|(_, path)| fs::remove_file(path).unwrap()).unwrap()),
+        |writer| fs::remove_file(writer.keep().unwrap().1).unwrap(),
         |mut writer| {
             io::Seek::seek(&mut writer, io::SeekFrom::Current(-1)).unwrap_err();
             writer.commit().unwrap_err();
@@ -142,20 +142,21 @@ fn an_update_gets_what_is_there_and_writes_only_what_is_new() {
     let dir = Dir::new();
     let target = dir.path("target");
     let large = vec![b'x'; 300_000];
-    let steps: [(Option<&[u8]>, &[u8], Outcome); 5] = [
-        (None, b"", Outcome::Created),
-        (Some(b""), b"", Outcome::Unchanged),
-        (Some(b""), &large, Outcome::Replaced),
-        (Some(&large), &large, Outcome::Unchanged),
-        (Some(&large), b"small", Outcome::Replaced),
-    ];
-    for (old, new, outcome) in steps {
+    let mut old: Option<&[u8]> = None;
+    for (new, outcome) in [
+        (&b""[..], Outcome::Created),
+        (b"", Outcome::Unchanged),
+        (&large, Outcome::Replaced),
+        (&large, Outcome::Unchanged),
+        (b"small", Outcome::Replaced),
+    ] {
         let commit = wholefile::atomic_update(&target, |seen| {
             assert!(seen.as_deref() == old);
             Ok(new.to_vec())
         });
         assert_eq!(commit.unwrap().outcome(), outcome);
         assert!(fs::read(&target).unwrap() == new);
+        old = Some(new);
         dir.assert_only(&["target"]);
     }
 }

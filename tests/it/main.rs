@@ -12,6 +12,8 @@ mod errors;
 mod readers;
 
 #[cfg(unix)]
+mod any_path;
+#[cfg(unix)]
 mod child;
 #[cfg(unix)]
 mod system;
@@ -24,6 +26,8 @@ mod metadata;
 mod names;
 #[cfg(unix)]
 mod permissions;
+#[cfg(unix)]
+mod place;
 #[cfg(unix)]
 mod policies;
 #[cfg(unix)]

@@ -40,8 +40,8 @@ pub(crate) use fd_lock::RwLock;
 #[cfg(test)]
 pub(crate) use verdicts::errors_of;
 pub(crate) use verdicts::{
-    cannot_be_kept, is_loop, is_too_long, lacks_directory_sync, lacks_locks, lacks_rename_flags,
-    lacks_unnamed,
+    cannot_be_kept, is_loop, is_too_long, lacks_directory_sync, lacks_links, lacks_locks,
+    lacks_rename_flags, lacks_unnamed,
 };
 
 /// A lock on bytes of a file keeps every other handle from reading and writing them (LockFileEx).
