@@ -202,10 +202,3 @@ pub(crate) fn cannot_be_kept(error: &io::Error) -> bool {
 fn is_unsupported(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::Unsupported
 }
-
-/// The errors that an operation can give, for the tests that inject each of them: none is known by
-/// its number.
-#[cfg(test)]
-pub(crate) fn errors_of(_: crate::fault::Op) -> Vec<i32> {
-    Vec::new()
-}

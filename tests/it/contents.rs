@@ -2,7 +2,6 @@
 
 use std::io::{Read, Seek, SeekFrom, Write};
 
-use fs_err as fs;
 use proptest::prelude::{Just, Strategy, any, prop_oneof};
 use proptest::test_runner::{Config, TestCaseError, TestRunner};
 use wholefile::{AtomicWriter, ErrorKind, Staging, Step};
@@ -195,7 +194,7 @@ fn an_unnamed_staging_has_no_name_until_one_is_asked_for() {
     writer.as_file().unwrap();
     dir.assert_only(&[]);
     let staging = writer.staging_path().unwrap();
-    assert_eq!(fs::read(staging).unwrap(), bytes(BUFFER + 1));
+    assert_eq!(fs_err::read(staging).unwrap(), bytes(BUFFER + 1));
     assert_eq!(dir.temps().len(), 1);
     writer.rollback().unwrap();
     dir.assert_only(&[]);

@@ -24,13 +24,13 @@ impl Dir {
         };
         let temp = tempfile::Builder::new().prefix("it-").tempdir_in(parent).unwrap();
         let root = temp.path().to_path_buf();
-        #[cfg(unix)]
+        #[cfg(target_os = "linux")]
         crate::system::chmod(&root, 0o755);
         Dir { root, _temp: Some(temp) }
     }
 
     /// The directory of the test that started this process.
-    #[cfg(unix)]
+    #[cfg(target_os = "linux")]
     pub(crate) fn of_parent(root: PathBuf) -> Dir {
         Dir { root, _temp: None }
     }
@@ -103,7 +103,7 @@ impl Dir {
         String::from_utf8(fs::read(self.path(name)).unwrap()).unwrap()
     }
 
-    #[cfg(unix)]
+    #[cfg(target_os = "linux")]
     #[track_caller]
     pub(crate) fn mode(&self, name: &str) -> u32 {
         use std::os::unix::fs::PermissionsExt;
@@ -111,7 +111,7 @@ impl Dir {
     }
 
     /// Makes a directory with all that lead to it.
-    #[cfg(unix)]
+    #[cfg(target_os = "linux")]
     pub(crate) fn make(&self, name: &str) -> PathBuf {
         let path = self.path(name);
         fs::create_dir_all(&path).unwrap();

@@ -40,17 +40,17 @@ fn read(target: &Path, way: Way) -> Option<u64> {
 enum Way {
     OneStep,
     /// It takes the old one away first.
-    #[cfg_attr(not(unix), allow(dead_code))]
+    #[cfg_attr(not(target_os = "linux"), allow(dead_code))]
     TwoSteps,
 }
 
-#[cfg(unix)]
+#[cfg(target_os = "linux")]
 fn way() -> Way {
     use crate::place::{Feature, lacks};
     if lacks(&[Feature::OneStep]) { Way::TwoSteps } else { Way::OneStep }
 }
 
-#[cfg(not(unix))]
+#[cfg(not(target_os = "linux"))]
 fn way() -> Way {
     Way::OneStep
 }

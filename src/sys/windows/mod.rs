@@ -37,8 +37,6 @@ pub(crate) use super::portable::{
     start_writeback,
 };
 pub(crate) use fd_lock::RwLock;
-#[cfg(test)]
-pub(crate) use verdicts::errors_of;
 pub(crate) use verdicts::{
     cannot_be_kept, is_loop, is_too_long, lacks_directory_sync, lacks_links, lacks_locks,
     lacks_rename_flags, lacks_unnamed,
