@@ -116,8 +116,9 @@ impl Builder {
     /// times.
     ///
     /// Unix: from a file that another user may have planted, or hard-linked, in a directory like
-    /// `/tmp` ([`Symlinks::Follow`] has the rule), nothing is taken over, and the receipt says so:
-    /// else that user would own the new contents.
+    /// `/tmp` ([`Symlinks::Follow`] has the rule), neither owner nor ACL nor xattrs are taken over,
+    /// and the mode only where it keeps somebody out; the receipt says so. Else that user would own
+    /// the new contents.
     ///
     /// # Examples
     ///

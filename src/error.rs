@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 pub use self::kinds::{ErrorKind, Step, TargetState};
-pub(crate) use self::sentences::planted_symlink;
+pub(crate) use self::sentences::planted;
 use self::sentences::{Aftermath, Reason};
 
 /// The result of everything in this crate that can fail.

@@ -95,6 +95,9 @@ pub enum SpecialFiles {
     /// `-o /dev/stdout` needs. This is not atomic. Nothing is written before `commit`, and nothing
     /// at all on a rollback; contents that outgrow the buffer wait in an unnamed file in
     /// [`std::env::temp_dir`]. Committing to a FIFO waits until somebody reads it.
+    ///
+    /// Unix: a FIFO that another user may have planted is refused like such a symlink
+    /// ([`Symlinks::Follow`]): it would hand the contents to that user.
     WriteThrough,
 }
 

@@ -19,7 +19,7 @@ use super::temp::Temp;
 use crate::commit::NotPreserved;
 use crate::error::{Error, Result, Step};
 use crate::options::{Metadata, Options, Preserve};
-use crate::sys::{self, Info};
+use crate::sys::{self, Existing, Info};
 
 const CAPABILITIES: &str = "security.capability";
 /// Checksums of the contents and of other metadata, which are wrong for a new file.
@@ -36,6 +36,8 @@ pub(crate) struct Snapshot {
     old: Option<Info>,
     xattrs: Vec<(OsString, Vec<u8>)>,
     acl: Acl,
+    /// Beside what any new file gets, the most that may be allowed, if there is no `old`.
+    ceiling: Option<u32>,
     not_preserved: Vec<NotPreserved>,
 }
 
@@ -49,8 +51,13 @@ enum Work {
 impl Snapshot {
     /// Reads what is to be kept of the file that the target is now.
     pub(crate) fn take(target: &Target, options: &Options) -> Result<Snapshot> {
-        let mut snapshot =
-            Snapshot { old: None, xattrs: Vec::new(), acl: Acl::Absent, not_preserved: Vec::new() };
+        let mut snapshot = Snapshot {
+            old: None,
+            xattrs: Vec::new(),
+            acl: Acl::Absent,
+            ceiling: None,
+            not_preserved: Vec::new(),
+        };
         let Some(existing) = target.existing_file() else { return Ok(snapshot) };
         let (directory, name) = (&target.directory, &target.name);
         let mut losses = Losses::new(options, &target.path, &mut snapshot.not_preserved);
@@ -62,6 +69,7 @@ impl Snapshot {
                 let denied = Err(io::ErrorKind::PermissionDenied.into());
                 losses.unless_lost::<()>(metadata, None, denied)?;
             }
+            snapshot.ceiling = Some(ceiling(existing, target));
             return Ok(snapshot);
         }
         snapshot.old = Some(existing.info.clone());
@@ -92,11 +100,10 @@ impl Snapshot {
         let mode = match (&self.old, options.mode, options.preserve.mode) {
             (_, Some(mode), _) => mode,
             (Some(old), None, Preserve::Require | Preserve::Try) => old.mode,
+            (None, None, Preserve::Require | Preserve::Try) => return self.ceiling,
             _ => return None,
         };
-        // What everybody may do is the same under any owner and group, unless an ACL says more.
-        let for_all = mode & (mode >> 3) & (mode >> 6) & 0o7;
-        let shared = if self.acl == Acl::Absent { for_all << 3 | for_all } else { 0 };
+        let shared = if self.acl == Acl::Absent { shared_by_all(mode) } else { 0 };
         // Some xattrs can be set only on a file that its owner may write.
         let writable = if self.xattrs.is_empty() { 0 } else { 0o200 };
         Some(mode & 0o600 | shared | writable)
@@ -273,6 +280,23 @@ fn is_of_interest(name: &OsStr, options: &Options) -> bool {
     }
     let is_of_another_kind = name == ACL_ON_XFS || CHECKSUMS.iter().any(|it| name == *it);
     options.preserve.xattrs != Preserve::Skip && !is_of_another_kind
+}
+
+/// What everybody may do is the same under any owner and group, unless an ACL says more.
+fn shared_by_all(mode: u32) -> u32 {
+    let for_all = mode & (mode >> 3) & (mode >> 6) & 0o7;
+    for_all << 3 | for_all
+}
+
+/// The permissions that a planted file may lend to its successor. It may be no trap at all but a
+/// user's private file, so that whom it kept out is kept out still.
+fn ceiling(planted: &Existing, target: &Target) -> u32 {
+    let may_have_acl = match sys::list_xattrs_of(planted, &target.directory, &target.name) {
+        Ok(names) => names.iter().any(|xattr| xattr == acl::NAME),
+        Err(error) => error.kind() != io::ErrorKind::Unsupported,
+    };
+    let shared = if may_have_acl { 0 } else { shared_by_all(planted.info.mode) };
+    0o600 | shared & 0o066
 }
 
 /// The old file's mode as it may be with the owner and the ACL that the new file has. If the owner

@@ -6,7 +6,7 @@ mod unix;
 
 use std::env::consts::EXE_SUFFIX;
 
-use process::{build_directory, check, directory, files_in, program, run, spawn};
+use process::{build_directory, check, directory, files_in, program, run, spawn, wait_until};
 
 /// What save_config writes at first.
 const LIGHT: &str = "theme = \"light\"\nfont_size = 12\nautosave = true\n";
@@ -85,7 +85,10 @@ fn without_arguments_an_example_works_beside_its_program() {
             assert!(ended.stdout.starts_with(outcome), "{example} {ended:?}");
         }
         fs_err::remove_file(&link).unwrap();
-        assert!(files_in(directory.path()).keys().eq(files), "{:?}", files_in(directory.path()));
+        // Windows removes a program only when its process is entirely gone.
+        wait_until("the program is gone", || !link.exists());
+        let left = files_in(directory.path());
+        assert!(left.keys().eq(files), "{:?}", left.keys());
     }
 }
 

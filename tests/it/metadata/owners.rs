@@ -253,6 +253,39 @@ fn nothing_is_taken_over_from_a_file_that_another_user_planted() {
     });
 }
 
+/// What a planted file keeps others out of, its successor keeps them out of: the file of another
+/// user in /tmp may be no trap but private.
+#[test]
+fn a_planted_file_still_restricts_its_successor() {
+    if !is_root("metadata::owners::a_planted_file_still_restricts_its_successor") {
+        return;
+    }
+    let modes = [(0o600, 0o600), (0o644, 0o644), (0o666, 0o666), (0o777, 0o666), (0o640, 0o600)];
+    for (mode, at_most) in modes {
+        for owner in [NOBODY, 0] {
+            each_way(|builder, new| {
+                let dir = Dir::new();
+                chmod(dir.root(), 0o1777);
+                let target = dir.write("target", "private");
+                let plain = metadata(&dir.write("plain", ""));
+                if owner == 0 {
+                    fs::hard_link(&target, dir.path("another name")).unwrap();
+                }
+                chown(&target, owner, owner);
+                chmod(&target, mode);
+                let mut writer = builder.open(&target).unwrap();
+                std::io::Write::write_all(&mut writer, new).unwrap();
+                let expected = (0, 0, plain.mode & at_most);
+                let staged = metadata(&writer.staging_path().unwrap());
+                assert_eq!((staged.uid, staged.gid, staged.mode), expected);
+                writer.commit().unwrap();
+                let after = metadata(&target);
+                assert_eq!((after.uid, after.gid, after.mode), expected, "{mode:o} of {owner}");
+            });
+        }
+    }
+}
+
 /// Where anybody may make hard links (fs.protected_hardlinks is 0), a link to any setuid program at
 /// the name of root's next report made that report a setuid program.
 #[test]
