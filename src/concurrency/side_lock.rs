@@ -13,7 +13,7 @@ use std::thread::{self, ThreadId};
 use std::time::{Duration, Instant};
 
 use super::lock::{self, Answer};
-use crate::error::{Error, ErrorKind, Result, Step};
+use crate::error::{self, Error, ErrorKind, Result, Step};
 use crate::options::Lock;
 use crate::protocol::target::Target;
 use crate::sys::{self, Directory, FileId, FileKind};
@@ -60,6 +60,10 @@ impl SideLock {
             let info = sys::inspect(&file).map_err(failed)?;
             if info.kind != FileKind::File {
                 return Err(failed(io::Error::new(io::ErrorKind::AlreadyExists, "not a file")));
+            }
+            // Its name can be guessed, and a stranger's might never be let go of.
+            if sys::may_be_planted(&target.directory, &info).map_err(failed)? {
+                return Err(failed(error::planted()));
             }
             let is_own = held().contains(&(info.id, thread::current().id()));
             let answer = match is_own {

@@ -95,6 +95,22 @@ fn without_arguments_an_example_works_beside_its_program() {
 }
 
 #[test]
+fn counter_counts_every_run_and_destroys_nothing_that_is_no_count() {
+    let directory = directory(&[("words", b"no number")]);
+    let command = ["counter", "words"];
+    check(&directory, &command, b"", (1, "Error: failed to write"), &[("words", b"no number")]);
+    // All at once, and each of them counts.
+    std::thread::scope(|scope| {
+        for _ in 0..8 {
+            let command = spawn(&program("counter"), &["count"], directory.path());
+            scope.spawn(|| assert_eq!(run(command, b"").code, Some(0)));
+        }
+    });
+    let files: &[(&str, &[u8])] = &[("count", b"9\n"), ("words", b"no number")];
+    check(&directory, &["counter", "count"], b"", (0, "run 9, counted in count"), files);
+}
+
+#[test]
 fn stream_large_copies_a_file_and_stdin() {
     let large: Vec<u8> = (0..3 << 20_u32).map(|n| b'a' + (n % 23) as u8).collect();
     let directory = directory(&[("source", &large)]);

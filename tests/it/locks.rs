@@ -16,7 +16,7 @@ use wholefile::{
 
 use crate::child::{self, Child};
 use crate::dir::Dir;
-use crate::system::{chmod, is_root, make_fifo};
+use crate::system::{NOBODY, chmod, chown, is_root, make_fifo};
 
 fn builder(lock: Lock) -> Builder {
     AtomicWriter::builder().durability(Durability::None).lock(lock).clone()
@@ -282,6 +282,25 @@ fn what_is_no_lock_file_is_an_error_and_stays() {
     fs::write(&lock, "").unwrap();
     builder(Lock::Try).write(&target, "new").unwrap();
     dir.assert_only(&["target", "victim"]);
+}
+
+#[test]
+fn a_strangers_lock_file_in_a_directory_of_everybodys_is_not_waited_for() {
+    if !is_root("locks::a_strangers_lock_file_in_a_directory_of_everybodys_is_not_waited_for") {
+        return;
+    }
+    let dir = Dir::new();
+    chmod(dir.root(), 0o1777);
+    let target = dir.write("target", "old");
+    let lock = {
+        let _writer = builder(Lock::Try).open(&target).unwrap();
+        ask(&target, Lock::Try).unwrap_err().lock().unwrap().0.to_path_buf()
+    };
+    fs::write(&lock, "").unwrap();
+    chown(&lock, NOBODY, NOBODY);
+    let error = builder(Lock::Wait).write(&target, "new").unwrap_err();
+    assert_eq!((error.kind(), error.step()), (ErrorKind::PermissionDenied, Step::Lock));
+    assert!(lock.exists());
 }
 
 #[test]
