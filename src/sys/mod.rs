@@ -196,6 +196,24 @@ pub(crate) fn link_unnamed(file: &File, directory: &Directory, name: &OsStr) -> 
     run(Op::LinkUnnamed, || arm::link_unnamed(file, directory, name))
 }
 
+/// The names in `directory` that `is_wanted`, each with its kind where the system tells.
+pub(crate) fn list(
+    directory: &Directory,
+    is_wanted: impl Fn(&OsStr, Option<FileKind>) -> bool,
+) -> io::Result<Vec<(OsString, Option<FileKind>)>> {
+    run(Op::List, || arm::list(directory, &is_wanted))
+}
+
+/// Opens the directory `name` in `directory`, which must not be a link.
+pub(crate) fn open_subdirectory(directory: &Directory, name: &OsStr) -> io::Result<Directory> {
+    run(Op::OpenDirectory, || arm::open_subdirectory(directory, name))
+}
+
+/// Opens what may be an orphan, to ask for its lock. Not a link, and without waiting for anything.
+pub(crate) fn open_orphan(directory: &Directory, name: &OsStr) -> io::Result<File> {
+    run(Op::OpenOrphan, || arm::open_orphan(directory, name))
+}
+
 /// Opens the file `name` that stands for a lock, and creates it if it is missing. Who may write to
 /// the owner's files may open it; others may not, since they could hold the lock forever.
 pub(crate) fn open_side_file(directory: &Directory, name: &OsStr) -> io::Result<File> {
