@@ -10,12 +10,15 @@ use super::target::Target;
 use super::temp::Temp;
 use crate::error::{Error, ErrorKind, Result, Step, TargetState};
 use crate::fault::Op;
-use crate::options::{Options, Publish};
+use crate::options::{Durability, Options, Publish};
 use crate::sys;
 
 /// Proof that the new contents are visible under the target's name.
 #[derive(Debug)]
-pub(crate) struct Published(());
+pub(crate) struct Published {
+    /// How durable the contents are.
+    pub(super) contents: Durability,
+}
 
 /// What the staged file's own name stands for once it is published.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,7 +31,7 @@ enum OldName {
 
 /// Step 4 of a commit. Until it succeeds every failure is a rollback; from then on none is.
 pub(crate) fn publish(sealed: Sealed, target: &Target, options: &Options) -> Result<Published> {
-    let Staged { temp, .. } = sealed.staged;
+    let Sealed { staged: Staged { temp, .. }, durability: contents } = sealed;
     let Some(name) = temp.name() else {
         return Err(Error::refused(ErrorKind::Unsupported, Step::Publish, &target.path));
     };
@@ -42,11 +45,11 @@ pub(crate) fn publish(sealed: Sealed, target: &Target, options: &Options) -> Res
     match published {
         Ok(OldName::Gone) => {
             temp.keep();
-            Ok(Published(()))
+            Ok(Published { contents })
         }
         Ok(OldName::Present) => {
             let leftover = target.path.with_file_name(name);
-            temp.remove().map(|()| Published(())).map_err(|error| {
+            temp.remove().map(|()| Published { contents }).map_err(|error| {
                 Error::failed(Step::RemoveTemp, &target.path, error)
                     .with_state(TargetState::Replaced)
                     .with_leftover(Some(leftover))
