@@ -7,8 +7,8 @@ use std::path::Path;
 use crate::commit::Commit;
 use crate::error::{ErrorKind, Result, Step};
 use crate::options::{
-    Durability, HardLinks, Metadata, Options, Preserve, Publish, ReadOnly, SpecialFiles, Staging,
-    Symlinks,
+    Durability, HardLinks, Lock, Metadata, Options, Preserve, Publish, ReadOnly, SpecialFiles,
+    Staging, Symlinks,
 };
 use crate::writer::{AtomicWriter, LookedAt};
 
@@ -66,6 +66,21 @@ impl Builder {
     }
 
     /// Whether the target must exist, must not, or may. Default: [`Publish::Replace`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use wholefile::{AtomicWriter, ErrorKind, Publish};
+    ///
+    /// # let dir = tempfile::tempdir()?;
+    /// # let path = dir.path().join("invoice.pdf");
+    /// let mut builder = AtomicWriter::builder();
+    /// builder.publish(Publish::CreateNew);
+    /// builder.write(&path, "first")?;
+    /// let error = builder.write(&path, "second").unwrap_err();
+    /// assert_eq!(error.kind(), ErrorKind::AlreadyExists);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn publish(&mut self, publish: Publish) -> &mut Self {
         self.options.publish = publish;
         self
@@ -100,6 +115,11 @@ impl Builder {
     /// replaces. Default: [`Preserve::Try`] for owner, mode and xattrs, [`Preserve::Skip`] for
     /// times.
     ///
+    /// Unix: from a file that another user may have planted, or hard-linked, in a directory like
+    /// `/tmp` ([`Symlinks::Follow`] has the rule), neither owner nor ACL nor xattrs are taken over,
+    /// and the mode only where it keeps somebody out; the receipt says so. Else that user would own
+    /// the new contents.
+    ///
     /// # Examples
     ///
     /// ```
@@ -122,8 +142,41 @@ impl Builder {
     ///
     /// They get the permissions that any new directory gets. With [`Durability::Full`] each is
     /// synced through its own parent. On a rollback those that are still empty are removed.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # let dir = tempfile::tempdir()?;
+    /// # let home = dir.path();
+    /// let path = home.join(".config/app/settings.toml");
+    /// wholefile::AtomicWriter::builder().create_parents(true).write(&path, "a = 1")?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn create_parents(&mut self, create_parents: bool) -> &mut Self {
         self.options.create_parents = create_parents;
+        self
+    }
+
+    /// Whether writers of the same target wait for one another. Default: [`Lock::None`];
+    /// [`update`](Builder::update) takes [`Lock::Wait`] then.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use wholefile::{AtomicWriter, ErrorKind, Lock};
+    ///
+    /// # let dir = tempfile::tempdir()?;
+    /// # let path = dir.path().join("state.json");
+    /// let mut builder = AtomicWriter::builder();
+    /// let first = builder.lock(Lock::Try).open(&path)?;
+    /// let error = builder.lock(Lock::Timeout(Duration::from_secs(5))).open(&path).unwrap_err();
+    /// assert_eq!(error.kind(), ErrorKind::Locked); // at once: this thread would wait for itself
+    /// # drop(first);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn lock(&mut self, lock: Lock) -> &mut Self {
+        self.options.lock = lock;
         self
     }
 
@@ -172,6 +225,20 @@ impl Builder {
     ///
     /// A [`mode`](Builder::mode) that differs from the target's counts as a change. With
     /// [`require_durability`](Builder::require_durability), the contents that are there are synced.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use wholefile::{AtomicWriter, Outcome};
+    ///
+    /// # let dir = tempfile::tempdir()?;
+    /// # let path = dir.path().join("settings.toml");
+    /// let mut builder = AtomicWriter::builder();
+    /// builder.skip_unchanged(true);
+    /// assert_eq!(builder.write(&path, "a = 1")?.outcome(), Outcome::Created);
+    /// assert_eq!(builder.write(&path, "a = 1")?.outcome(), Outcome::Unchanged);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn skip_unchanged(&mut self, skip_unchanged: bool) -> &mut Self {
         self.options.skip_unchanged = skip_unchanged;
         self
@@ -193,6 +260,22 @@ impl Builder {
     ///
     /// On Unix every later step is relative to the directory that was opened. Elsewhere it goes by
     /// the directory's absolute path.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::io::Write;
+    /// use wholefile::AtomicWriter;
+    ///
+    /// # let dir = tempfile::tempdir()?;
+    /// # let path = dir.path().join("words.txt");
+    /// let mut writer = AtomicWriter::builder().reserve(1 << 20).open(&path)?;
+    /// for word in ["whole", "or", "not", "at", "all"] {
+    ///     writeln!(writer, "{word}")?;
+    /// }
+    /// writer.commit()?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn open(&self, path: impl AsRef<Path>) -> Result<AtomicWriter> {
         AtomicWriter::open(None, path.as_ref(), &self.options)
     }
@@ -202,10 +285,74 @@ impl Builder {
     /// # Errors
     ///
     /// As for [`open`](Builder::open) and [`AtomicWriter::commit`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use wholefile::{AtomicWriter, Symlinks};
+    ///
+    /// # let dir = tempfile::tempdir()?;
+    /// # let (one, other) = (dir.path().join("one"), dir.path().join("other"));
+    /// let mut builder = AtomicWriter::builder();
+    /// builder.symlinks(Symlinks::Refuse);
+    /// builder.write(&one, "1")?;
+    /// builder.write(&other, "2")?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn write(&self, path: impl AsRef<Path>, contents: impl AsRef<[u8]>) -> Result<Commit> {
         let mut writer = self.open(path)?;
         match io::Write::write_all(&mut writer, contents.as_ref()) {
             Ok(()) => writer.commit_looked_at(LookedAt::Now),
+            Err(error) => Err(writer.abandon(ErrorKind::Io, Step::Write, error)),
+        }
+    }
+
+    /// Replaces the file at `path` by what `f` makes of its contents, which no other update can
+    /// change meanwhile: the lock is held from before they are read until the new ones are
+    /// published.
+    ///
+    /// `f` gets `None` where there is no file. If it returns the same bytes, nothing is written and
+    /// the outcome is [`Unchanged`](crate::Outcome::Unchanged). If it fails or panics, the target
+    /// stays as it is and the lock is free.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Locked`] if the lock could not be had, also where this thread holds it already;
+    /// [`ErrorKind::Unsupported`] at [`Step::Lock`] on a file system without locks;
+    /// [`ErrorKind::Closure`] if `f` fails; at [`Step::Read`] if the old contents cannot be read:
+    /// the target is untouched each time. Otherwise as for [`write`](Builder::write).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use wholefile::{AtomicWriter, Durability};
+    ///
+    /// # let dir = tempfile::tempdir()?;
+    /// # let path = dir.path().join("visits");
+    /// let mut builder = AtomicWriter::builder();
+    /// builder.durability(Durability::None).update(&path, |old| {
+    ///     let mut visits = old.unwrap_or_default();
+    ///     visits.push(b'|');
+    ///     Ok(visits)
+    /// })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn update(
+        &self,
+        path: impl AsRef<Path>,
+        f: impl FnOnce(Option<Vec<u8>>) -> io::Result<Vec<u8>>,
+    ) -> Result<Commit> {
+        let mut options = Options { skip_unchanged: true, ..self.options.clone() };
+        if options.lock == Lock::None {
+            options.lock = Lock::Wait;
+        }
+        let mut writer = AtomicWriter::open(None, path.as_ref(), &options)?;
+        let new = match f(writer.old_contents()?) {
+            Ok(new) => new,
+            Err(error) => return Err(writer.abandon(ErrorKind::Closure, Step::Write, error)),
+        };
+        match io::Write::write_all(&mut writer, &new) {
+            Ok(()) => writer.commit(),
             Err(error) => Err(writer.abandon(ErrorKind::Io, Step::Write, error)),
         }
     }

@@ -130,7 +130,8 @@ impl NotPreserved {
     }
 }
 
-/// For instance `owner: permission denied`, or `xattr security.capability: operation not permitted`.
+/// For instance `owner: permission denied`, or `xattr security.capability: operation not
+/// permitted`.
 impl fmt::Display for NotPreserved {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.xattr {

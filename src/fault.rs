@@ -37,11 +37,14 @@ pub(crate) enum Op {
     RemoveTemp,
     OpenThrough,
     WriteThrough,
+    OpenSideFile,
+    RemoveSideFile,
 }
 
 #[cfg(test)]
 impl Op {
     /// Every operation.
+    #[cfg_attr(not(unix), allow(dead_code, reason = "the fault loops run on Unix"))]
     pub(crate) const ALL: &[Op] = &[
         Op::OpenDirectory,
         Op::MakeDirectory,
@@ -76,12 +79,15 @@ impl Op {
         Op::RemoveTemp,
         Op::OpenThrough,
         Op::WriteThrough,
+        Op::OpenSideFile,
+        Op::RemoveSideFile,
     ];
 }
 
 #[cfg(not(test))]
 pub(crate) use inactive::{allowance, run};
 #[cfg(test)]
+#[cfg_attr(not(unix), allow(unused_imports, reason = "the fault loops run on Unix"))]
 pub(crate) use injection::{Fault, Plan, allowance, run, with_plan};
 
 #[cfg(not(test))]
@@ -103,6 +109,7 @@ mod inactive {
 }
 
 #[cfg(test)]
+#[cfg_attr(not(unix), allow(dead_code, reason = "the fault loops run on Unix"))]
 mod injection {
     use super::Op;
     use std::cell::RefCell;
@@ -152,6 +159,11 @@ mod injection {
     }
 
     impl Plan {
+        /// Whether the fault meets an operation of this kind.
+        pub(crate) fn meets(&self, op: Op) -> bool {
+            self.at.is_some_and(|(index, _)| self.log.get(index) == Some(&op))
+        }
+
         fn judge(&mut self, op: Op) -> Verdict {
             let index = self.log.len();
             self.log.push(op);

@@ -1,4 +1,55 @@
 //! Replaces files whole or not at all.
+//!
+//! ```
+//! # let dir = tempfile::tempdir()?;
+//! # let path = dir.path().join("settings.toml");
+//! let commit = wholefile::atomic_write(&path, "theme = 'dark'\n")?;
+//! println!("{} {}", commit.outcome(), commit.path().display());
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! A temp file in the target's directory takes the new contents; the file is synced, renamed over
+//! the target, and the directory is synced. [`AtomicWriter`] takes the contents as a stream,
+//! [`Builder`] has the options.
+//!
+//! # What is guaranteed
+//!
+//! 1. Whoever opens the target at any moment sees the whole old file or the whole new one, and a
+//!    target that existed never disappears.
+//! 2. The same holds after a crash of the process, `kill -9` included, at any instruction.
+//! 3. After a power cut, with [`Durability::Full`], the same holds and a commit that returned `Ok`
+//!    is there. With [`Durability::Ordered`] it is the whole old file or the whole new one.
+//! 4. A write, flush, sync or change of metadata that fails poisons the writer: nothing short or
+//!    truncated is ever published.
+//! 5. Every error says what became of the target ([`Error::target_state`]). No temp file stays
+//!    behind, or the error names it ([`Error::leftover`]).
+//! 6. The staged contents are never readable by anyone who could not read the published file.
+//! 7. The published file has the owner, mode, ACL, xattrs and security label of the old one, or the
+//!    receipt lists what could not be kept ([`Commit::not_preserved`]). A new file gets what
+//!    [`File::create`](std::fs::File::create) would give it.
+//! 8. Between `open` and `commit`, a `chdir`, a parent directory that is renamed or swapped, or a
+//!    symlink planted in the way changes nothing about where the file lands (Unix).
+//! 9. No path and no file system makes it panic.
+//! 10. Dropping a writer rolls back, and never publishes.
+//!
+//! # What is not
+//!
+//! - **Atomicity is not durability.** [`Durability::None`] is just as atomic while the machine
+//!   runs, and promises nothing after a power cut. The receipt says what was achieved
+//!   ([`Commit::durability`]), which is less than what was asked for where a file system cannot
+//!   sync its directories.
+//! - **Two writers** of one file do not mix their contents, but the later one wins, unless they use
+//!   [`atomic_update`] or a [`Lock`].
+//! - **Two files** are replaced one after the other, not together.
+//! - A file that is **open elsewhere** stays the old one there: it is replaced, not changed.
+//! - What has **other hard links** or is **bind-mounted** cannot be replaced for all its names; see
+//!   [`HardLinks`] and [`ErrorKind::MountPoint`].
+//! - The guarantees are those of the kernel and the disk: a disk that lies about its cache, or a
+//!   network file system that lies about its syncs, is not found out.
+//!
+//! # Platforms
+//!
+//! Linux, macOS, the BSDs and Windows. Where they differ, the item says so under *Platform*.
 
 mod builder;
 mod commit;
@@ -18,7 +69,13 @@ pub use builder::Builder;
 pub use commit::{Commit, NotPreserved, Outcome};
 pub use error::{Error, ErrorKind, Result, Step, TargetState};
 pub use options::{
-    Durability, HardLinks, Metadata, Preserve, Publish, ReadOnly, SpecialFiles, Staging, Symlinks,
+    Durability, HardLinks, Lock, Metadata, Preserve, Publish, ReadOnly, SpecialFiles, Staging,
+    Symlinks,
 };
-pub use write::{atomic_write, atomic_write_with};
+pub use write::{atomic_update, atomic_write, atomic_write_with};
 pub use writer::AtomicWriter;
+
+/// The examples of the README, run as tests.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -6,13 +6,15 @@
 //! call failed, so what is staged may be incomplete; only a rollback is left). `commit` reads as
 //! the protocol: flush, metadata, seal, publish, sync the directory.
 
+mod staged_file;
 mod traits;
 
-use std::fs::File;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use crate::commit::{Commit, Outcome};
+use crate::concurrency::side_lock::SideLock;
+use crate::concurrency::update;
 use crate::error::{Error, ErrorKind, Result, Step};
 use crate::options::Options;
 use crate::protocol::metadata::Snapshot;
@@ -24,8 +26,8 @@ use crate::sys::Directory;
 /// Takes new contents for a file and replaces it by them at [`commit`](AtomicWriter::commit), whole
 /// or not at all.
 ///
-/// It implements [`Write`], [`Seek`] and [`Read`], and starts empty. It is buffered: small writes
-/// need no `BufWriter`. A save that fits into the buffer
+/// It implements [`Write`](io::Write), [`Seek`](io::Seek) and [`Read`](io::Read), and starts empty.
+/// It is buffered: small writes need no `BufWriter`. A save that fits into the buffer
 /// ([`buffer_size`](crate::Builder::buffer_size), 64 KiB) makes its temp file only at commit.
 ///
 /// After a write, seek or change of length has failed, the writer is poisoned: `commit` refuses
@@ -54,6 +56,8 @@ pub struct AtomicWriter {
     options: Options,
     bytes_written: u64,
     poison: Option<Poison>,
+    /// Last, so that the lock is held until nothing is left to do.
+    lock: Option<SideLock>,
 }
 
 /// The failure after which the contents may be incomplete.
@@ -75,13 +79,19 @@ pub(crate) enum LookedAt {
 impl AtomicWriter {
     pub(crate) fn open(base: Option<Directory>, path: &Path, options: &Options) -> Result<Self> {
         temp::check_affixes(options, path)?;
-        let target = Target::resolve(base, path, options)?;
+        let mut target = Target::resolve(base, path, options)?;
+        let lock = SideLock::acquire(&target, options.lock)?;
+        if lock.is_some() {
+            // Whoever held it before has most likely replaced the target.
+            target.look_again(options)?;
+        }
         if target.through.is_none() {
             sync::check_required(&target, options)?;
         }
         let contents = Contents::new(options.buffer_size);
         let options = options.clone();
-        let mut writer = AtomicWriter { contents, target, options, bytes_written: 0, poison: None };
+        let mut writer =
+            AtomicWriter { contents, target, options, bytes_written: 0, poison: None, lock };
         let reserve = writer.options.reserve;
         if reserve > 0 && writer.target.through.is_none() {
             let (contents, plan) = writer.parts();
@@ -99,71 +109,8 @@ impl AtomicWriter {
         &self.target.path
     }
 
-    /// The path of the temp file, so that another program can write to it.
-    ///
-    /// Forces the contents onto disk, under a name. The path is absolute where the system can tell
-    /// (Linux: always). The program must write into the file and not replace it.
-    ///
-    /// # Errors
-    ///
-    /// [`Step::CreateTemp`] or [`Step::Write`], with the kind of the system's error, if the
-    /// contents could not be put on disk; [`ErrorKind::Unsupported`] if the target is written
-    /// through ([`SpecialFiles::WriteThrough`](crate::SpecialFiles::WriteThrough)), since its
-    /// staged file has no name. The target is untouched.
-    ///
-    /// # Examples
-    ///
-    /// ```no_run
-    /// use wholefile::AtomicWriter;
-    ///
-    /// let mut writer = AtomicWriter::builder().open("photo.jpg")?;
-    /// let status = std::process::Command::new("convert")
-    ///     .args(["photo.png".as_ref(), writer.staging_path()?.as_os_str()])
-    ///     .status()?;
-    /// if status.success() {
-    ///     writer.commit()?;
-    /// }
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// ```
-    pub fn staging_path(&mut self) -> Result<PathBuf> {
-        self.run(|contents, plan| contents.path_on_disk(plan))
-    }
-
-    /// The staged file, with all in it that was written so far, so that a child process can be
-    /// given it as its stdout.
-    ///
-    /// Forces the contents onto disk. The file's cursor is the writer's, so that what the child
-    /// writes comes after what was written before, and what is written later after that. A write to
-    /// the file that fails does not poison the writer: ask the child for its exit status.
-    ///
-    /// # Errors
-    ///
-    /// [`Step::CreateTemp`] or [`Step::Write`], with the kind of the system's error, if the
-    /// contents could not be put on disk. The target is untouched.
-    ///
-    /// # Examples
-    ///
-    /// ```no_run
-    /// use wholefile::AtomicWriter;
-    ///
-    /// let mut writer = AtomicWriter::builder().open("packages.txt")?;
-    /// let status = std::process::Command::new("dpkg")
-    ///     .arg("-l")
-    ///     .stdout(writer.as_file()?.try_clone()?)
-    ///     .status()?;
-    /// if status.success() {
-    ///     writer.commit()?;
-    /// }
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// ```
-    pub fn as_file(&mut self) -> Result<&File> {
-        self.run(|contents, plan| contents.on_disk(plan).map(drop))?;
-        let (contents, plan) = self.parts();
-        contents.on_disk(plan)
-    }
-
-    /// The number of bytes that were written through [`Write`] so far, those that were overwritten
-    /// since included.
+    /// The number of bytes that were written through [`Write`](io::Write) so far, those that were
+    /// overwritten since included.
     #[must_use]
     pub fn bytes_written(&self) -> u64 {
         self.bytes_written
@@ -205,6 +152,26 @@ impl AtomicWriter {
     /// [`Step::SyncDirectory`] leaves the new contents visible
     /// ([`Replaced`](crate::TargetState::Replaced)). [`ErrorKind::Poisoned`] if an earlier call on
     /// the writer failed; the [`io_error`](Error::io_error) is that failure.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::io::Write;
+    /// use wholefile::{AtomicWriter, TargetState};
+    ///
+    /// # let dir = tempfile::tempdir()?;
+    /// # let path = dir.path().join("save.dat");
+    /// let mut writer = AtomicWriter::builder().open(&path)?;
+    /// writer.write_all(b"level 3")?;
+    /// match writer.commit() {
+    ///     Ok(commit) => println!("saved, durability: {}", commit.durability()),
+    ///     Err(error) if error.target_state() == TargetState::Untouched => {
+    ///         eprintln!("not saved, the last save is still there: {error}");
+    ///     }
+    ///     Err(error) => eprintln!("saved, but a power cut may undo it: {error}"),
+    /// }
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn commit(self) -> Result<Commit> {
         self.commit_looked_at(LookedAt::Before)
     }
@@ -228,9 +195,14 @@ impl AtomicWriter {
         self.replace()
     }
 
+    /// What the target has now, `None` where there is no file.
+    pub(crate) fn old_contents(&self) -> Result<Option<Vec<u8>>> {
+        update::contents_of(&self.target)
+    }
+
     /// The protocol.
     fn replace(self) -> Result<Commit> {
-        let AtomicWriter { contents, mut target, options, .. } = self;
+        let AtomicWriter { contents, mut target, options, lock, .. } = self;
         let plan = Plan { target: &target, options: &options };
         let snapshot = match Snapshot::take(&target, &options) {
             Ok(snapshot) => snapshot,
@@ -250,6 +222,7 @@ impl AtomicWriter {
             Some(_) => Outcome::Replaced,
             None => Outcome::Created,
         };
+        drop(lock);
         let (path, durability) = (target.path, durability?);
         Ok(Commit { outcome, durability, len, path, not_preserved })
     }
@@ -261,24 +234,6 @@ impl AtomicWriter {
     ///
     /// [`Step::RemoveTemp`] if the temp file could not be removed; [`Error::leftover`] names it.
     /// The target is untouched.
-    pub fn rollback(self) -> Result<()> {
-        let path = &self.target.path;
-        let leftover = self.contents.temp_path(path);
-        self.contents
-            .remove()
-            .map_err(|error| Error::failed(Step::RemoveTemp, path, error).with_leftover(leftover))
-    }
-
-    /// Ends the save without publishing it, and leaves the staged file in the target's directory
-    /// under its own name: for contents that are worth a look although they were not worth a
-    /// commit.
-    ///
-    /// The file is neither synced nor does it have the target's metadata.
-    ///
-    /// # Errors
-    ///
-    /// As for [`staging_path`](AtomicWriter::staging_path). The staged file is removed then, and
-    /// the target is untouched.
     ///
     /// # Examples
     ///
@@ -287,23 +242,19 @@ impl AtomicWriter {
     /// use wholefile::AtomicWriter;
     ///
     /// # let dir = tempfile::tempdir()?;
-    /// # let path = dir.path().join("out.json");
+    /// # let path = dir.path().join("draft.txt");
     /// let mut writer = AtomicWriter::builder().open(&path)?;
-    /// writer.write_all(b"{ \"broken\": ")?;
-    /// let (_file, kept) = writer.keep()?;
+    /// writer.write_all(b"on second thoughts")?;
+    /// writer.rollback()?;
     /// assert!(!path.exists());
-    /// assert_eq!(std::fs::read(kept)?, b"{ \"broken\": ");
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
-    pub fn keep(mut self) -> Result<(File, PathBuf)> {
-        let path = match self.staging_path() {
-            Ok(path) => path,
-            Err(error) => return Err(self.contents.abandon(&self.target.path, error)),
-        };
-        let refused = Error::refused(ErrorKind::Unsupported, Step::CreateTemp, &self.target.path);
-        let temp = self.contents.into_temp().ok_or(refused)?;
-        self.target.parents.keep();
-        Ok((temp.keep().0, path))
+    pub fn rollback(self) -> Result<()> {
+        let path = &self.target.path;
+        let leftover = self.contents.temp_path(path);
+        self.contents
+            .remove()
+            .map_err(|error| Error::failed(Step::RemoveTemp, path, error).with_leftover(leftover))
     }
 
     /// Rolls back because of `error`.

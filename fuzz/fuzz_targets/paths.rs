@@ -1,5 +1,5 @@
-//! Whatever the path, a save does not panic, writes nowhere but to the file that the path names, and
-//! leaves nothing behind.
+//! Whatever the path, a save does not panic, writes nowhere but to the file that the path names,
+//! and leaves nothing behind.
 #![no_main]
 
 use std::ffi::OsStr;

@@ -81,7 +81,8 @@ fn the_process_dies_before_every_operation() {
             let contents = place.contents();
             let whole = contents.as_deref() == place.old() || contents.as_deref() == Some(NEW);
             assert!(whole, "{name}: {contents:?}");
-            let others = place.others();
+            let mut others = place.others();
+            others.retain(|path| !is_side_file(path));
             assert!(others.len() <= 1, "{name}: {others:?}");
             for orphan in &others {
                 assert!(has_the_documented_name(orphan), "{name}: {orphan:?}");
@@ -105,6 +106,14 @@ fn has_the_documented_name(path: &Path) -> bool {
     let name = path.file_name().and_then(OsStr::to_str).unwrap_or_default();
     let random = name.strip_prefix(".wholefile-").and_then(|name| name.strip_suffix(".tmp"));
     random.is_some_and(|it| it.len() == 12 && it.bytes().all(|byte| byte.is_ascii_alphanumeric()))
+}
+
+/// The file of a lock that nobody holds, which the next one who asks for the lock takes and
+/// removes.
+fn is_side_file(path: &Path) -> bool {
+    let name = path.file_name().and_then(OsStr::to_str).unwrap_or_default();
+    let hash = name.strip_prefix(".wholefile-").and_then(|name| name.strip_suffix(".lock"));
+    hash.is_some_and(|it| it.len() == 16 && it.bytes().all(|byte| byte.is_ascii_hexdigit()))
 }
 
 /// What holds for every run: the result, the disk and the receipt or error agree.
@@ -137,12 +146,70 @@ fn check_result(case: &Case, place: &Place, result: &Result<Commit>, plan: &Plan
             error.leftover()
         }
     };
-    let others = place.others();
+    let mut others = place.others();
+    if matches!(result, Err(error) if error.step() == Step::Lock) || plan.meets(Op::RemoveSideFile)
+    {
+        others.retain(|path| !is_side_file(path));
+    }
     assert_eq!(
         others.iter().map(PathBuf::as_path).collect::<Vec<_>>(),
         Vec::from_iter(leftover),
         "{name}"
     );
+}
+
+/// A user who could open the temp file, as everybody can for a target that everybody may read,
+/// could lock it before its writer did. The writer then took another name and left the file to
+/// whoever had the lock, believing that to be the sweeper: a neighbour who kept at it filled the
+/// directory with files that belonged to the writer, up to 65,536 in one save.
+#[test]
+fn a_temp_file_that_somebody_else_locked_does_not_stay() {
+    let case = CASES.iter().find(|case| case.name == "replace").unwrap();
+    let (_, _, plan) = run(case, None);
+    let lock = plan.log.iter().position(|op| *op == Op::Lock).unwrap();
+    let would_block = sys::errors_of(Op::Lock)
+        .into_iter()
+        .find(|code| io::Error::from_raw_os_error(*code).kind() == io::ErrorKind::WouldBlock)
+        .unwrap();
+    let (place, result, plan) = run(case, Some((lock, Fault::Error(would_block))));
+    assert_eq!(plan.log.iter().filter(|op| **op == Op::CreateTemp).count(), 2);
+    assert_eq!(place.contents().as_deref(), Some(NEW), "{result:?}");
+    assert_eq!(place.others(), Vec::<PathBuf>::new());
+}
+
+/// With `create_parents`, a directory that another program made at the same moment counted as
+/// created by this save, and a rollback removed it while it was still empty: the other program's
+/// next step in it failed.
+#[test]
+fn a_rollback_leaves_the_directories_that_somebody_else_made() {
+    let case = CASES.iter().find(|case| case.name == "create with parents").unwrap();
+    let (_, _, plan) = run(case, None);
+    let made: Vec<usize> =
+        (0..plan.log.len()).filter(|index| plan.log[*index] == Op::MakeDirectory).collect();
+    assert_eq!(made.len(), 2, "a, a/b");
+    let exists = sys::errors_of(Op::MakeDirectory)
+        .into_iter()
+        .find(|code| io::Error::from_raw_os_error(*code).kind() == io::ErrorKind::AlreadyExists)
+        .unwrap();
+    let fault = Fault::DoneThenError(exists); // as if somebody else had done it
+    let doomed = Case {
+        save: |path| {
+            let writer = crate::AtomicWriter::builder().create_parents(true).open(path)?;
+            Err(writer.abandon(ErrorKind::Closure, Step::Write, io::ErrorKind::Other.into()))
+        },
+        ..*case
+    };
+    for (at, left) in [(made[0], &["a"][..]), (made[1], &["a", "a/b"])] {
+        let (place, result, _) = run(&doomed, Some((at, fault)));
+        result.unwrap_err();
+        for directory in ["a", "a/b"] {
+            let is_there = place.folder().join(directory).is_dir();
+            assert_eq!(is_there, left.contains(&directory), "{directory} after {at}");
+        }
+    }
+    let (place, result, _) = run(&doomed, None);
+    result.unwrap_err();
+    assert!(!place.folder().join("a").exists(), "its own directories go");
 }
 
 struct Faulted<'a> {
@@ -165,9 +232,8 @@ impl Faulted<'_> {
             Fault::Die => unreachable!("has a loop of its own"),
         };
         let injected = io::Error::from_raw_os_error(code);
-        if *op == Op::Lock && injected.kind() == io::ErrorKind::WouldBlock {
-            // Whoever held the lock of the fresh temp file removes it; here that is nobody.
-            return assert!(result.is_ok() || self.clean_error.is_some(), "{name}");
+        if matches!(result, Err(error) if error.kind() == ErrorKind::Locked) {
+            return assert_eq!(*op, Op::Lock, "{name}"); // somebody else holds the target's lock
         }
         check_result(case, place, result, plan);
         match result {
@@ -184,9 +250,13 @@ impl Faulted<'_> {
             Err(error) => {
                 assert_ne!(injected.kind(), io::ErrorKind::Interrupted, "{name}: not retried");
                 assert!(steps_of(*op).contains(&error.step()), "{name}: step");
-                // "It exists already" is not the end when a directory is created.
-                let cause_is_later =
-                    *op == Op::MakeDirectory && injected.kind() == io::ErrorKind::AlreadyExists;
+                let cause_is_later = match *op {
+                    // "It exists already" is not the end when a directory is created.
+                    Op::MakeDirectory => injected.kind() == io::ErrorKind::AlreadyExists,
+                    // Nor is a lock that somebody holds, as long as the file can be removed.
+                    Op::Lock => injected.kind() == io::ErrorKind::WouldBlock,
+                    _ => false,
+                };
                 if let (Some(io_error), false) = (error.io_error(), cause_is_later) {
                     assert_eq!(io_error.raw_os_error(), Some(code), "{name}: cause");
                 }
@@ -216,7 +286,7 @@ impl Faulted<'_> {
         }
         let denied = kind == io::ErrorKind::PermissionDenied;
         match self.op {
-            Op::Lock => sys::lacks_locks(error),
+            Op::Lock => sys::lacks_locks(error) || kind == io::ErrorKind::WouldBlock,
             Op::CreateTemp | Op::LinkUnnamed => kind == io::ErrorKind::AlreadyExists,
             Op::CreateUnnamed => sys::lacks_unnamed(error),
             // A comparison that fails means a replacement.
@@ -230,6 +300,7 @@ impl Faulted<'_> {
             Op::SyncFile => self.case.before == Before::Device,
             Op::RenameNoReplace | Op::Exchange => sys::lacks_rename_flags(error),
             Op::OpenDirectory => kind == io::ErrorKind::NotFound,
+            Op::RemoveSideFile => true, // the next one takes it
             // A device that is not known cannot be remembered.
             Op::Inspect => matches!(self.case.lacking, [Op::RenameNoReplace] | [Op::Exchange]),
             _ => false,
@@ -260,12 +331,13 @@ impl Faulted<'_> {
 fn steps_of(op: Op) -> &'static [Step] {
     match op {
         Op::OpenDirectory => &[Step::Resolve, Step::CreateParents],
-        Op::Look => &[Step::Resolve, Step::Publish],
+        Op::Look => &[Step::Resolve, Step::Lock, Step::Metadata, Step::Publish],
         Op::ReadLink => &[Step::Resolve],
         Op::MakeDirectory | Op::RemoveDirectory => &[Step::CreateParents],
-        Op::OpenTarget | Op::ReadTarget => &[],
-        Op::CreateTemp | Op::CreateUnnamed | Op::LinkUnnamed | Op::Lock => &[Step::CreateTemp],
-        Op::Inspect => &[Step::Write, Step::Metadata, Step::Publish],
+        Op::OpenTarget | Op::ReadTarget => &[Step::Read],
+        Op::CreateTemp | Op::CreateUnnamed | Op::LinkUnnamed => &[Step::CreateTemp],
+        Op::Lock => &[Step::CreateTemp, Step::Lock],
+        Op::Inspect => &[Step::Lock, Step::Write, Step::Metadata, Step::Publish],
         Op::Reserve => &[Step::Reserve],
         Op::Write | Op::Seek | Op::SetLen => &[Step::Write],
         Op::ReadTemp => &[Step::Read],
@@ -280,6 +352,8 @@ fn steps_of(op: Op) -> &'static [Step] {
         Op::SyncDirectory => &[Step::SyncDirectory],
         Op::Rename | Op::RenameNoReplace | Op::Exchange | Op::Link => &[Step::Publish],
         Op::OpenThrough | Op::WriteThrough => &[Step::Publish],
+        Op::OpenSideFile => &[Step::Lock],
+        Op::RemoveSideFile => &[],
         Op::RemoveTemp => &[Step::RemoveTemp],
     }
 }

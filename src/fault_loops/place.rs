@@ -50,6 +50,10 @@ impl Place {
         }
     }
 
+    pub(super) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
     /// Where the contents are to land.
     fn target(&self) -> PathBuf {
         match self.before {

@@ -7,7 +7,8 @@ use std::sync::Arc;
 
 use crate::sys::{self, Directory};
 
-/// The directories that were created for a target. Dropped, it removes those that are still empty.
+/// The directories that were created for a target. Dropped, it removes those of its own making that
+/// are still empty.
 #[derive(Debug, Default)]
 pub(crate) struct CreatedParents(Vec<Created>);
 
@@ -15,6 +16,13 @@ pub(crate) struct CreatedParents(Vec<Created>);
 struct Created {
     parent: Arc<Directory>,
     name: OsString,
+    by: Maker,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Maker {
+    ThisSave,
+    SomebodyElse,
 }
 
 impl CreatedParents {
@@ -41,13 +49,13 @@ impl CreatedParents {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             result => return result,
         }
-        match sys::make_directory(parent, name) {
+        let by = match sys::make_directory(parent, name) {
             // Somebody else made it meanwhile; whether that one survives a power cut is not known
             // either, so it is synced just the same.
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-            result => result?,
-        }
-        self.0.push(Created { parent: Arc::clone(parent), name: name.to_owned() });
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Maker::SomebodyElse,
+            result => result.map(|()| Maker::ThisSave)?,
+        };
+        self.0.push(Created { parent: Arc::clone(parent), name: name.to_owned(), by });
         sys::open_directory(Some(parent), name.as_ref())
     }
 
@@ -68,7 +76,7 @@ fn is_root(component: &Component<'_>) -> bool {
 
 impl Drop for CreatedParents {
     fn drop(&mut self) {
-        for created in self.0.drain(..).rev() {
+        for created in self.0.drain(..).rev().filter(|created| created.by == Maker::ThisSave) {
             // It fails where somebody else has put something into it: then it is theirs.
             let _ = sys::remove_directory(&created.parent, &created.name);
         }

@@ -35,12 +35,13 @@ pub(crate) fn publish(sealed: Sealed, target: &Target, options: &Options) -> Res
     let Some(name) = temp.name() else {
         return Err(Error::refused(ErrorKind::Unsupported, Step::Publish, &target.path));
     };
+    let failed = |error| Error::failed(Step::Publish, &target.path, error);
     let published = match options.publish {
-        Publish::Replace => {
-            sys::rename(&target.directory, name, &target.name).map(|()| OldName::Gone)
-        }
+        Publish::Replace => sys::rename(&target.directory, name, &target.name)
+            .map(|()| OldName::Gone)
+            .map_err(failed),
         Publish::CreateNew => create_new(target, name),
-        Publish::Existing => replace_existing(target, name),
+        Publish::Existing => replace_existing(target, name).map_err(failed),
     };
     match published {
         Ok(OldName::Gone) => {
@@ -56,7 +57,6 @@ pub(crate) fn publish(sealed: Sealed, target: &Target, options: &Options) -> Res
             })
         }
         Err(error) => {
-            let error = Error::failed(Step::Publish, &target.path, error);
             let (state, old_name) = after_failure(target, &temp, name);
             let error = error.with_state(state);
             match old_name {
@@ -71,12 +71,19 @@ pub(crate) fn publish(sealed: Sealed, target: &Target, options: &Options) -> Res
 }
 
 /// Never overwrites.
-fn create_new(target: &Target, name: &OsStr) -> io::Result<OldName> {
+fn create_new(target: &Target, name: &OsStr) -> Result<OldName> {
     let directory = &target.directory;
+    let failed = |error| Error::failed(Step::Publish, &target.path, error);
     let rename = || sys::rename_no_replace(directory, name, &target.name);
     match with_rename_flags(Op::RenameNoReplace, target, rename) {
-        Some(result) => result.map(|()| OldName::Gone),
-        None => sys::link(directory, name, &target.name).map(|()| OldName::Present),
+        Some(result) => result.map(|()| OldName::Gone).map_err(failed),
+        None => match sys::link(directory, name, &target.name) {
+            // Neither way, as on FAT: nothing is left that is both exclusive and atomic.
+            Err(error) if sys::lacks_links(&error) => {
+                Err(failed(error).with_kind(ErrorKind::Unsupported))
+            }
+            result => result.map(|()| OldName::Present).map_err(failed),
+        },
     }
 }
 

@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf, is_separator};
 use std::sync::Arc;
 
 use super::parents::CreatedParents;
-use crate::error::{Error, ErrorKind, Result, Step};
+use crate::error::{self, Error, ErrorKind, Result, Step};
 use crate::options::{HardLinks, Options, Publish, ReadOnly, SpecialFiles, Symlinks};
-use crate::sys::{self, Directory, Existing, FileKind, Through};
+use crate::sys::{self, Directory, Existing, FileKind, Info, Through};
 
 /// As many links as Linux follows itself (path_resolution(7)).
 const MAX_LINKS: usize = 40;
@@ -49,10 +49,10 @@ impl Target {
             };
             let opened = open_parent(directory.as_ref(), parent, &mut parents, options, path)?;
             let existing = sys::look(&opened, &name).map_err(|error| failed(path, error))?;
-            let is_link = existing.as_ref().is_some_and(|it| it.info.kind == FileKind::Symlink);
+            let link = existing.as_ref().filter(|it| it.info.kind == FileKind::Symlink);
             let mut through = None;
-            if is_link && options.symlinks != Symlinks::Replace {
-                match follow(&opened, &name, path, options)? {
+            if let Some(link) = link.filter(|_| options.symlinks != Symlinks::Replace) {
+                match follow(link, &opened, &name, path, options)? {
                     Link::Descriptor => through = Some(Through::Descriptor),
                     Link::Path(text) => {
                         resolved.set_file_name(""); // what `text` is relative to
@@ -105,6 +105,9 @@ impl Target {
             if options.special_files == SpecialFiles::Refuse {
                 return refuse(ErrorKind::SpecialFile);
             }
+            if self.through.is_none() && is_planted(&self.directory, info, &self.path)? {
+                return Err(failed(&self.path, error::planted()));
+            }
             self.through.get_or_insert(Through::File);
             return Ok(());
         }
@@ -127,14 +130,29 @@ enum Link {
     Descriptor,
 }
 
-fn follow(directory: &Directory, name: &OsStr, path: &Path, options: &Options) -> Result<Link> {
+fn follow(
+    link: &Existing,
+    directory: &Directory,
+    name: &OsStr,
+    path: &Path,
+    options: &Options,
+) -> Result<Link> {
     if options.symlinks == Symlinks::Refuse {
         return Err(refused(ErrorKind::Symlink, path));
+    }
+    // Linux has this rule for the links that it follows itself (fs.protected_symlinks in
+    // proc_sys_fs(5)). Here it only ever reads them, so that it could not apply it.
+    if is_planted(directory, &link.info, path)? {
+        return Err(failed(path, error::planted()));
     }
     if sys::leads_to_descriptor(directory, name).map_err(|error| failed(path, error))? {
         return Ok(Link::Descriptor);
     }
-    sys::read_link(directory, name).map(Link::Path).map_err(|error| failed(path, error))
+    sys::read_link(link, directory, name).map(Link::Path).map_err(|error| failed(path, error))
+}
+
+fn is_planted(directory: &Directory, info: &Info, path: &Path) -> Result<bool> {
+    sys::may_be_planted(directory, info).map_err(|error| failed(path, error))
 }
 
 /// Opens the directory `parent`, relative to the one at hand; an empty path is that one itself.

@@ -177,9 +177,12 @@ fn create_named(
     let file = sys::create_temp(directory, name, mode)?;
     match show_life(&file) {
         Ok(Answer::Held | Answer::Unavailable) => Ok((file, Ok(()))),
-        // Somebody who looks for orphans came between the creation and the lock, and will remove
-        // it: take another name.
-        Ok(Answer::Busy) => Err(io::ErrorKind::AlreadyExists.into()),
+        // Somebody came between the creation and the lock: take another name. Whoever looks for
+        // orphans removes the file, but a bad neighbour may have taken the lock and does not.
+        Ok(Answer::Busy) => match sys::remove_temp(directory, name) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Ok((file, Err(error))),
+            _ => Err(io::ErrorKind::AlreadyExists.into()),
+        },
         Err(error) => Ok((file, Err(error))),
     }
 }

@@ -6,7 +6,7 @@ use std::io::{self, Read};
 use super::staging::{Contents, Plan};
 use super::sync;
 use crate::commit::{Commit, Outcome};
-use crate::error::Result;
+use crate::error::{Error, Result, Step};
 use crate::fault::Op;
 use crate::options::Durability;
 use crate::sys;
@@ -22,6 +22,12 @@ pub(crate) fn check(contents: &mut Contents, plan: Plan<'_>) -> Result<Option<Co
     let mode_differs = options.mode.is_some_and(|mode| mode & 0o7777 != existing.info.mode);
     let len_differs = contents.in_memory().is_some_and(|bytes| bytes.len() as u64 != len);
     if mode_differs || len_differs {
+        return Ok(None);
+    }
+    // Whoever planted it can change it again.
+    let is_planted = sys::may_be_planted(&target.directory, &existing.info)
+        .map_err(|error| Error::failed(Step::Metadata, &target.path, error))?;
+    if is_planted {
         return Ok(None);
     }
     // What cannot be read cannot be compared, and is replaced like anything that differs.

@@ -27,9 +27,10 @@ mod portable;
 
 pub(crate) use arm::{
     Directory, Handle, LOCKS_ARE_ADVISORY, RwLock, cannot_be_kept, is_loop, is_too_long,
-    lacks_directory_sync, lacks_locks, lacks_rename_flags, lacks_unnamed,
+    lacks_directory_sync, lacks_links, lacks_locks, lacks_rename_flags, lacks_unnamed,
 };
-#[cfg(test)]
+// The fault loops run on Unix, where the errors that each operation gives are known.
+#[cfg(all(test, unix))]
 pub(crate) use arm::{errors_of, lacking_error};
 
 /// What kind of thing a name stands for.
@@ -136,9 +137,20 @@ pub(crate) fn look(directory: &Directory, name: &OsStr) -> io::Result<Option<Exi
     })
 }
 
-/// What the link `name` in `directory` says.
-pub(crate) fn read_link(directory: &Directory, name: &OsStr) -> io::Result<PathBuf> {
-    run(Op::ReadLink, || arm::read_link(directory, name))
+/// What a link that was looked at says.
+pub(crate) fn read_link(
+    existing: &Existing,
+    directory: &Directory,
+    name: &OsStr,
+) -> io::Result<PathBuf> {
+    run(Op::ReadLink, || arm::read_link(existing, directory, name))
+}
+
+/// Whether a file in `directory`, where everybody may create files but only a file's owner may
+/// remove it, may have been put there as a trap: it belongs neither to the caller nor to the
+/// directory's owner nor to root, or it is a hard link to a file from somewhere else.
+pub(crate) fn may_be_planted(directory: &Directory, info: &Info) -> io::Result<bool> {
+    run(Op::Look, || arm::may_be_planted(directory, info))
 }
 
 /// Whether the link `name` in `directory` leads to an open descriptor rather than to a path.
@@ -182,6 +194,25 @@ pub(crate) fn create_unnamed(directory: &Directory, mode: Option<u32>) -> io::Re
 /// Gives an unnamed temp file a name.
 pub(crate) fn link_unnamed(file: &File, directory: &Directory, name: &OsStr) -> io::Result<()> {
     run(Op::LinkUnnamed, || arm::link_unnamed(file, directory, name))
+}
+
+/// Opens the file `name` that stands for a lock, and creates it if it is missing. Who may write to
+/// the owner's files may open it; others may not, since they could hold the lock forever.
+pub(crate) fn open_side_file(directory: &Directory, name: &OsStr) -> io::Result<File> {
+    run(Op::OpenSideFile, || arm::open_side_file(directory, name))
+}
+
+/// Removes the file that stands for a lock.
+pub(crate) fn remove_side_file(directory: &Directory, name: &OsStr) -> io::Result<()> {
+    run(Op::RemoveSideFile, || arm::remove_file(directory, name))
+}
+
+/// What is the same for all names of a file that differ only in what the system overlooks.
+pub(crate) fn lock_key(name: &OsStr) -> Vec<u8> {
+    match name.to_str() {
+        Some(name) if arm::CASE_MAY_NOT_MATTER => name.to_lowercase().into_bytes(),
+        _ => name.as_encoded_bytes().to_vec(),
+    }
 }
 
 /// What the system says about an open file.

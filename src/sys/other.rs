@@ -15,7 +15,8 @@ use crate::options::Durability;
 
 pub(crate) use super::portable::{
     Handle, create_unnamed, exchange, get_xattr_of, leads_to_descriptor, link_unnamed, list_xattrs,
-    list_xattrs_of, remove_xattr, set_mode, set_owner, set_times, set_xattr, start_writeback,
+    list_xattrs_of, may_be_planted, remove_xattr, set_mode, set_owner, set_times, set_xattr,
+    start_writeback,
 };
 
 /// Nobody knows.
@@ -81,7 +82,7 @@ pub(crate) fn look(directory: &Directory, name: &OsStr) -> io::Result<Existing> 
     Ok(Existing { info: info_of(&metadata), handle: Handle })
 }
 
-pub(crate) fn read_link(directory: &Directory, name: &OsStr) -> io::Result<PathBuf> {
+pub(crate) fn read_link(_: &Existing, directory: &Directory, name: &OsStr) -> io::Result<PathBuf> {
     fs::read_link(directory.join(name))
 }
 
@@ -103,6 +104,15 @@ pub(crate) fn open_through(directory: &Directory, name: &OsStr, _: Through) -> i
 pub(crate) fn create_temp(directory: &Directory, name: &OsStr, _: Option<u32>) -> io::Result<File> {
     let mut options = fs::OpenOptions::new();
     options.read(true).write(true).create_new(true);
+    Ok(options.open(directory.join(name))?.into_parts().0)
+}
+
+/// It is not known.
+pub(crate) const CASE_MAY_NOT_MATTER: bool = true;
+
+pub(crate) fn open_side_file(directory: &Directory, name: &OsStr) -> io::Result<File> {
+    let mut options = fs::OpenOptions::new();
+    options.write(true).create(true).truncate(false);
     Ok(options.open(directory.join(name))?.into_parts().0)
 }
 
@@ -173,6 +183,10 @@ pub(crate) fn lacks_locks(error: &io::Error) -> bool {
     is_unsupported(error)
 }
 
+pub(crate) fn lacks_links(error: &io::Error) -> bool {
+    is_unsupported(error)
+}
+
 pub(crate) fn lacks_rename_flags(error: &io::Error) -> bool {
     is_unsupported(error)
 }
@@ -187,11 +201,4 @@ pub(crate) fn cannot_be_kept(error: &io::Error) -> bool {
 
 fn is_unsupported(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::Unsupported
-}
-
-/// The errors that an operation can give, for the tests that inject each of them: none is known by
-/// its number.
-#[cfg(test)]
-pub(crate) fn errors_of(_: crate::fault::Op) -> Vec<i32> {
-    Vec::new()
 }

@@ -6,7 +6,7 @@ use std::fs::{File, FileTimes, Metadata};
 use std::io;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use super::{Directory, Existing, FileKind, Times};
+use super::{Directory, Existing, FileKind, Info, Times};
 
 /// Nothing holds an existing file: it is opened anew, and checked to be the same where the system
 /// can tell.
@@ -79,6 +79,11 @@ fn system_time(time: (i64, i64)) -> Option<SystemTime> {
 
 fn unsupported<T>() -> io::Result<T> {
     Err(io::ErrorKind::Unsupported.into())
+}
+
+/// There is no sticky bit, by which a directory is known to be everybody's.
+pub(crate) fn may_be_planted(_: &Directory, _: &Info) -> io::Result<bool> {
+    Ok(false)
 }
 
 pub(crate) fn leads_to_descriptor(_: &Directory, _: &OsStr) -> io::Result<bool> {

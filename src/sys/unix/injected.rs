@@ -41,7 +41,7 @@ const NO_SYNC: &[Errno] = &[Errno::INVAL, Errno::BADF, Errno::OPNOTSUPP, Errno::
 /// The errors that an operation can give, each once.
 pub(crate) fn errors_of(op: Op) -> Vec<i32> {
     let own: &[&[Errno]] = match op {
-        Op::OpenDirectory | Op::OpenTarget | Op::OpenThrough => {
+        Op::OpenDirectory | Op::OpenTarget | Op::OpenThrough | Op::OpenSideFile => {
             &[OPEN, &[Errno::NOTDIR, Errno::LOOP]]
         }
         Op::MakeDirectory | Op::RemoveDirectory => &[CHANGE, &[Errno::MLINK]],
@@ -57,7 +57,9 @@ pub(crate) fn errors_of(op: Op) -> Vec<i32> {
         Op::SyncFile => &[SYNC, &[Errno::INVAL]],
         Op::SyncDirectory => &[SYNC, NO_SYNC],
         Op::Rename | Op::RenameNoReplace | Op::Exchange => &[CHANGE, RENAME],
-        Op::RemoveTemp => &[&[Errno::ACCESS, Errno::PERM, Errno::BUSY, Errno::ROFS]],
+        Op::RemoveTemp | Op::RemoveSideFile => {
+            &[&[Errno::ACCESS, Errno::PERM, Errno::BUSY, Errno::ROFS]]
+        }
     };
     let all = ANY.iter().chain(own.iter().copied().flatten());
     let mut errors: Vec<i32> = all.map(|errno| errno.raw_os_error()).collect();

@@ -14,6 +14,7 @@ use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{self, AtFlags, CWD, FileType, Mode, OFlags, Stat, Timespec, Timestamps};
+use rustix::process::geteuid;
 
 use super::{Existing, FileId, FileKind, Info, Through, Times};
 
@@ -22,8 +23,8 @@ pub(crate) use fd_lock::RwLock;
 pub(crate) use injected::{errors_of, lacking_error};
 pub(crate) use sync::{sync_directory, sync_file};
 pub(crate) use verdicts::{
-    cannot_be_kept, is_loop, is_too_long, lacks_directory_sync, lacks_locks, lacks_rename_flags,
-    lacks_unnamed,
+    cannot_be_kept, is_loop, is_too_long, lacks_directory_sync, lacks_links, lacks_locks,
+    lacks_rename_flags, lacks_unnamed,
 };
 pub(crate) use xattr::{get_xattr_of, list_xattrs, list_xattrs_of, remove_xattr, set_xattr};
 
@@ -49,7 +50,6 @@ enum Access {
 /// What holds an existing file: on Linux a descriptor that neither reads nor writes.
 #[derive(Debug)]
 pub(crate) struct Handle {
-    #[cfg_attr(not(target_os = "linux"), allow(dead_code))]
     fd: Option<OwnedFd>,
 }
 
@@ -126,9 +126,30 @@ pub(crate) fn look(directory: &Directory, name: &OsStr) -> io::Result<Existing> 
     Ok(Existing { info, handle: Handle { fd: None } })
 }
 
-pub(crate) fn read_link(directory: &Directory, name: &OsStr) -> io::Result<PathBuf> {
-    let text = fs::readlinkat(directory.fd(), name, Vec::new())?;
+pub(crate) fn read_link(
+    existing: &Existing,
+    directory: &Directory,
+    name: &OsStr,
+) -> io::Result<PathBuf> {
+    let text = match &existing.handle.fd {
+        // Of the link that was looked at, whatever has its name by now (readlink(2), Linux 2.6.39).
+        Some(fd) => fs::readlinkat(fd, "", Vec::new())?,
+        None => fs::readlinkat(directory.fd(), name, Vec::new())?,
+    };
     Ok(PathBuf::from(std::ffi::OsString::from_vec(text.into_bytes())))
+}
+
+pub(crate) fn may_be_planted(directory: &Directory, info: &Info) -> io::Result<bool> {
+    const STICKY_AND_WORLD_WRITABLE: u32 = 0o1002;
+    // Whose file it is does not tell who made a hard link (unless fs.protected_hardlinks is set).
+    let is_hard_link = info.links > 1;
+    // Root needs no traps, and its files are so common that they should not cost a call.
+    if !is_hard_link && (info.uid == 0 || info.uid == geteuid().as_raw()) {
+        return Ok(false);
+    }
+    let directory = info_of(&fs::fstat(directory.fd())?);
+    let is_everybodys = directory.mode & STICKY_AND_WORLD_WRITABLE == STICKY_AND_WORLD_WRITABLE;
+    Ok(is_everybodys && (is_hard_link || directory.uid != info.uid))
 }
 
 #[cfg(any(target_os = "linux", target_os = "android"))]
@@ -185,6 +206,22 @@ pub(crate) fn create_temp(
 
 fn creation_mode(mode: Option<u32>) -> Mode {
     raw_mode(mode.unwrap_or(NEW_FILE_MODE))
+}
+
+/// macOS file systems overlook it by default.
+pub(crate) const CASE_MAY_NOT_MATTER: bool = cfg!(target_vendor = "apple");
+
+pub(crate) fn open_side_file(directory: &Directory, name: &OsStr) -> io::Result<File> {
+    // Without O_NONBLOCK, a FIFO that somebody put here would block.
+    let flags = OFlags::WRONLY
+        | OFlags::CREATE
+        | OFlags::NOFOLLOW
+        | OFlags::NONBLOCK
+        | OFlags::NOCTTY
+        | OFlags::CLOEXEC;
+    // For the group to write and not to read: a umask that lets the group share files lets it share
+    // locks, any other does not.
+    Ok(File::from(fs::openat(directory.fd(), name, flags, raw_mode(0o620))?))
 }
 
 /// The kernel takes as much of `mode` as its type holds, which is less on some systems.

@@ -33,14 +33,13 @@ use verdicts::{is_one_of, is_unsupported};
 
 pub(crate) use super::portable::{
     Handle, create_unnamed, exchange, get_xattr_of, leads_to_descriptor, link_unnamed, list_xattrs,
-    list_xattrs_of, remove_xattr, set_mode, set_owner, set_times, set_xattr, start_writeback,
+    list_xattrs_of, may_be_planted, remove_xattr, set_mode, set_owner, set_times, set_xattr,
+    start_writeback,
 };
 pub(crate) use fd_lock::RwLock;
-#[cfg(test)]
-pub(crate) use verdicts::errors_of;
 pub(crate) use verdicts::{
-    cannot_be_kept, is_loop, is_too_long, lacks_directory_sync, lacks_locks, lacks_rename_flags,
-    lacks_unnamed,
+    cannot_be_kept, is_loop, is_too_long, lacks_directory_sync, lacks_links, lacks_locks,
+    lacks_rename_flags, lacks_unnamed,
 };
 
 /// A lock on bytes of a file keeps every other handle from reading and writing them (LockFileEx).
@@ -126,7 +125,7 @@ pub(crate) fn look(directory: &Directory, name: &OsStr) -> io::Result<Existing> 
     Ok(Existing { info: inspect(&file)?, handle: Handle })
 }
 
-pub(crate) fn read_link(directory: &Directory, name: &OsStr) -> io::Result<PathBuf> {
+pub(crate) fn read_link(_: &Existing, directory: &Directory, name: &OsStr) -> io::Result<PathBuf> {
     fs::read_link(directory.join(name))
 }
 
@@ -153,6 +152,13 @@ pub(crate) fn open_through(directory: &Directory, name: &OsStr, _: Through) -> i
 /// everything, so that it can be renamed and removed while it is open.
 pub(crate) fn create_temp(directory: &Directory, name: &OsStr, _: Option<u32>) -> io::Result<File> {
     OpenOptions::new().read(true).write(true).create_new(true).open(directory.join(name))
+}
+
+/// NTFS and FAT overlook it by default.
+pub(crate) const CASE_MAY_NOT_MATTER: bool = true;
+
+pub(crate) fn open_side_file(directory: &Directory, name: &OsStr) -> io::Result<File> {
+    OpenOptions::new().write(true).create(true).truncate(false).open(directory.join(name))
 }
 
 pub(crate) fn inspect(file: &File) -> io::Result<Info> {

@@ -3,16 +3,20 @@
 use std::os::unix::fs::MetadataExt;
 
 use fs_err as fs;
-use wholefile::{AtomicWriter, ErrorKind, Metadata as Item, Preserve, Step, TargetState};
+use wholefile::{AtomicWriter, ErrorKind, Metadata as Item, Outcome, Preserve, Step, TargetState};
 
 use super::{each_way, metadata};
 use crate::child::{self, Child};
 use crate::dir::Dir;
+use crate::place::{Feature, lacks};
 use crate::system::{NOBODY, chmod, chown, is_root, set_xattr, xattr};
 
 #[test]
 fn root_keeps_the_owner_and_with_it_setuid_and_setgid() {
     if !is_root("metadata::owners::root_keeps_the_owner_and_with_it_setuid_and_setgid") {
+        return;
+    }
+    if lacks(&[Feature::Owners, Feature::Modes]) {
         return;
     }
     let mut kept = 0;
@@ -38,6 +42,9 @@ fn root_keeps_the_owner_and_with_it_setuid_and_setgid() {
 #[test]
 fn an_owner_that_is_skipped_is_the_writer_and_setuid_is_dropped() {
     if !is_root("metadata::owners::an_owner_that_is_skipped_is_the_writer_and_setuid_is_dropped") {
+        return;
+    }
+    if lacks(&[Feature::Owners, Feature::Modes]) {
         return;
     }
     let dir = Dir::new();
@@ -100,6 +107,9 @@ fn who_may_not_keep_the_owner_is_told_and_gives_away_no_rights() {
     if !is_root(TEST) {
         return;
     }
+    if lacks(&[Feature::Owners, Feature::Modes]) {
+        return;
+    }
     for (gid, mode, left) in LOST_OWNER {
         let dir = somebody_elses(mode, gid);
         Child::of(TEST).nobody().run(&dir, &format!("{left:o}"));
@@ -131,6 +141,9 @@ fn an_owner_that_is_required_and_cannot_be_kept_is_an_error() {
     if !is_root(TEST) {
         return;
     }
+    if lacks(&[Feature::Owners, Feature::Modes]) {
+        return;
+    }
     let dir = somebody_elses(0o4664, 23456);
     let before = metadata(&dir.path("target"));
     Child::of(TEST).nobody().run(&dir, "");
@@ -160,12 +173,14 @@ fn an_attribute_that_may_not_be_set_is_listed_by_name() {
     if !is_root(TEST) {
         return;
     }
+    if lacks(&[Feature::Owners, Feature::SystemXattrs]) {
+        return;
+    }
     let dir = somebody_elses(0o644, NOBODY);
     chown(dir.path("target"), NOBODY, NOBODY);
-    if set_xattr(&dir.path("target"), NAME, b"value") {
-        Child::of(TEST).nobody().run(&dir, "");
-        assert_eq!(dir.read("target"), "new");
-    }
+    set_xattr(&dir.path("target"), NAME, b"value");
+    Child::of(TEST).nobody().run(&dir, "");
+    assert_eq!(dir.read("target"), "new");
 }
 
 #[test]
@@ -182,10 +197,113 @@ fn the_old_files_attributes_and_contents_need_not_be_readable() {
     if !is_root(TEST) {
         return;
     }
+    if lacks(&[Feature::Owners, Feature::Modes]) {
+        return;
+    }
     let dir = somebody_elses(0o600, 23456);
     set_xattr(&dir.path("target"), "user.secret", b"value");
     Child::of(TEST).nobody().run(&dir, "");
     assert_eq!(dir.read("target"), "new");
     assert_eq!(dir.mode("target"), 0o600);
     dir.assert_only(&["target"]);
+}
+
+/// A user who wanted to read what root saves to /tmp/token had only to make that file first: the
+/// new one was given the old one's owner, mode and ACL, and with it the contents, although root had
+/// asked for 0600.
+#[test]
+fn nothing_is_taken_over_from_a_file_that_another_user_planted() {
+    if !is_root("metadata::owners::nothing_is_taken_over_from_a_file_that_another_user_planted") {
+        return;
+    }
+    let all = [Item::Owner, Item::Mode, Item::Xattrs];
+    each_way(|builder, new| {
+        let planted = || {
+            let dir = Dir::new();
+            chmod(dir.root(), 0o1777);
+            let target = dir.write("target", "planted");
+            set_xattr(&target, "user.planted", b"by nobody");
+            chown(&target, NOBODY, NOBODY);
+            chmod(&target, 0o666);
+            dir
+        };
+        let dir = planted();
+        let plain = metadata(&dir.write("plain", ""));
+        let target = dir.path("target");
+        for metadata in all {
+            let mut builder = builder.clone();
+            builder.preserve(metadata, Preserve::Require);
+            let error = builder.write(&target, new).unwrap_err();
+            assert_eq!((error.kind(), error.step()), (ErrorKind::NotPreserved, Step::Metadata));
+            assert_eq!(error.target_state(), TargetState::Untouched);
+            assert_eq!(dir.read("target"), "planted");
+        }
+        let mut writer = builder.open(&target).unwrap();
+        std::io::Write::write_all(&mut writer, new).unwrap();
+        assert_eq!(metadata(&writer.staging_path().unwrap()), plain, "as long as it is staged");
+        let commit = writer.commit().unwrap();
+        let lost: Vec<Item> = commit.not_preserved().iter().map(|it| it.metadata()).collect();
+        assert_eq!((metadata(&target), &lost[..]), (plain, &all[..]));
+        let dir = planted();
+        let commit = builder.clone().mode(0o600).write(dir.path("target"), new).unwrap();
+        let after = metadata(&dir.path("target"));
+        assert_eq!((after.uid, after.gid, after.mode, after.xattrs), (0, 0, 0o600, Vec::new()));
+        assert_eq!(commit.outcome(), Outcome::Replaced);
+        dir.assert_only(&["target"]);
+    });
+}
+
+/// What a planted file keeps others out of, its successor keeps them out of: the file of another
+/// user in /tmp may be no trap but private.
+#[test]
+fn a_planted_file_still_restricts_its_successor() {
+    if !is_root("metadata::owners::a_planted_file_still_restricts_its_successor") {
+        return;
+    }
+    let modes = [(0o600, 0o600), (0o644, 0o644), (0o666, 0o666), (0o777, 0o666), (0o640, 0o600)];
+    for (mode, at_most) in modes {
+        for owner in [NOBODY, 0] {
+            each_way(|builder, new| {
+                let dir = Dir::new();
+                chmod(dir.root(), 0o1777);
+                let target = dir.write("target", "private");
+                let plain = metadata(&dir.write("plain", ""));
+                if owner == 0 {
+                    fs::hard_link(&target, dir.path("another name")).unwrap();
+                }
+                chown(&target, owner, owner);
+                chmod(&target, mode);
+                let mut writer = builder.open(&target).unwrap();
+                std::io::Write::write_all(&mut writer, new).unwrap();
+                let expected = (0, 0, plain.mode & at_most);
+                let staged = metadata(&writer.staging_path().unwrap());
+                assert_eq!((staged.uid, staged.gid, staged.mode), expected);
+                writer.commit().unwrap();
+                let after = metadata(&target);
+                assert_eq!((after.uid, after.gid, after.mode), expected, "{mode:o} of {owner}");
+            });
+        }
+    }
+}
+
+/// Where anybody may make hard links (fs.protected_hardlinks is 0), a link to any setuid program at
+/// the name of root's next report made that report a setuid program.
+#[test]
+fn nothing_is_taken_over_from_a_hard_link_in_a_directory_of_everybodys() {
+    const TEST: &str =
+        "metadata::owners::nothing_is_taken_over_from_a_hard_link_in_a_directory_of_everybodys";
+    if !is_root(TEST) {
+        return;
+    }
+    for (mode, left) in [(0o1777, 0), (0o755, 0o6000)] {
+        let dir = Dir::new();
+        let program = dir.write("program", "setuid");
+        chmod(&program, 0o6755);
+        chmod(dir.make("shared"), mode);
+        let target = dir.path("shared/target");
+        fs::hard_link(&program, &target).unwrap();
+        AtomicWriter::builder().write(&target, "report").unwrap();
+        assert_eq!(dir.mode("shared/target") & 0o6000, left);
+        assert_eq!((dir.read("program"), dir.mode("program")), ("setuid".into(), 0o6755));
+    }
 }

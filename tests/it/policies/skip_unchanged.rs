@@ -7,7 +7,8 @@ use fs_err as fs;
 use wholefile::{AtomicWriter, Builder, Durability, Outcome, Staging};
 
 use crate::dir::Dir;
-use crate::system::chmod;
+use crate::place::{Feature, lacks};
+use crate::system::{NOBODY, chmod, chown, is_root};
 
 fn builder() -> Builder {
     let mut builder = AtomicWriter::builder();
@@ -92,6 +93,9 @@ fn required_durability_is_given_to_contents_that_are_there_already() {
 
 #[test]
 fn another_mode_is_a_change_and_the_same_one_is_none() {
+    if lacks(&[Feature::Modes]) {
+        return;
+    }
     let dir = Dir::new();
     let target = dir.write("target", "same");
     chmod(&target, 0o640);
@@ -113,4 +117,23 @@ fn what_another_process_staged_is_compared_too() {
         assert_eq!(dir.read("target"), staged);
         dir.assert_only(&["target"]);
     }
+}
+
+/// A file that another user made with the very contents that root would save counted as unchanged,
+/// and so stayed that user's, who could change it again: root's save was lost without a word.
+#[test]
+fn a_file_that_another_user_planted_is_replaced_even_if_it_has_these_contents() {
+    const TEST: &str = "policies::skip_unchanged::\
+                        a_file_that_another_user_planted_is_replaced_even_if_it_has_these_contents";
+    if !is_root(TEST) {
+        return;
+    }
+    let dir = Dir::new();
+    chmod(dir.root(), 0o1777);
+    let target = dir.write("target", "same");
+    assert_eq!(builder().write(&target, "same").unwrap().outcome(), Outcome::Unchanged);
+    chown(&target, NOBODY, NOBODY);
+    assert_eq!(builder().write(&target, "same").unwrap().outcome(), Outcome::Replaced);
+    assert_eq!(fs::metadata(&target).unwrap().uid(), 0);
+    assert_eq!(builder().write(&target, "same").unwrap().outcome(), Outcome::Unchanged);
 }

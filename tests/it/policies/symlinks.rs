@@ -1,11 +1,15 @@
 //! Links that the path names, and links on the way.
 
-use std::os::unix::fs::symlink;
+use std::io;
+use std::os::unix::fs::{lchown, symlink};
 
 use fs_err as fs;
 use wholefile::{AtomicWriter, ErrorKind, Publish, Step, Symlinks, TargetState};
 
+use crate::child::{self, Child};
 use crate::dir::Dir;
+use crate::place::{Feature, lacks};
+use crate::system::{NOBODY, chmod, chown, is_root};
 
 /// What following the links comes to.
 #[derive(Clone, Copy)]
@@ -99,6 +103,9 @@ fn check_refuse(links: &[(&str, &str)]) {
 
 #[test]
 fn links_are_followed_replaced_or_refused() {
+    if lacks(&[Feature::Symlinks]) {
+        return;
+    }
     check(&[("link", "old")], File("old"));
     check(&[("link", "./b/../old")], File("old"));
     check(&[("a/link", "../b/old")], File("b/old"));
@@ -124,6 +131,9 @@ fn links_are_followed_replaced_or_refused() {
 
 #[test]
 fn an_absolute_link_is_followed() {
+    if lacks(&[Feature::Symlinks]) {
+        return;
+    }
     let elsewhere = Dir::new();
     elsewhere.write("old", "old");
     let text = elsewhere.path("old");
@@ -139,6 +149,9 @@ fn an_absolute_link_is_followed() {
 
 #[test]
 fn forty_links_are_followed_and_forty_one_are_a_loop() {
+    if lacks(&[Feature::Symlinks]) {
+        return;
+    }
     for (links, leads_to) in [(40, Ok(())), (41, Err(ErrorKind::SymlinkLoop))] {
         let dir = Dir::new();
         dir.write("0", "old");
@@ -154,6 +167,9 @@ fn forty_links_are_followed_and_forty_one_are_a_loop() {
 
 #[test]
 fn a_link_among_the_directories_is_followed_whatever_the_policy() {
+    if lacks(&[Feature::Symlinks]) {
+        return;
+    }
     for symlinks in [Symlinks::Follow, Symlinks::Replace, Symlinks::Refuse] {
         let dir = directory_with(&[("via", "b")]);
         AtomicWriter::builder().symlinks(symlinks).write(dir.path("via/old"), "new").unwrap();
@@ -164,6 +180,9 @@ fn a_link_among_the_directories_is_followed_whatever_the_policy() {
 
 #[test]
 fn nothing_is_created_over_a_link_but_where_it_dangles() {
+    if lacks(&[Feature::Symlinks]) {
+        return;
+    }
     let dir = directory_with(&[("link", "old"), ("dangling", "new")]);
     let mut builder = AtomicWriter::builder();
     builder.publish(Publish::CreateNew);
@@ -177,4 +196,98 @@ fn nothing_is_created_over_a_link_but_where_it_dangles() {
     let error = builder.write(dir.path("link"), "new").unwrap_err();
     assert_eq!(error.kind(), ErrorKind::AlreadyExists);
     assert_links_are(&dir, &[("link", "old"), ("dangling", "new")]);
+}
+
+/// Follows a link in a directory with this mode and owner, where the link has this owner.
+#[track_caller]
+fn check_planted(mode: u32, directory_owner: u32, link_owner: u32, followed: bool) {
+    let name = format!("{mode:o} of {directory_owner}, link of {link_owner}");
+    for (text, before) in [("../b/old", Some("old")), ("../b/new", None)] {
+        let dir = directory_with(&[("a/link", text), ("way", "a/link")]);
+        chmod(dir.path("a"), mode);
+        chown(dir.path("a"), directory_owner, directory_owner);
+        lchown(dir.path("a/link"), Some(link_owner), Some(link_owner)).unwrap();
+        let names = dir.names();
+        // Straight, and through a link that may be followed.
+        for path in ["a/link", "way"] {
+            let file = dir.path("a").join(text);
+            let result = AtomicWriter::builder().write(dir.path(path), "new");
+            let contents = fs::read_to_string(&file).ok();
+            if followed {
+                result.unwrap_or_else(|error| panic!("{name}: {error}"));
+                assert_eq!(contents.as_deref(), Some("new"), "{name}");
+                continue;
+            }
+            let error = result.expect_err(&name);
+            let expected = (ErrorKind::PermissionDenied, Step::Resolve);
+            assert_eq!((error.kind(), error.step()), expected, "{name}");
+            assert_eq!(error.target_state(), TargetState::Untouched);
+            assert_eq!(io::Error::from(error).kind(), io::ErrorKind::PermissionDenied);
+            assert_eq!((contents.as_deref(), dir.names()), (before, names.clone()), "{name}");
+        }
+        assert_links_are(&dir, &[("a/link", text), ("way", "a/link")]);
+    }
+}
+
+/// Any user could have root replace any file: `ln -s /etc/passwd /tmp/report`, and wait until root
+/// saves /tmp/report. The kernel refuses to follow such a link when it opens a path
+/// (fs.protected_symlinks), but links were read here one by one and their texts opened, so that the
+/// rule did not apply and the contents of /etc/passwd were lost.
+#[test]
+fn a_link_that_another_user_planted_is_not_followed() {
+    const TEST: &str = "policies::symlinks::a_link_that_another_user_planted_is_not_followed";
+    if !is_root(TEST) {
+        return;
+    }
+    let stranger = 12345;
+    check_planted(0o1777, 0, NOBODY, false);
+    check_planted(0o1777, stranger, NOBODY, false);
+    check_planted(0o1777, 0, 0, true);
+    check_planted(0o1777, stranger, 0, true);
+    check_planted(0o1777, NOBODY, NOBODY, true);
+    // Where files cannot be planted, and where nothing keeps them from being replaced anyway.
+    check_planted(0o1775, 0, NOBODY, true);
+    check_planted(0o777, 0, NOBODY, true);
+    check_planted(0o755, 0, NOBODY, true);
+    // A second name for root's own link.
+    let dir = directory_with(&[("a/root's", "../b/old")]);
+    chmod(dir.path("a"), 0o1777);
+    fs::hard_link(dir.path("a/root's"), dir.path("a/link")).unwrap();
+    let error = AtomicWriter::builder().write(dir.path("a/link"), "new").unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::PermissionDenied);
+    // It is nobody's business what is replaced or refused in any case.
+    let dir = directory_with(&[("a/link", "../b/old")]);
+    chmod(dir.path("a"), 0o1777);
+    lchown(dir.path("a/link"), Some(NOBODY), None).unwrap();
+    let mut builder = AtomicWriter::builder();
+    let error = builder.symlinks(Symlinks::Refuse).write(dir.path("a/link"), "new").unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Symlink);
+    builder.symlinks(Symlinks::Replace).write(dir.path("a/link"), "new").unwrap();
+    assert_eq!((dir.read("a/link"), dir.read("b/old")), ("new".into(), "old".into()));
+}
+
+#[test]
+fn an_unprivileged_user_follows_links_that_are_its_own_or_roots() {
+    const TEST: &str =
+        "policies::symlinks::an_unprivileged_user_follows_links_that_are_its_own_or_roots";
+    if let Some(child::Given { dir, case }) = child::given() {
+        let result = AtomicWriter::builder().write(dir.path("a/link"), "new");
+        let kind = result.map_err(|error| error.kind()).err();
+        assert_eq!(kind.is_none(), case == "followed", "{kind:?}");
+        return assert!(kind.is_none_or(|kind| kind == ErrorKind::PermissionDenied));
+    }
+    if !is_root(TEST) {
+        return;
+    }
+    let stranger = 12345;
+    for (owner, case) in [(stranger, "refused"), (NOBODY, "followed"), (0, "followed")] {
+        let dir = directory_with(&[("a/link", "../b/old")]);
+        chmod(dir.path("a"), 0o1777);
+        for path in ["b", "b/old"] {
+            chown(dir.path(path), NOBODY, NOBODY);
+        }
+        lchown(dir.path("a/link"), Some(owner), None).unwrap();
+        Child::of(TEST).nobody().run(&dir, case);
+        assert_eq!(dir.read("b/old"), if case == "followed" { "new" } else { "old" });
+    }
 }
