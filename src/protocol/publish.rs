@@ -11,12 +11,15 @@ use super::target::Target;
 use super::temp::Temp;
 use crate::error::{Error, ErrorKind, Result, Step, TargetState};
 use crate::fault::Op;
-use crate::options::{Options, Publish};
+use crate::options::{Durability, Options, Publish};
 use crate::sys;
 
 /// Proof that the new contents are visible under the target's name.
 #[derive(Debug)]
-pub(crate) struct Published(());
+pub(crate) struct Published {
+    /// How durable the contents are.
+    pub(super) contents: Durability,
+}
 
 /// What the staged file's own name stands for once it is published.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,7 +45,7 @@ pub(crate) fn publish(
     target: &Target,
     options: &Options,
 ) -> std::result::Result<Published, Unpublished> {
-    let Staged { temp, .. } = sealed.staged;
+    let Sealed { staged: Staged { temp, .. }, durability: contents } = sealed;
     let Some(name) = temp.name() else {
         let error = Error::refused(ErrorKind::Unsupported, Step::Publish, &target.path);
         return Err(Unpublished::Failed(error));
@@ -58,11 +61,11 @@ pub(crate) fn publish(
     match published {
         Ok(OldName::Gone) => {
             temp.keep();
-            Ok(Published(()))
+            Ok(Published { contents })
         }
         Ok(OldName::Present) => {
             let leftover = target.path.with_file_name(name);
-            temp.remove().map(|()| Published(())).map_err(|error| {
+            temp.remove().map(|()| Published { contents }).map_err(|error| {
                 let error = Error::failed(Step::RemoveTemp, &target.path, error)
                     .with_state(TargetState::Replaced)
                     .with_leftover(Some(leftover));

@@ -340,12 +340,14 @@ pub(crate) fn set_times(file: &File, times: Times) -> io::Result<()> {
 }
 
 /// Waits until the contents and the metadata of the file are on its device (`Full`), or until
-/// nothing that comes later can overtake them (`Ordered`).
-pub(crate) fn sync_file(file: &File, durability: Durability) -> io::Result<()> {
+/// nothing that comes later can overtake them (`Ordered`). Gives how far that is proven: less than
+/// was asked where the system has only a weaker sync for this file.
+pub(crate) fn sync_file(file: &File, durability: Durability) -> io::Result<Durability> {
     run(Op::SyncFile, || arm::sync_file(file, durability))
 }
 
-/// Waits until the names in the directory are on its device.
+/// Waits until the names in the directory are on its device. Where the system cannot prove that
+/// they are, the error is one of [`lacks_directory_sync`].
 pub(crate) fn sync_directory(directory: &Directory) -> io::Result<()> {
     run(Op::SyncDirectory, || arm::sync_directory(directory))
 }

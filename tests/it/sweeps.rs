@@ -144,7 +144,7 @@ fn a_prefix_and_a_suffix_of_ones_own_are_swept_by_who_knows_them() {
     let mut sweeper = Sweeper::new();
     sweeper.staging_prefix("#").staging_suffix("");
     assert_eq!(sweep(dir.root()).unwrap().removed().len(), 0);
-    assert_eq!(sweeper.run(dir.root()).unwrap().alive(), [path.clone()]);
+    assert_eq!(sweeper.run(dir.root()).unwrap().alive(), std::slice::from_ref(&path));
     drop(file);
     assert_eq!(sweeper.run(dir.root()).unwrap().removed(), [path]);
     let error = sweeper.staging_prefix("a/b").run(dir.root()).unwrap_err();

@@ -3,6 +3,7 @@
 #[cfg(test)]
 mod injected;
 mod sweep;
+mod sync;
 mod verdicts;
 mod xattr;
 
@@ -17,12 +18,12 @@ use rustix::fs::{self, AtFlags, CWD, FileType, Mode, OFlags, Stat, Timespec, Tim
 use rustix::process::geteuid;
 
 use super::{Existing, FileId, FileKind, Info, Through, Times};
-use crate::options::Durability;
 
 pub(crate) use fd_lock::RwLock;
 #[cfg(test)]
 pub(crate) use injected::{errors_of, lacking_error};
 pub(crate) use sweep::{list, open_orphan, open_subdirectory};
+pub(crate) use sync::{sync_directory, sync_file};
 pub(crate) use verdicts::{
     cannot_be_kept, is_loop, is_too_long, lacks_directory_sync, lacks_links, lacks_locks,
     lacks_rename_flags, lacks_unnamed,
@@ -339,19 +340,6 @@ pub(crate) fn set_times(file: &File, times: Times) -> io::Result<()> {
         last_modification: timespec(times.modified),
     };
     Ok(fs::futimens(file, &times)?)
-}
-
-pub(crate) fn sync_file(file: &File, _: Durability) -> io::Result<()> {
-    // On macOS, std asks for F_FULLFSYNC and falls back to fsync where the file system lacks it.
-    file.sync_all()
-}
-
-pub(crate) fn sync_directory(directory: &Directory) -> io::Result<()> {
-    if directory.access == Access::Read {
-        Ok(fs::fsync(directory.fd())?)
-    } else {
-        Err(rustix::io::Errno::BADF.into())
-    }
 }
 
 pub(crate) fn rename(directory: &Directory, from: &OsStr, to: &OsStr) -> io::Result<()> {

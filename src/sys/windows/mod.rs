@@ -259,8 +259,8 @@ fn require_free_space(file: &File, len: u64) -> io::Result<()> {
     if free < len { Err(io::ErrorKind::StorageFull.into()) } else { Ok(()) }
 }
 
-pub(crate) fn sync_file(file: &File, _: Durability) -> io::Result<()> {
-    file.sync_all()
+pub(crate) fn sync_file(file: &File, durability: Durability) -> io::Result<Durability> {
+    file.sync_all().map(|()| durability)
 }
 
 pub(crate) fn sync_directory(directory: &Directory) -> io::Result<()> {
