@@ -11,7 +11,7 @@ declare -A lacking=(
     [ext4]='' [xfs]='' [btrfs]='' [tmpfs]='' [overlayfs]=''
     [bindfs]="$no_fuse, fresh link counts, $no_fuse_high"
     [sshfs]="?"
-    [ntfs-3g]="?"
+    [ntfs-3g]="ACLs, $no_fuse, modes, names of 255 bytes, owners, $no_fuse_high"
     [exfat-fuse]="?"
 )
 
@@ -44,14 +44,16 @@ make_place() {
         base sshfs && mkfifo "$work/to-server" "$work/to-client" || return
         # Each opens the pipe to the server first: in another order both would wait.
         /usr/lib/openssh/sftp-server <"$work/to-server" >"$work/to-client" 2>/dev/null &
-        timeout 20 sshfs -o passive,allow_other,default_permissions ":$base" "$root" \
-            >"$work/to-server" <"$work/to-client" ;;
+        sshfs -f -o passive,allow_other,default_permissions ":$base" "$root" \
+            >"$work/to-server" <"$work/to-client" 2>/dev/null &
+        for _ in $(seq 100); do mountpoint -q "$root" && break || sleep 0.05; done ;;
     ntfs-3g)
         image "$1" 1g && mkfs.ntfs -q -F "$device" >/dev/null 2>&1 && ntfs-3g "$device" "$root" ;;
     exfat-fuse)
         image "$1" 1g && mkfs.exfat "$device" >/dev/null && mount.exfat-fuse "$device" "$root" \
             >/dev/null 2>&1 ;;
-    esac
+    esac || return
+    mountpoint -q "$root" || { echo "$root is no mount point" >&2; return 1; }
     chmod 755 "$root"
 }
 
@@ -64,6 +66,7 @@ base() {
 remove_place() {
     umount -l "$work/$1"
     [ ! -d "$work/base-$1" ] || umount -l "$work/base-$1"
+    [ -n "$device" ] || return 0
     # The FUSE driver of an image writes to it until it ends.
     for _ in $(seq 100); do losetup -d "$device" 2>/dev/null && break || sleep 0.05; done
 }
