@@ -167,8 +167,8 @@ fn the_temp_file_gives_no_rights_to_the_writers_group_before_it_has_its_own() {
 }
 
 /// Symptom: on btrfs, a temp file had the mode 640 and no ACL. Mechanism: btrfs sets the mode that
-/// goes with an ACL first and the ACL then, so that the mask counts as the owning group's rights for
-/// a moment. Lost: the group, which the ACL shut out, could open the file then.
+/// goes with an ACL first and the ACL then, so that the mask counts as the owning group's rights
+/// for a moment. Lost: the group, which the ACL shut out, could open the file then.
 #[test]
 fn the_temp_file_has_no_mask_without_the_acl_that_it_belongs_to() {
     if let Some(child::Given { dir, .. }) = child::given() {

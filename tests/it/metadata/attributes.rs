@@ -128,10 +128,11 @@ fn without_its_acl_a_file_lets_nobody_in_whom_the_acl_shut_out() {
     }
 }
 
-/// Symptom: on XFS, root asked not to keep the mode, and the ACL came over nevertheless, without the
-/// mode that belongs to it: its named user could write to a file of mode 644. Mechanism: XFS lists
-/// the ACL a second time for root, as `trusted.SGI_ACL_FILE`, and it was copied as any xattr, before
-/// the owner was set. Lost: the choice not to keep it, and the order that keeps rights narrow.
+/// Symptom: on XFS, root asked not to keep the mode, and the ACL came over nevertheless, without
+/// the mode that belongs to it: its named user could write to a file of mode 644. Mechanism: XFS
+/// lists the ACL a second time for root, as `trusted.SGI_ACL_FILE`, and it was copied as any xattr,
+/// before the owner was set. Lost: the choice not to keep it, and the order that keeps rights
+/// narrow.
 #[test]
 fn an_acl_goes_with_the_mode_under_whatever_name_it_is_listed() {
     if lacks(&[Feature::Acls]) {
