@@ -24,7 +24,8 @@ die() { printf 'filesystems: FAIL %s\n' "$*" >&2; exit 1; }
 [ "$(id -u)" = 0 ] || die "needs root, to mount"
 if [ "${FILESYSTEMS_NAMESPACE:-}" != own ]; then
     for package in "${packages[@]}"; do
-        [ "$(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null)" = installed ] && continue
+        status=$(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null) || status=none
+        [ "$status" = installed ] && continue
         say "installing ${packages[*]}"
         apt-get update -qq
         DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends \
@@ -52,7 +53,10 @@ clean_up() {
     awk -v root="$work" 'index($2, root) == 1 { print $2 }' /proc/self/mounts | tac |
         while read -r mount; do umount -l "$mount" 2>/dev/null || true; done
     for loop in "${loops[@]}"; do losetup -d "$loop" 2>/dev/null || true; done
-    rm -rf --one-file-system "$work"
+    # A FUSE driver that is just ending may hold the folder for a moment.
+    for _ in $(seq 100); do
+        rm -rf --one-file-system "$work" 2>/dev/null && break || sleep 0.05
+    done
 }
 trap clean_up EXIT
 trap 'exit 1' INT TERM

@@ -1,5 +1,5 @@
-//! One save, told in one line: for `ci/filesystems.sh`, which mounts the places that break libraries
-//! and knows what the line must be.
+//! One save, told in one line: for `ci/filesystems.sh`, which mounts the places that break
+//! libraries and knows what the line must be.
 //!
 //!     places [options] TARGET
 //!

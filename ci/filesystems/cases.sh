@@ -1,6 +1,6 @@
 # The places that break libraries, each with the outcome to expect of a save: outcome, durability
-# and losses, or kind, step and state of the target. In every case, besides: the target is whole (old
-# or new, as that says), and no temp file is left unless the error named one. Sourced by
+# and losses, or kind, step and state of the target. In every case, besides: the target is whole
+# (old or new, as that says), and no temp file is left unless the error named one. Sourced by
 # ci/filesystems.sh.
 # shellcheck shell=bash disable=SC2154
 

@@ -186,8 +186,8 @@ impl Snapshot {
         }
         let name = OsStr::new(acl::NAME);
         let changed = if let Acl::Present(value) = &self.acl {
-            // btrfs changes the mode before it has the ACL that the mode belongs to: for that
-            // moment the mask would count as the group's rights. So the first one lets nobody in.
+            // btrfs changes the mode before it has the ACL that the mode belongs to: for a moment
+            // the mask would count as the group's rights. So the first one lets nobody in.
             let closed = acl::for_the_owner_alone(value);
             sys::set_xattr(&temp.file, name, &closed)
                 .and_then(|()| sys::set_xattr(&temp.file, name, value))

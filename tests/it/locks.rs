@@ -16,6 +16,7 @@ use wholefile::{
 
 use crate::child::{self, Child};
 use crate::dir::Dir;
+use crate::place::{Feature, lacks};
 use crate::system::{NOBODY, chmod, chown, is_root, make_fifo};
 
 fn builder(lock: Lock) -> Builder {
@@ -70,6 +71,9 @@ fn the_lock_keeps_others_out_until_the_writer_ends() {
 
 #[test]
 fn whatever_path_leads_to_the_target_it_has_one_lock() {
+    if lacks(&[Feature::Symlinks]) {
+        return;
+    }
     let dir = Dir::new();
     let target = dir.write("target", "old");
     dir.make("folder");
@@ -251,6 +255,9 @@ fn a_process_that_is_killed_lets_go_of_the_lock() {
 
 #[test]
 fn what_is_no_lock_file_is_an_error_and_stays() {
+    if lacks(&[Feature::Symlinks, Feature::Fifos]) {
+        return;
+    }
     let dir = Dir::new();
     let target = dir.write("target", "old");
     let lock = {
@@ -286,6 +293,9 @@ fn what_is_no_lock_file_is_an_error_and_stays() {
 
 #[test]
 fn a_strangers_lock_file_in_a_directory_of_everybodys_is_not_waited_for() {
+    if lacks(&[Feature::Owners, Feature::Modes]) {
+        return;
+    }
     if !is_root("locks::a_strangers_lock_file_in_a_directory_of_everybodys_is_not_waited_for") {
         return;
     }

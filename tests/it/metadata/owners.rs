@@ -213,6 +213,9 @@ fn the_old_files_attributes_and_contents_need_not_be_readable() {
 /// asked for 0600.
 #[test]
 fn nothing_is_taken_over_from_a_file_that_another_user_planted() {
+    if lacks(&[Feature::Owners, Feature::Modes]) {
+        return;
+    }
     if !is_root("metadata::owners::nothing_is_taken_over_from_a_file_that_another_user_planted") {
         return;
     }
@@ -257,6 +260,9 @@ fn nothing_is_taken_over_from_a_file_that_another_user_planted() {
 /// user in /tmp may be no trap but private.
 #[test]
 fn a_planted_file_still_restricts_its_successor() {
+    if lacks(&[Feature::Owners, Feature::Modes]) {
+        return;
+    }
     if !is_root("metadata::owners::a_planted_file_still_restricts_its_successor") {
         return;
     }
@@ -290,6 +296,9 @@ fn a_planted_file_still_restricts_its_successor() {
 /// the name of root's next report made that report a setuid program.
 #[test]
 fn nothing_is_taken_over_from_a_hard_link_in_a_directory_of_everybodys() {
+    if lacks(&[Feature::Owners, Feature::Modes, Feature::HardLinks]) {
+        return;
+    }
     const TEST: &str =
         "metadata::owners::nothing_is_taken_over_from_a_hard_link_in_a_directory_of_everybodys";
     if !is_root(TEST) {
