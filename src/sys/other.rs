@@ -15,8 +15,8 @@ use crate::options::Durability;
 
 pub(crate) use super::portable::{
     Handle, create_unnamed, exchange, get_xattr_of, leads_to_descriptor, link_unnamed, list_xattrs,
-    list_xattrs_of, may_be_planted, remove_xattr, set_mode, set_owner, set_times, set_xattr,
-    start_writeback,
+    list_xattrs_of, may_be_planted, remove_xattr, set_flags, set_mode, set_owner, set_times,
+    set_xattr, start_writeback,
 };
 
 /// Nobody knows.
@@ -133,6 +133,7 @@ fn info_of(metadata: &std::fs::Metadata) -> Info {
         mode: mode_of(metadata),
         uid: 0,
         gid: 0,
+        flags: 0,
         times: times_of(metadata),
     }
 }
