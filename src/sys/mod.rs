@@ -345,8 +345,8 @@ pub(crate) fn sync_file(file: &File, durability: Durability) -> io::Result<Durab
     run(Op::SyncFile, || arm::sync_file(file, durability))
 }
 
-/// Waits until the names in the directory are on its device. Where the system cannot prove that they
-/// are, the error is one of [`lacks_directory_sync`].
+/// Waits until the names in the directory are on its device. Where the system cannot prove that,
+/// the error is one of [`lacks_directory_sync`].
 pub(crate) fn sync_directory(directory: &Directory) -> io::Result<()> {
     run(Op::SyncDirectory, || arm::sync_directory(directory))
 }

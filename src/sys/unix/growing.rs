@@ -12,8 +12,8 @@ const MAX_LEN: usize = 64 << 20;
 const ATTEMPTS: usize = 8;
 
 /// Reads something of unknown length. An empty buffer asks for the length. A read may be cut off
-/// without an error (extattr(2); getxattr(2) of a resource fork), so that one byte more is asked for
-/// than there should be.
+/// without an error (extattr(2); getxattr(2) of a resource fork), so that one byte more than there
+/// should be is asked for.
 pub(super) fn read_growing(
     mut read: impl FnMut(&mut [u8]) -> rustix::io::Result<usize>,
 ) -> io::Result<Vec<u8>> {

@@ -105,8 +105,8 @@ mod present {
     }
 }
 
-/// rustix has no calls for the extended attributes of the other BSDs: that they are not looked at is said
-/// on the receipt.
+/// rustix has no calls for the extended attributes of the other BSDs: that they are not looked
+/// at is said on the receipt.
 #[cfg(not(any(
     target_os = "linux",
     target_os = "android",
