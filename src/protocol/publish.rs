@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::ffi::OsStr;
+use std::fs::File;
 use std::io;
 
 use super::staging::Staged;
@@ -29,11 +30,25 @@ enum OldName {
     Present,
 }
 
+/// Why nothing was published.
+#[derive(Debug)]
+pub(crate) enum Unpublished {
+    Failed(Error),
+    /// The temp file has no name any more. Whoever looks for orphans took it for one, in the moment
+    /// between its creation and its lock; here it is.
+    Swept(File, Error),
+}
+
 /// Step 4 of a commit. Until it succeeds every failure is a rollback; from then on none is.
-pub(crate) fn publish(sealed: Sealed, target: &Target, options: &Options) -> Result<Published> {
+pub(crate) fn publish(
+    sealed: Sealed,
+    target: &Target,
+    options: &Options,
+) -> std::result::Result<Published, Unpublished> {
     let Sealed { staged: Staged { temp, .. }, durability: contents } = sealed;
     let Some(name) = temp.name() else {
-        return Err(Error::refused(ErrorKind::Unsupported, Step::Publish, &target.path));
+        let error = Error::refused(ErrorKind::Unsupported, Step::Publish, &target.path);
+        return Err(Unpublished::Failed(error));
     };
     let failed = |error| Error::failed(Step::Publish, &target.path, error);
     let published = match options.publish {
@@ -51,9 +66,10 @@ pub(crate) fn publish(sealed: Sealed, target: &Target, options: &Options) -> Res
         Ok(OldName::Present) => {
             let leftover = target.path.with_file_name(name);
             temp.remove().map(|()| Published { contents }).map_err(|error| {
-                Error::failed(Step::RemoveTemp, &target.path, error)
+                let error = Error::failed(Step::RemoveTemp, &target.path, error)
                     .with_state(TargetState::Replaced)
-                    .with_leftover(Some(leftover))
+                    .with_leftover(Some(leftover));
+                Unpublished::Failed(error)
             })
         }
         Err(error) => {
@@ -61,10 +77,15 @@ pub(crate) fn publish(sealed: Sealed, target: &Target, options: &Options) -> Res
             let error = error.with_state(state);
             match old_name {
                 OldName::Gone => {
-                    temp.keep();
-                    Err(error)
+                    let (file, _) = temp.keep();
+                    let is_swept = state == TargetState::Untouched
+                        && sys::inspect(&file).is_ok_and(|info| info.links == 0);
+                    Err(match is_swept {
+                        true => Unpublished::Swept(file, error),
+                        false => Unpublished::Failed(error),
+                    })
                 }
-                OldName::Present => Err(temp.abandon(&target.path, error)),
+                OldName::Present => Err(Unpublished::Failed(temp.abandon(&target.path, error))),
             }
         }
     }

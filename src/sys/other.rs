@@ -14,9 +14,9 @@ use super::{Existing, FileId, FileKind, Info, Through};
 use crate::options::Durability;
 
 pub(crate) use super::portable::{
-    Handle, create_unnamed, exchange, get_xattr_of, leads_to_descriptor, link_unnamed, list_xattrs,
-    list_xattrs_of, may_be_planted, remove_xattr, set_flags, set_mode, set_owner, set_times,
-    set_xattr, start_writeback,
+    Handle, create_unnamed, exchange, get_xattr_of, leads_to_descriptor, link_unnamed, list,
+    list_xattrs, list_xattrs_of, may_be_planted, open_orphan, open_subdirectory, remove_xattr,
+    set_flags, set_mode, set_owner, set_times, set_xattr, start_writeback,
 };
 
 /// Nobody knows.

@@ -32,4 +32,6 @@ mod place;
 #[cfg(target_os = "linux")]
 mod policies;
 #[cfg(target_os = "linux")]
+mod sweeps;
+#[cfg(target_os = "linux")]
 mod watcher;

@@ -6,11 +6,12 @@ mod bsd;
 mod growing;
 #[cfg(test)]
 mod injected;
+mod sweep;
 mod sync;
 mod verdicts;
 mod xattr;
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
@@ -25,6 +26,7 @@ use super::{Existing, FileId, FileKind, Info, Through, Times};
 pub(crate) use fd_lock::RwLock;
 #[cfg(test)]
 pub(crate) use injected::{errors_of, lacking_error};
+pub(crate) use sweep::{list, open_orphan, open_subdirectory};
 pub(crate) use sync::{sync_directory, sync_file};
 pub(crate) use verdicts::{
     cannot_be_kept, is_loop, is_too_long, lacks_directory_sync, lacks_links, lacks_locks,
@@ -93,7 +95,7 @@ pub(crate) fn path_of(directory: &Directory) -> Option<PathBuf> {
         return None;
     }
     let path = fs::readlinkat(CWD, descriptor_path(&directory.fd), Vec::new()).ok()?;
-    let path = PathBuf::from(std::ffi::OsString::from_vec(path.into_bytes()));
+    let path = PathBuf::from(OsString::from_vec(path.into_bytes()));
     path.is_absolute().then_some(path)
 }
 
@@ -140,7 +142,7 @@ pub(crate) fn read_link(
         Some(fd) => fs::readlinkat(fd, "", Vec::new())?,
         None => fs::readlinkat(directory.fd(), name, Vec::new())?,
     };
-    Ok(PathBuf::from(std::ffi::OsString::from_vec(text.into_bytes())))
+    Ok(PathBuf::from(OsString::from_vec(text.into_bytes())))
 }
 
 pub(crate) fn may_be_planted(directory: &Directory, info: &Info) -> io::Result<bool> {
@@ -258,16 +260,20 @@ pub(crate) fn inspect(file: &File) -> io::Result<Info> {
     Ok(info_of(&fs::fstat(file)?))
 }
 
+fn kind_of(file_type: FileType) -> FileKind {
+    match file_type {
+        FileType::RegularFile => FileKind::File,
+        FileType::Directory => FileKind::Directory,
+        FileType::Symlink => FileKind::Symlink,
+        _ => FileKind::Special,
+    }
+}
+
 #[allow(clippy::unnecessary_cast, clippy::useless_conversion, reason = "types differ by system")]
 fn info_of(stat: &Stat) -> Info {
     let mode = u32::from(stat.st_mode);
     Info {
-        kind: match FileType::from_raw_mode(stat.st_mode) {
-            FileType::RegularFile => FileKind::File,
-            FileType::Directory => FileKind::Directory,
-            FileType::Symlink => FileKind::Symlink,
-            _ => FileKind::Special,
-        },
+        kind: kind_of(FileType::from_raw_mode(stat.st_mode)),
         id: FileId { device: stat.st_dev as u64, file: stat.st_ino as u64 },
         len: u64::try_from(stat.st_size).unwrap_or(0),
         links: stat.st_nlink as u64,

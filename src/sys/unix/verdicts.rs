@@ -24,8 +24,8 @@ pub(crate) fn lacks_directory_sync(error: &io::Error) -> bool {
     is_one_of(error, &errnos)
 }
 
-/// The file system has no such flush: fcntl(2) of macOS gives ENOTSUP, its network and FUSE file
-/// systems the others as well.
+/// The file system has no such flush: fcntl(2) of macOS gives ENOTSUP, network and FUSE file
+/// systems of it the others as well.
 #[cfg(any(target_vendor = "apple", test))]
 pub(crate) fn lacks_flush(error: &io::Error) -> bool {
     let errnos = [Errno::NOTSUP, Errno::OPNOTSUPP, Errno::INVAL, Errno::NOTTY, Errno::NOSYS];

@@ -32,9 +32,9 @@ use crate::options::Durability;
 use verdicts::{is_one_of, is_unsupported};
 
 pub(crate) use super::portable::{
-    Handle, create_unnamed, exchange, get_xattr_of, leads_to_descriptor, link_unnamed, list_xattrs,
-    list_xattrs_of, may_be_planted, remove_xattr, set_flags, set_mode, set_owner, set_times,
-    set_xattr, start_writeback,
+    Handle, create_unnamed, exchange, get_xattr_of, leads_to_descriptor, link_unnamed, list,
+    list_xattrs, list_xattrs_of, may_be_planted, open_orphan, open_subdirectory, remove_xattr,
+    set_flags, set_mode, set_owner, set_times, set_xattr, start_writeback,
 };
 pub(crate) use fd_lock::RwLock;
 pub(crate) use verdicts::{
