@@ -33,6 +33,10 @@ impl<T> RwLock<T> {
     pub(crate) fn try_write(&mut self) -> io::Result<()> {
         Err(io::ErrorKind::Unsupported.into())
     }
+
+    pub(crate) fn write(&mut self) -> io::Result<()> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
 }
 
 /// A directory, by its path.
@@ -42,7 +46,7 @@ pub(crate) struct Directory {
 }
 
 impl Directory {
-    fn join(&self, name: &OsStr) -> PathBuf {
+    pub(super) fn join(&self, name: &OsStr) -> PathBuf {
         self.path.join(name)
     }
 }
