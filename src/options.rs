@@ -184,9 +184,14 @@ pub enum Metadata {
     Owner,
     /// The permission bits, setuid and setgid included. By default: [`Preserve::Try`].
     ///
-    /// The ACL contains these bits, so that skipping the mode skips the ACL as well.
+    /// The ACL contains these bits, so that skipping the mode skips the ACL as well. On macOS and
+    /// FreeBSD the flags of chflags(2) that concern a file's use, such as hidden and nodump, belong
+    /// to the mode.
     Mode,
     /// The extended attributes, among them the ACL, the security label and the file capabilities.
+    /// On FreeBSD those of the user namespace. The ACL is listed on the receipt as
+    /// `system.posix_acl_access`, on macOS as `com.apple.system.Security`, on FreeBSD as
+    /// `system.acl`.
     /// By default: [`Preserve::Try`].
     Xattrs,
     /// The times of last access and modification. By default: [`Preserve::Skip`].

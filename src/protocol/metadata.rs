@@ -3,7 +3,8 @@
 //! The order is such that the staged file is never readable by more people than the published one:
 //! plain xattrs, then the owner while the mode is narrow, then the ACL (whose entry for the owning
 //! group must not meet another group), then the mode (a change of owner clears setuid and setgid),
-//! then the file capabilities (a change of owner removes them), then the times.
+//! then the file capabilities (a change of owner removes them), then the times, then the flags of
+//! chflags(2), since one of them may forbid any further change.
 
 mod acl;
 mod losses;
@@ -132,6 +133,7 @@ impl Snapshot {
         self.apply_mode(temp, &now, modes, &mut losses)?;
         self.apply_xattrs(temp, &mut losses, Turn::AfterOwner)?;
         self.apply_times(temp, &mut losses)?;
+        self.apply_flags(temp, &now, &mut losses)?;
         Ok(not_preserved)
     }
 
@@ -189,8 +191,11 @@ impl Snapshot {
             // btrfs changes the mode before it has the ACL that the mode belongs to: for a moment
             // the mask would count as the group's rights. So the first one lets nobody in.
             let closed = acl::for_the_owner_alone(value);
-            sys::set_xattr(&temp.file, name, &closed)
-                .and_then(|()| sys::set_xattr(&temp.file, name, value))
+            let first = match closed == *value {
+                true => Ok(()),
+                false => sys::set_xattr(&temp.file, name, &closed),
+            };
+            first.and_then(|()| sys::set_xattr(&temp.file, name, value))
         } else {
             let listed = sys::list_xattrs(&temp.file);
             let present = losses.unless_lost(Metadata::Xattrs, None, listed)?.unwrap_or_default();
@@ -236,6 +241,15 @@ impl Snapshot {
         if set.is_ok() && mode != wanted {
             set = Err(io::ErrorKind::PermissionDenied.into()); // for want of the owner or the ACL
         }
+        losses.unless_lost(Metadata::Mode, None, set).map(drop)
+    }
+
+    fn apply_flags(&self, temp: &Temp, now: &Info, losses: &mut Losses<'_>) -> Result<()> {
+        let Some(old) = &self.old else { return Ok(()) };
+        if losses.options.preserve.mode == Preserve::Skip || old.flags == now.flags {
+            return Ok(());
+        }
+        let set = sys::set_flags(&temp.file, old.flags);
         losses.unless_lost(Metadata::Mode, None, set).map(drop)
     }
 

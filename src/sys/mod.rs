@@ -33,6 +33,16 @@ pub(crate) use arm::{
 #[cfg(all(test, unix))]
 pub(crate) use arm::{errors_of, lacking_error};
 
+/// The extended attribute that holds a file's ACL. On macOS it is the one in which the kernel keeps
+/// it, though only the calls for ACLs may touch it (sys/kauth.h, `KAUTH_FILESEC_XATTR`).
+pub(crate) const ACL_XATTR: &str = if cfg!(target_vendor = "apple") {
+    "com.apple.system.Security"
+} else if cfg!(target_os = "freebsd") {
+    "system.acl"
+} else {
+    "system.posix_acl_access"
+};
+
 /// What kind of thing a name stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum FileKind {
@@ -62,6 +72,8 @@ pub(crate) struct Info {
     pub(crate) mode: u32,
     pub(crate) uid: u32,
     pub(crate) gid: u32,
+    /// Those of chflags(2) that are handed on from one file to the next, 0 on other systems.
+    pub(crate) flags: u32,
     pub(crate) times: Times,
 }
 
@@ -332,6 +344,11 @@ pub(crate) fn set_owner(file: &File, uid: Option<u32>, gid: Option<u32>) -> io::
 /// Sets the permission bits.
 pub(crate) fn set_mode(file: &File, mode: u32) -> io::Result<()> {
     run(Op::SetMode, || arm::set_mode(file, mode))
+}
+
+/// Sets the flags that [`Info::flags`] has.
+pub(crate) fn set_flags(file: &File, flags: u32) -> io::Result<()> {
+    run(Op::SetMode, || arm::set_flags(file, flags))
 }
 
 /// Sets the times of last access and modification.

@@ -16,7 +16,7 @@ use crate::options::Durability;
 pub(crate) use super::portable::{
     Handle, create_unnamed, exchange, get_xattr_of, leads_to_descriptor, link_unnamed, list,
     list_xattrs, list_xattrs_of, may_be_planted, open_orphan, open_subdirectory, remove_xattr,
-    set_mode, set_owner, set_times, set_xattr, start_writeback,
+    set_flags, set_mode, set_owner, set_times, set_xattr, start_writeback,
 };
 
 /// Nobody knows.
@@ -33,6 +33,10 @@ impl<T> RwLock<T> {
     pub(crate) fn try_write(&mut self) -> io::Result<()> {
         Err(io::ErrorKind::Unsupported.into())
     }
+
+    pub(crate) fn write(&mut self) -> io::Result<()> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
 }
 
 /// A directory, by its path.
@@ -42,7 +46,7 @@ pub(crate) struct Directory {
 }
 
 impl Directory {
-    fn join(&self, name: &OsStr) -> PathBuf {
+    pub(super) fn join(&self, name: &OsStr) -> PathBuf {
         self.path.join(name)
     }
 }
@@ -133,6 +137,7 @@ fn info_of(metadata: &std::fs::Metadata) -> Info {
         mode: mode_of(metadata),
         uid: 0,
         gid: 0,
+        flags: 0,
         times: times_of(metadata),
     }
 }

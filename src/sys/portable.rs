@@ -131,6 +131,10 @@ pub(crate) fn set_owner(_: &File, _: Option<u32>, _: Option<u32>) -> io::Result<
     unsupported()
 }
 
+pub(crate) fn set_flags(_: &File, _: u32) -> io::Result<()> {
+    unsupported()
+}
+
 pub(crate) fn exchange(_: &Directory, _: &OsStr, _: &OsStr) -> io::Result<()> {
     unsupported()
 }

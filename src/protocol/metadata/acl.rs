@@ -2,7 +2,7 @@
 //! `struct posix_acl_xattr_header` of the Linux kernel.
 
 /// The xattr that holds it.
-pub(super) const NAME: &str = "system.posix_acl_access";
+pub(super) use crate::sys::ACL_XATTR as NAME;
 
 /// The ACL of the file that is replaced.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,15 +29,19 @@ impl Acl {
     pub(super) const UNKNOWN: Acl = Acl::Lost { shared: 0o7 };
 }
 
-const HEADER_LEN: usize = 4;
+const HEADER: &[u8] = &[2, 0, 0, 0];
+const HEADER_LEN: usize = HEADER.len();
 const ENTRY_LEN: usize = 8;
 const USER_OBJ: u16 = 0x01;
 const MASK: u16 = 0x10;
 const OTHER: u16 = 0x20;
 
-/// The same entries without any rights but the owner's.
+/// The same entries without any rights but the owner's. An ACL of another system is left as it is.
 pub(super) fn for_the_owner_alone(bytes: &[u8]) -> Vec<u8> {
     let mut bytes = bytes.to_vec();
+    if !bytes.starts_with(HEADER) {
+        return bytes;
+    }
     for entry in bytes.get_mut(HEADER_LEN..).unwrap_or_default().chunks_exact_mut(ENTRY_LEN) {
         if u16::from_le_bytes([entry[0], entry[1]]) != USER_OBJ {
             entry[2..4].fill(0);
@@ -46,8 +50,12 @@ pub(super) fn for_the_owner_alone(bytes: &[u8]) -> Vec<u8> {
     bytes
 }
 
-/// The rights that every entry but the owner's gives: nobody gains by getting just these.
+/// The rights that every entry but the owner's gives: nobody gains by getting just these. Of an ACL
+/// of another system, whose entries may deny as well, it is not known: none.
 fn shared_rights(bytes: &[u8]) -> u32 {
+    if !bytes.starts_with(HEADER) {
+        return 0;
+    }
     let entries = || {
         bytes.get(HEADER_LEN..).unwrap_or_default().chunks_exact(ENTRY_LEN).map(|entry| {
             let number = |at: usize| u16::from_le_bytes([entry[at], entry[at + 1]]);
@@ -103,5 +111,9 @@ mod tests {
         check(&[owner, (GROUP_OBJ, 7), (MASK, 5), (OTHER, 7)], 5);
         check(&[], 0);
         assert_eq!(shared_rights(b"\x02"), 0);
+        // One of macOS, by its magic number.
+        let foreign = [&0x012c_c16d_u32.to_le_bytes()[..], &[0xff; 80]].concat();
+        assert_eq!(shared_rights(&foreign), 0);
+        assert_eq!(for_the_owner_alone(&foreign), foreign);
     }
 }

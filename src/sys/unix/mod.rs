@@ -1,5 +1,9 @@
 //! Linux, macOS, the BSDs: every step is relative to an open directory.
 
+#[cfg(any(target_vendor = "apple", target_os = "freebsd"))]
+mod bsd;
+#[cfg(any(target_vendor = "apple", target_os = "freebsd", test))]
+mod growing;
 #[cfg(test)]
 mod injected;
 mod sweep;
@@ -277,6 +281,10 @@ fn info_of(stat: &Stat) -> Info {
         mode: mode & 0o7777,
         uid: stat.st_uid,
         gid: stat.st_gid,
+        #[cfg(any(target_vendor = "apple", target_os = "freebsd"))]
+        flags: stat.st_flags & bsd::KEPT_FLAGS,
+        #[cfg(not(any(target_vendor = "apple", target_os = "freebsd")))]
+        flags: 0,
         times: Times {
             accessed: (stat.st_atime as i64, stat.st_atime_nsec as i64),
             modified: (stat.st_mtime as i64, stat.st_mtime_nsec as i64),
@@ -327,6 +335,13 @@ pub(crate) fn set_owner(file: &File, uid: Option<u32>, gid: Option<u32>) -> io::
 
 pub(crate) fn set_mode(file: &File, mode: u32) -> io::Result<()> {
     Ok(fs::fchmod(file, raw_mode(mode))?)
+}
+
+#[cfg(any(target_vendor = "apple", target_os = "freebsd"))]
+pub(crate) use bsd::set_flags;
+#[cfg(not(any(target_vendor = "apple", target_os = "freebsd")))]
+pub(crate) fn set_flags(_: &File, _: u32) -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
 }
 
 #[allow(clippy::unnecessary_cast, reason = "the types differ between systems")]

@@ -1,12 +1,20 @@
 //! Extended attributes. The ACL, the security label and the file capabilities are among them.
 
-#[cfg(any(target_os = "linux", target_os = "android", target_vendor = "apple"))]
+#[cfg(any(target_os = "linux", target_os = "android"))]
 pub(crate) use present::*;
 
-#[cfg(not(any(target_os = "linux", target_os = "android", target_vendor = "apple")))]
+#[cfg(not(any(
+    target_os = "linux",
+    target_os = "android",
+    target_vendor = "apple",
+    target_os = "freebsd"
+)))]
 pub(crate) use absent::*;
 
-#[cfg(any(target_os = "linux", target_os = "android", target_vendor = "apple"))]
+#[cfg(any(target_vendor = "apple", target_os = "freebsd"))]
+pub(crate) use super::bsd::{get_xattr_of, list_xattrs, list_xattrs_of, remove_xattr, set_xattr};
+
+#[cfg(any(target_os = "linux", target_os = "android"))]
 mod present {
     use std::ffi::{OsStr, OsString};
     use std::fs::File;
@@ -21,8 +29,7 @@ mod present {
 
     use super::super::{Directory, Existing, descriptor_path, open_target};
 
-    /// Linux gives neither a longer list nor a longer value (XATTR_LIST_MAX, XATTR_SIZE_MAX); macOS
-    /// may, and those are reported as not kept.
+    /// Linux gives neither a longer list nor a longer value (XATTR_LIST_MAX, XATTR_SIZE_MAX).
     const MAX_LEN: usize = 64 << 10;
     /// Enough for nearly every file, so that one call is.
     const FIRST_LEN: usize = 512;
@@ -59,15 +66,10 @@ mod present {
             value = fill(|bytes| fgetxattr(&file, xattr, spare_capacity(bytes)));
         }
         match value {
-            Err(error) if error.raw_os_error() == Some(NO_SUCH_XATTR.raw_os_error()) => Ok(None),
+            Err(error) if error.raw_os_error() == Some(Errno::NODATA.raw_os_error()) => Ok(None),
             value => value.map(Some),
         }
     }
-
-    #[cfg(not(target_vendor = "apple"))]
-    const NO_SUCH_XATTR: Errno = Errno::NODATA;
-    #[cfg(target_vendor = "apple")]
-    const NO_SUCH_XATTR: Errno = Errno::NOATTR;
 
     pub(crate) fn list_xattrs(file: &File) -> io::Result<Vec<OsString>> {
         fill(|bytes| flistxattr(file, spare_capacity(bytes))).map(|bytes| names(&bytes))
@@ -103,9 +105,14 @@ mod present {
     }
 }
 
-/// rustix has no calls for the extended attributes of the BSDs: that they are not looked at is said
-/// on the receipt.
-#[cfg(not(any(target_os = "linux", target_os = "android", target_vendor = "apple")))]
+/// rustix has no calls for the extended attributes of the other BSDs: that they are not looked
+/// at is said on the receipt.
+#[cfg(not(any(
+    target_os = "linux",
+    target_os = "android",
+    target_vendor = "apple",
+    target_os = "freebsd"
+)))]
 mod absent {
     use std::ffi::{OsStr, OsString};
     use std::fs::File;

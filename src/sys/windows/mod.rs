@@ -34,7 +34,7 @@ use verdicts::{is_one_of, is_unsupported};
 pub(crate) use super::portable::{
     Handle, create_unnamed, exchange, get_xattr_of, leads_to_descriptor, link_unnamed, list,
     list_xattrs, list_xattrs_of, may_be_planted, open_orphan, open_subdirectory, remove_xattr,
-    set_mode, set_owner, set_times, set_xattr, start_writeback,
+    set_flags, set_mode, set_owner, set_times, set_xattr, start_writeback,
 };
 pub(crate) use fd_lock::RwLock;
 pub(crate) use verdicts::{
@@ -180,6 +180,7 @@ pub(crate) fn inspect(file: &File) -> io::Result<Info> {
         mode: mode_of(&metadata),
         uid: 0,
         gid: 0,
+        flags: 0,
         times: times_of(&metadata),
     })
 }
@@ -194,6 +195,7 @@ const INFO_OF_SPECIAL: Info = Info {
     mode: 0,
     uid: 0,
     gid: 0,
+    flags: 0,
     times: Times { accessed: (0, 0), modified: (0, 0) },
 };
 
