@@ -160,6 +160,8 @@ fn a_temp_file_that_somebody_else_locked_does_not_stay() {
         .unwrap();
     let (place, result, plan) = run(case, Some((lock, Fault::Error(would_block))));
     assert_eq!(plan.log.iter().filter(|op| **op == Op::CreateTemp).count(), 2);
+    let commit = result.as_ref().unwrap();
+    assert!(commit.not_preserved().is_empty(), "{commit:?}");
     assert_eq!(place.contents().as_deref(), Some(NEW), "{result:?}");
     assert_eq!(place.others(), Vec::<PathBuf>::new());
 }
