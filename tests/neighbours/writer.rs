@@ -115,7 +115,11 @@ impl Writer {
         for name in FRESH {
             let path = self.dir.join(name);
             let mut builder = builder();
-            builder.mode(0o600);
+            // Of a file with another mode it would not be said that it has not changed.
+            let mode = if name == "unchanged" { 0o644 } else { 0o600 };
+            if mode == 0o600 {
+                builder.mode(mode);
+            }
             match name {
                 "replace" => drop(builder.symlinks(Symlinks::Replace)),
                 "new" => drop(builder.publish(Publish::CreateNew)),
@@ -136,7 +140,8 @@ impl Writer {
             };
             match result {
                 Ok(commit) => {
-                    check_saved(&path, &[0o600], contents);
+                    // A planted file may keep out more.
+                    check_saved(&path, &[mode, 0o600], contents);
                     count(&mut self.counts, "saves: ok");
                     count(&mut self.counts, format!("saves: {}", commit.outcome()));
                     if !commit.not_preserved().is_empty() {
