@@ -7,8 +7,8 @@ use std::path::Path;
 use crate::commit::Commit;
 use crate::error::{ErrorKind, Result, Step};
 use crate::options::{
-    Durability, HardLinks, Metadata, Options, Preserve, Publish, ReadOnly, SpecialFiles, Staging,
-    Symlinks,
+    Durability, HardLinks, Lock, Metadata, Options, Preserve, Publish, ReadOnly, SpecialFiles,
+    Staging, Symlinks,
 };
 use crate::writer::{AtomicWriter, LookedAt};
 
@@ -157,6 +157,29 @@ impl Builder {
         self
     }
 
+    /// Whether writers of the same target wait for one another. Default: [`Lock::None`];
+    /// [`update`](Builder::update) takes [`Lock::Wait`] then.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use wholefile::{AtomicWriter, ErrorKind, Lock};
+    ///
+    /// # let dir = tempfile::tempdir()?;
+    /// # let path = dir.path().join("state.json");
+    /// let mut builder = AtomicWriter::builder();
+    /// let first = builder.lock(Lock::Try).open(&path)?;
+    /// let error = builder.lock(Lock::Timeout(Duration::from_secs(5))).open(&path).unwrap_err();
+    /// assert_eq!(error.kind(), ErrorKind::Locked); // at once: this thread would wait for itself
+    /// # drop(first);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn lock(&mut self, lock: Lock) -> &mut Self {
+        self.options.lock = lock;
+        self
+    }
+
     /// Under what name the contents are staged. Default: [`Staging::Named`].
     pub fn staging(&mut self, staging: Staging) -> &mut Self {
         self.options.staging = staging;
@@ -280,6 +303,56 @@ impl Builder {
         let mut writer = self.open(path)?;
         match io::Write::write_all(&mut writer, contents.as_ref()) {
             Ok(()) => writer.commit_looked_at(LookedAt::Now),
+            Err(error) => Err(writer.abandon(ErrorKind::Io, Step::Write, error)),
+        }
+    }
+
+    /// Replaces the file at `path` by what `f` makes of its contents, which no other update can
+    /// change meanwhile: the lock is held from before they are read until the new ones are
+    /// published.
+    ///
+    /// `f` gets `None` where there is no file. If it returns the same bytes, nothing is written and
+    /// the outcome is [`Unchanged`](crate::Outcome::Unchanged). If it fails or panics, the target
+    /// stays as it is and the lock is free.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Locked`] if the lock could not be had, also where this thread holds it already;
+    /// [`ErrorKind::Unsupported`] at [`Step::Lock`] on a file system without locks;
+    /// [`ErrorKind::Closure`] if `f` fails; at [`Step::Read`] if the old contents cannot be read:
+    /// the target is untouched each time. Otherwise as for [`write`](Builder::write).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use wholefile::{AtomicWriter, Durability};
+    ///
+    /// # let dir = tempfile::tempdir()?;
+    /// # let path = dir.path().join("visits");
+    /// let mut builder = AtomicWriter::builder();
+    /// builder.durability(Durability::None).update(&path, |old| {
+    ///     let mut visits = old.unwrap_or_default();
+    ///     visits.push(b'|');
+    ///     Ok(visits)
+    /// })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn update(
+        &self,
+        path: impl AsRef<Path>,
+        f: impl FnOnce(Option<Vec<u8>>) -> io::Result<Vec<u8>>,
+    ) -> Result<Commit> {
+        let mut options = Options { skip_unchanged: true, ..self.options.clone() };
+        if options.lock == Lock::None {
+            options.lock = Lock::Wait;
+        }
+        let mut writer = AtomicWriter::open(None, path.as_ref(), &options)?;
+        let new = match f(writer.old_contents()?) {
+            Ok(new) => new,
+            Err(error) => return Err(writer.abandon(ErrorKind::Closure, Step::Write, error)),
+        };
+        match io::Write::write_all(&mut writer, &new) {
+            Ok(()) => writer.commit(),
             Err(error) => Err(writer.abandon(ErrorKind::Io, Step::Write, error)),
         }
     }

@@ -37,11 +37,16 @@ pub(crate) enum Op {
     RemoveTemp,
     OpenThrough,
     WriteThrough,
+    OpenSideFile,
+    RemoveSideFile,
+    List,
+    OpenOrphan,
 }
 
 #[cfg(test)]
 impl Op {
     /// Every operation.
+    #[cfg_attr(not(unix), allow(dead_code, reason = "the fault loops run on Unix"))]
     pub(crate) const ALL: &[Op] = &[
         Op::OpenDirectory,
         Op::MakeDirectory,
@@ -76,12 +81,17 @@ impl Op {
         Op::RemoveTemp,
         Op::OpenThrough,
         Op::WriteThrough,
+        Op::OpenSideFile,
+        Op::RemoveSideFile,
+        Op::List,
+        Op::OpenOrphan,
     ];
 }
 
 #[cfg(not(test))]
 pub(crate) use inactive::{allowance, run};
 #[cfg(test)]
+#[cfg_attr(not(unix), allow(unused_imports, reason = "the fault loops run on Unix"))]
 pub(crate) use injection::{Fault, Plan, allowance, run, with_plan};
 
 #[cfg(not(test))]
@@ -103,6 +113,7 @@ mod inactive {
 }
 
 #[cfg(test)]
+#[cfg_attr(not(unix), allow(dead_code, reason = "the fault loops run on Unix"))]
 mod injection {
     use super::Op;
     use std::cell::RefCell;
@@ -152,6 +163,11 @@ mod injection {
     }
 
     impl Plan {
+        /// Whether the fault meets an operation of this kind.
+        pub(crate) fn meets(&self, op: Op) -> bool {
+            self.at.is_some_and(|(index, _)| self.log.get(index) == Some(&op))
+        }
+
         fn judge(&mut self, op: Op) -> Verdict {
             let index = self.log.len();
             self.log.push(op);

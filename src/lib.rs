@@ -38,8 +38,8 @@
 //!   runs, and promises nothing after a power cut. The receipt says what was achieved
 //!   ([`Commit::durability`]), which is less than what was asked for where a file system cannot
 //!   sync its directories.
-//! - **Two writers** of one file do not mix their contents, but the later one wins. Nothing here
-//!   keeps an update from being lost.
+//! - **Two writers** of one file do not mix their contents, but the later one wins, unless they use
+//!   [`atomic_update`] or a [`Lock`].
 //! - **Two files** are replaced one after the other, not together.
 //! - A file that is **open elsewhere** stays the old one there: it is replaced, not changed.
 //! - What has **other hard links** or is **bind-mounted** cannot be replaced for all its names; see
@@ -61,6 +61,7 @@ mod fault_loops;
 mod options;
 mod os;
 mod protocol;
+mod sweep;
 mod sys;
 mod write;
 mod writer;
@@ -69,9 +70,11 @@ pub use builder::Builder;
 pub use commit::{Commit, NotPreserved, Outcome};
 pub use error::{Error, ErrorKind, Result, Step, TargetState};
 pub use options::{
-    Durability, HardLinks, Metadata, Preserve, Publish, ReadOnly, SpecialFiles, Staging, Symlinks,
+    Durability, HardLinks, Lock, Metadata, Preserve, Publish, ReadOnly, SpecialFiles, Staging,
+    Symlinks,
 };
-pub use write::{atomic_write, atomic_write_with};
+pub use sweep::{Sweep, Sweeper, sweep};
+pub use write::{atomic_update, atomic_write, atomic_write_with};
 pub use writer::AtomicWriter;
 
 /// The examples of the README, run as tests.

@@ -3,6 +3,7 @@
 
 use std::ffi::OsString;
 use std::fmt;
+use std::time::Duration;
 
 /// What survives a power cut once `commit` has returned `Ok`.
 ///
@@ -53,7 +54,9 @@ pub enum Publish {
     #[default]
     Replace,
     /// Creates the target and never overwrites: where something bears its name, even since `open`,
-    /// `commit` fails with [`ErrorKind::AlreadyExists`](crate::ErrorKind::AlreadyExists).
+    /// `commit` fails with [`ErrorKind::AlreadyExists`](crate::ErrorKind::AlreadyExists). A file
+    /// system that can neither rename without replacing nor link, as some drivers of FAT, gives
+    /// [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported).
     CreateNew,
     /// Replaces the target and never creates: where nothing bears its name, even since `open`,
     /// `commit` fails with [`ErrorKind::NotFound`](crate::ErrorKind::NotFound).
@@ -119,6 +122,29 @@ pub enum ReadOnly {
     Refuse,
     /// Replace it; the new file is marked read-only again.
     Replace,
+}
+
+/// Whether writers of the same target wait for one another.
+///
+/// The lock is a file beside the target that exists while it is held, named `.wholefile-`, sixteen
+/// hexadecimal digits, `.lock`. It is advisory: it keeps apart those who ask for it. Readers need
+/// none. There is one for each resolved target, whatever path or link led to it, and for a target
+/// that does not exist yet.
+///
+/// It is held from `open`, before anything is read or staged, until the writer has committed,
+/// rolled back or been dropped. A process that is killed while it holds the lock lets go of it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Lock {
+    /// No lock: of two writers, the later one wins.
+    #[default]
+    None,
+    /// Fail at once with [`ErrorKind::Locked`](crate::ErrorKind::Locked) if somebody holds it.
+    Try,
+    /// Wait for as long as it takes.
+    Wait,
+    /// Wait for so long, then fail with [`ErrorKind::Locked`](crate::ErrorKind::Locked).
+    Timeout(Duration),
 }
 
 /// Under what name the contents are staged once they outgrow the buffer.
@@ -191,6 +217,7 @@ pub(crate) struct Options {
     pub(crate) preserve: PreserveSet,
     pub(crate) mode: Option<u32>,
     pub(crate) create_parents: bool,
+    pub(crate) lock: Lock,
     pub(crate) staging: Staging,
     pub(crate) staging_prefix: Option<OsString>,
     pub(crate) staging_suffix: Option<OsString>,
@@ -212,6 +239,7 @@ impl Default for Options {
             preserve: PreserveSet::default(),
             mode: None,
             create_parents: false,
+            lock: Lock::default(),
             staging: Staging::default(),
             staging_prefix: None,
             staging_suffix: None,

@@ -73,3 +73,34 @@ pub fn atomic_write_with(
         Err(error) => Err(writer.abandon(ErrorKind::Closure, Step::Write, error)),
     }
 }
+
+/// Replaces the file at `path` by what `f` makes of its contents, which no other update can change
+/// meanwhile. `f` gets `None` where there is no file.
+///
+/// This is [`Builder::update`](crate::Builder::update) with the defaults of
+/// [`Builder`](crate::Builder).
+///
+/// # Errors
+///
+/// As for [`Builder::update`](crate::Builder::update).
+///
+/// # Examples
+///
+/// ```
+/// use wholefile::atomic_update;
+///
+/// # let dir = tempfile::tempdir()?;
+/// # let path = dir.path().join("counter");
+/// let commit = atomic_update(&path, |old| {
+///     let text = String::from_utf8(old.unwrap_or_default()).map_err(std::io::Error::other)?;
+///     let count: u64 = text.parse().unwrap_or(0);
+///     Ok((count + 1).to_string().into_bytes())
+/// })?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub fn atomic_update(
+    path: impl AsRef<Path>,
+    f: impl FnOnce(Option<Vec<u8>>) -> io::Result<Vec<u8>>,
+) -> Result<Commit> {
+    Builder::default().update(path, f)
+}

@@ -6,16 +6,20 @@
 //! call failed, so what is staged may be incomplete; only a rollback is left). `commit` reads as
 //! the protocol: flush, metadata, seal, publish, sync the directory.
 
+mod staged_file;
 mod traits;
 
 use std::fs::File;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use crate::commit::{Commit, Outcome};
+use crate::commit::{Commit, NotPreserved, Outcome};
+use crate::concurrency::side_lock::SideLock;
+use crate::concurrency::update;
 use crate::error::{Error, ErrorKind, Result, Step};
 use crate::options::Options;
 use crate::protocol::metadata::Snapshot;
+use crate::protocol::publish::{Published, Unpublished};
 use crate::protocol::staging::{Contents, Plan};
 use crate::protocol::target::Target;
 use crate::protocol::{publish, sync, temp, unchanged, write_through};
@@ -54,6 +58,8 @@ pub struct AtomicWriter {
     options: Options,
     bytes_written: u64,
     poison: Option<Poison>,
+    /// Last, so that the lock is held until nothing is left to do.
+    lock: Option<SideLock>,
 }
 
 /// The failure after which the contents may be incomplete.
@@ -75,13 +81,19 @@ pub(crate) enum LookedAt {
 impl AtomicWriter {
     pub(crate) fn open(base: Option<Directory>, path: &Path, options: &Options) -> Result<Self> {
         temp::check_affixes(options, path)?;
-        let target = Target::resolve(base, path, options)?;
+        let mut target = Target::resolve(base, path, options)?;
+        let lock = SideLock::acquire(&target, options.lock)?;
+        if lock.is_some() {
+            // Whoever held it before has most likely replaced the target.
+            target.look_again(options)?;
+        }
         if target.through.is_none() {
             sync::check_required(&target, options)?;
         }
         let contents = Contents::new(options.buffer_size);
         let options = options.clone();
-        let mut writer = AtomicWriter { contents, target, options, bytes_written: 0, poison: None };
+        let mut writer =
+            AtomicWriter { contents, target, options, bytes_written: 0, poison: None, lock };
         let reserve = writer.options.reserve;
         if reserve > 0 && writer.target.through.is_none() {
             let (contents, plan) = writer.parts();
@@ -97,69 +109,6 @@ impl AtomicWriter {
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.target.path
-    }
-
-    /// The path of the temp file, so that another program can write to it.
-    ///
-    /// Forces the contents onto disk, under a name. The path is absolute where the system can tell
-    /// (Linux: always). The program must write into the file and not replace it.
-    ///
-    /// # Errors
-    ///
-    /// [`Step::CreateTemp`] or [`Step::Write`], with the kind of the system's error, if the
-    /// contents could not be put on disk; [`ErrorKind::Unsupported`] if the target is written
-    /// through ([`SpecialFiles::WriteThrough`](crate::SpecialFiles::WriteThrough)), since its
-    /// staged file has no name. The target is untouched.
-    ///
-    /// # Examples
-    ///
-    /// ```no_run
-    /// use wholefile::AtomicWriter;
-    ///
-    /// let mut writer = AtomicWriter::builder().open("photo.jpg")?;
-    /// let status = std::process::Command::new("convert")
-    ///     .args(["photo.png".as_ref(), writer.staging_path()?.as_os_str()])
-    ///     .status()?;
-    /// if status.success() {
-    ///     writer.commit()?;
-    /// }
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// ```
-    pub fn staging_path(&mut self) -> Result<PathBuf> {
-        self.run(|contents, plan| contents.path_on_disk(plan))
-    }
-
-    /// The staged file, with all in it that was written so far, so that a child process can be
-    /// given it as its stdout.
-    ///
-    /// Forces the contents onto disk. The file's cursor is the writer's, so that what the child
-    /// writes comes after what was written before, and what is written later after that. A write to
-    /// the file that fails does not poison the writer: ask the child for its exit status.
-    ///
-    /// # Errors
-    ///
-    /// [`Step::CreateTemp`] or [`Step::Write`], with the kind of the system's error, if the
-    /// contents could not be put on disk. The target is untouched.
-    ///
-    /// # Examples
-    ///
-    /// ```no_run
-    /// use wholefile::AtomicWriter;
-    ///
-    /// let mut writer = AtomicWriter::builder().open("packages.txt")?;
-    /// let status = std::process::Command::new("dpkg")
-    ///     .arg("-l")
-    ///     .stdout(writer.as_file()?.try_clone()?)
-    ///     .status()?;
-    /// if status.success() {
-    ///     writer.commit()?;
-    /// }
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// ```
-    pub fn as_file(&mut self) -> Result<&File> {
-        self.run(|contents, plan| contents.on_disk(plan).map(drop))?;
-        let (contents, plan) = self.parts();
-        contents.on_disk(plan)
     }
 
     /// The number of bytes that were written through [`Write`](io::Write) so far, those that were
@@ -248,28 +197,37 @@ impl AtomicWriter {
         self.replace()
     }
 
-    /// The protocol.
+    /// What the target has now, `None` where there is no file.
+    pub(crate) fn old_contents(&self) -> Result<Option<Vec<u8>>> {
+        update::contents_of(&self.target)
+    }
+
+    /// The protocol, once more for each time that the temp file was taken for an orphan before it
+    /// was locked.
     fn replace(self) -> Result<Commit> {
-        let AtomicWriter { contents, mut target, options, .. } = self;
+        let AtomicWriter { mut contents, mut target, options, lock, .. } = self;
         let plan = Plan { target: &target, options: &options };
-        let snapshot = match Snapshot::take(&target, &options) {
-            Ok(snapshot) => snapshot,
-            Err(error) => return Err(contents.abandon(&target.path, error)),
+        let mut attempts = match contents.in_memory() {
+            Some(_) => MAX_ATTEMPTS,
+            None => 1, // it has been locked, and seen, since long
         };
-        let staged = contents.stage(plan, &snapshot)?;
-        let len = staged.len;
-        let not_preserved = match snapshot.apply(&staged.temp, &target.path, &options) {
-            Ok(not_preserved) => not_preserved,
-            Err(error) => return Err(staged.temp.abandon(&target.path, error)),
+        let (published, len, not_preserved) = loop {
+            attempts -= 1;
+            match publish_once(contents, plan)? {
+                Attempt::Published(published, len, not_preserved) => {
+                    break (published, len, not_preserved);
+                }
+                Attempt::Swept(_, error) if attempts == 0 => return Err(error),
+                Attempt::Swept(file, _) => contents = Contents::read_back(file, plan)?,
+            }
         };
-        let sealed = sync::seal(staged, &target, &options)?;
-        let published = publish::publish(sealed, &target, &options)?;
         let durability = sync::sync_directories(&published, &target, &options);
         target.parents.keep();
         let outcome = match target.existing {
             Some(_) => Outcome::Replaced,
             None => Outcome::Created,
         };
+        drop(lock);
         let (path, durability) = (target.path, durability?);
         Ok(Commit { outcome, durability, len, path, not_preserved })
     }
@@ -302,43 +260,6 @@ impl AtomicWriter {
         self.contents
             .remove()
             .map_err(|error| Error::failed(Step::RemoveTemp, path, error).with_leftover(leftover))
-    }
-
-    /// Ends the save without publishing it, and leaves the staged file in the target's directory
-    /// under its own name: for contents that are worth a look although they were not worth a
-    /// commit.
-    ///
-    /// The file is neither synced nor does it have the target's metadata.
-    ///
-    /// # Errors
-    ///
-    /// As for [`staging_path`](AtomicWriter::staging_path). The staged file is removed then, and
-    /// the target is untouched.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use std::io::Write;
-    /// use wholefile::AtomicWriter;
-    ///
-    /// # let dir = tempfile::tempdir()?;
-    /// # let path = dir.path().join("out.json");
-    /// let mut writer = AtomicWriter::builder().open(&path)?;
-    /// writer.write_all(b"{ \"broken\": ")?;
-    /// let (_file, kept) = writer.keep()?;
-    /// assert!(!path.exists());
-    /// assert_eq!(std::fs::read(kept)?, b"{ \"broken\": ");
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// ```
-    pub fn keep(mut self) -> Result<(File, PathBuf)> {
-        let path = match self.staging_path() {
-            Ok(path) => path,
-            Err(error) => return Err(self.contents.abandon(&self.target.path, error)),
-        };
-        let refused = Error::refused(ErrorKind::Unsupported, Step::CreateTemp, &self.target.path);
-        let temp = self.contents.into_temp().ok_or(refused)?;
-        self.target.parents.keep();
-        Ok((temp.keep().0, path))
     }
 
     /// Rolls back because of `error`.
@@ -396,5 +317,34 @@ impl Poison {
             None => io::Error::other(error.to_string()),
         };
         Poison { step: error.step(), error: error_again }
+    }
+}
+
+/// As often as this in one commit may the temp file be taken for an orphan.
+const MAX_ATTEMPTS: usize = 8;
+
+/// What came of steps 1 to 4 of the protocol.
+enum Attempt {
+    Published(Published, u64, Vec<NotPreserved>),
+    Swept(File, Error),
+}
+
+fn publish_once(contents: Contents, plan: Plan<'_>) -> Result<Attempt> {
+    let Plan { target, options } = plan;
+    let snapshot = match Snapshot::take(target, options) {
+        Ok(snapshot) => snapshot,
+        Err(error) => return Err(contents.abandon(&target.path, error)),
+    };
+    let staged = contents.stage(plan, &snapshot)?;
+    let len = staged.len;
+    let not_preserved = match snapshot.apply(&staged.temp, &target.path, options) {
+        Ok(not_preserved) => not_preserved,
+        Err(error) => return Err(staged.temp.abandon(&target.path, error)),
+    };
+    let sealed = sync::seal(staged, target, options)?;
+    match publish::publish(sealed, target, options) {
+        Ok(published) => Ok(Attempt::Published(published, len, not_preserved)),
+        Err(Unpublished::Swept(file, error)) => Ok(Attempt::Swept(file, error)),
+        Err(Unpublished::Failed(error)) => Err(error),
     }
 }

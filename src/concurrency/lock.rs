@@ -20,12 +20,17 @@ pub(crate) enum Answer {
 
 /// Takes the exclusive lock of `file`, without waiting.
 pub(crate) fn hold(file: &File) -> io::Result<Answer> {
-    let result = sys::run(Op::Lock, || {
-        let mut lock = sys::RwLock::new(file);
-        // The guard borrows the lock, so a file and its guard cannot live in one struct. Forgotten,
-        // it never unlocks: the system does, when the file is closed.
-        lock.try_write().map(mem::forget)
-    });
+    // The guard borrows the lock, so a file and its guard cannot live in one struct. Forgotten, it
+    // never unlocks: the system does, when the file is closed.
+    answer(sys::run(Op::Lock, || sys::RwLock::new(file).try_write().map(mem::forget)))
+}
+
+/// Takes the exclusive lock of `file`, as soon as nobody else has it.
+pub(crate) fn wait(file: &File) -> io::Result<Answer> {
+    answer(sys::run(Op::Lock, || sys::RwLock::new(file).write().map(mem::forget)))
+}
+
+fn answer(result: io::Result<()>) -> io::Result<Answer> {
     match result {
         Ok(()) => Ok(Answer::Held),
         Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(Answer::Busy),

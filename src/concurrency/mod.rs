@@ -1,3 +1,5 @@
 //! What keeps concurrent writers apart.
 
 pub(crate) mod lock;
+pub(crate) mod side_lock;
+pub(crate) mod update;

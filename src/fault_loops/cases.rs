@@ -5,7 +5,7 @@ use std::path::Path;
 
 use crate::fault::Op;
 use crate::{
-    AtomicWriter, Builder, Commit, Durability, Error, ErrorKind, Metadata, Preserve, Publish,
+    AtomicWriter, Builder, Commit, Durability, Error, ErrorKind, Lock, Metadata, Preserve, Publish,
     Result, SpecialFiles, Staging, TargetState,
 };
 
@@ -125,6 +125,17 @@ fn write_through_spooled(path: &Path) -> Result<Commit> {
     stream(full().special_files(SpecialFiles::WriteThrough).buffer_size(4), path)
 }
 
+fn update(path: &Path) -> Result<Commit> {
+    full().update(path, |old| {
+        assert!(old.is_none_or(|old| [OLD, NEW].contains(&&*old)));
+        Ok(NEW.to_vec())
+    })
+}
+
+fn locked(path: &Path) -> Result<Commit> {
+    full().lock(Lock::Timeout(std::time::Duration::from_secs(60))).write(path, NEW)
+}
+
 fn streamed(path: &Path) -> Result<Commit> {
     stream(full().buffer_size(4), path)
 }
@@ -203,6 +214,12 @@ pub(super) const CASES: &[Case] = &[
     case("unchanged contents", Before::Same, skip_unchanged),
     case("unchanged contents, streamed", Before::Same, skip_unchanged_streamed),
     case("unchanged contents, durability required", Before::Same, skip_unchanged_required),
+    case("create by an update", Before::Nothing, update),
+    case("update", Before::File, update),
+    case("update that changes nothing", Before::Same, update),
+    case("update through a symlink", Before::Symlink, update),
+    case("replace under the lock", Before::File, locked),
+    case("replace under the lock without locks", Before::File, locked).lacking(&[Op::Lock]),
     case("create streamed", Before::Nothing, streamed),
     case("replace streamed", Before::File, streamed),
     case("replace streamed and unnamed", Before::File, streamed_unnamed),

@@ -24,6 +24,8 @@ use crate::sys::{self, Existing, Info};
 const CAPABILITIES: &str = "security.capability";
 /// Checksums of the contents and of other metadata, which are wrong for a new file.
 const CHECKSUMS: [&str; 2] = ["security.ima", "security.evm"];
+/// The ACL once more, as XFS shows it to root.
+const ACL_ON_XFS: &str = "trusted.SGI_ACL_FILE";
 
 const SETUID_AND_SETGID: u32 = 0o6000;
 
@@ -120,13 +122,14 @@ impl Snapshot {
         let mut not_preserved = std::mem::take(&mut self.not_preserved);
         let mut losses = Losses::new(options, path, &mut not_preserved);
         let mut now = inspect(temp, path)?;
+        let modes = self.modes_of(&now, options);
         self.apply_xattrs(temp, &mut losses, Turn::BeforeOwner)?;
         let owner = self.apply_owner(temp, &now, &mut losses)?;
         let acl = self.apply_acl(temp, &mut losses)?;
         if [owner, acl].contains(&Work::Some) {
             now = inspect(temp, path)?; // both change the mode as well
         }
-        self.apply_mode(temp, &now, &mut losses)?;
+        self.apply_mode(temp, &now, modes, &mut losses)?;
         self.apply_xattrs(temp, &mut losses, Turn::AfterOwner)?;
         self.apply_times(temp, &mut losses)?;
         Ok(not_preserved)
@@ -135,6 +138,12 @@ impl Snapshot {
     fn work(&self, options: &Options) -> Work {
         let nothing = self.old.is_none() && options.mode.is_none();
         if nothing { Work::None } else { Work::Some }
+    }
+
+    /// `now` is the temp file as it was created.
+    fn modes_of(&self, now: &Info, options: &Options) -> Modes {
+        let asked_for = self.creation_mode(options).unwrap_or(0o666);
+        if now.mode & !asked_for == 0 { Modes::Kept } else { Modes::Doubtful }
     }
 
     fn apply_xattrs(&self, temp: &Temp, losses: &mut Losses<'_>, turn: Turn) -> Result<()> {
@@ -177,7 +186,11 @@ impl Snapshot {
         }
         let name = OsStr::new(acl::NAME);
         let changed = if let Acl::Present(value) = &self.acl {
-            sys::set_xattr(&temp.file, name, value)
+            // btrfs changes the mode before it has the ACL that the mode belongs to: for that
+            // moment the mask would count as the group's rights. So the first one lets nobody in.
+            let closed = acl::for_the_owner_alone(value);
+            sys::set_xattr(&temp.file, name, &closed)
+                .and_then(|()| sys::set_xattr(&temp.file, name, value))
         } else {
             let listed = sys::list_xattrs(&temp.file);
             let present = losses.unless_lost(Metadata::Xattrs, None, listed)?.unwrap_or_default();
@@ -196,7 +209,13 @@ impl Snapshot {
         Ok(Work::Some)
     }
 
-    fn apply_mode(&self, temp: &Temp, now: &Info, losses: &mut Losses<'_>) -> Result<()> {
+    fn apply_mode(
+        &self,
+        temp: &Temp,
+        now: &Info,
+        modes: Modes,
+        losses: &mut Losses<'_>,
+    ) -> Result<()> {
         let (wanted, mode) = match (losses.options.mode, &self.old) {
             (Some(mode), _) => (mode & 0o7777, mode & 0o7777),
             (None, Some(old)) if losses.options.preserve.mode != Preserve::Skip => {
@@ -209,7 +228,8 @@ impl Snapshot {
             set = sys::set_mode(&temp.file, mode);
             // Linux leaves out setgid without a word if the caller is not in the group (chmod(2)).
             let is_special = mode & SETUID_AND_SETGID != 0;
-            if set.is_ok() && is_special && inspect(temp, losses.path)?.mode != mode {
+            let is_in_doubt = is_special || modes == Modes::Doubtful;
+            if set.is_ok() && is_in_doubt && inspect(temp, losses.path)?.mode != mode {
                 set = Err(io::ErrorKind::PermissionDenied.into());
             }
         }
@@ -227,6 +247,14 @@ impl Snapshot {
         let set = sys::set_times(&temp.file, old.times);
         losses.unless_lost(Metadata::Times, None, set).map(drop)
     }
+}
+
+/// What the file system makes of permission bits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Modes {
+    Kept,
+    /// The temp file has bits that nobody asked for. FAT, for one, accepts any and keeps none.
+    Doubtful,
 }
 
 /// When an xattr is set.
@@ -250,8 +278,8 @@ fn is_of_interest(name: &OsStr, options: &Options) -> bool {
     if name == acl::NAME {
         return options.preserve.mode != Preserve::Skip;
     }
-    let is_checksum = CHECKSUMS.iter().any(|checksum| name == *checksum);
-    options.preserve.xattrs != Preserve::Skip && !is_checksum
+    let is_of_another_kind = name == ACL_ON_XFS || CHECKSUMS.iter().any(|it| name == *it);
+    options.preserve.xattrs != Preserve::Skip && !is_of_another_kind
 }
 
 /// What everybody may do is the same under any owner and group, unless an ACL says more.

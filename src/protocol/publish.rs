@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::ffi::OsStr;
+use std::fs::File;
 use std::io;
 
 use super::staging::Staged;
@@ -10,12 +11,15 @@ use super::target::Target;
 use super::temp::Temp;
 use crate::error::{Error, ErrorKind, Result, Step, TargetState};
 use crate::fault::Op;
-use crate::options::{Options, Publish};
+use crate::options::{Durability, Options, Publish};
 use crate::sys;
 
 /// Proof that the new contents are visible under the target's name.
 #[derive(Debug)]
-pub(crate) struct Published(());
+pub(crate) struct Published {
+    /// How durable the contents are.
+    pub(super) contents: Durability,
+}
 
 /// What the staged file's own name stands for once it is published.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,54 +30,81 @@ enum OldName {
     Present,
 }
 
+/// Why nothing was published.
+#[derive(Debug)]
+pub(crate) enum Unpublished {
+    Failed(Error),
+    /// The temp file has no name any more. Whoever looks for orphans took it for one, in the moment
+    /// between its creation and its lock; here it is.
+    Swept(File, Error),
+}
+
 /// Step 4 of a commit. Until it succeeds every failure is a rollback; from then on none is.
-pub(crate) fn publish(sealed: Sealed, target: &Target, options: &Options) -> Result<Published> {
-    let Staged { temp, .. } = sealed.staged;
+pub(crate) fn publish(
+    sealed: Sealed,
+    target: &Target,
+    options: &Options,
+) -> std::result::Result<Published, Unpublished> {
+    let Sealed { staged: Staged { temp, .. }, durability: contents } = sealed;
     let Some(name) = temp.name() else {
-        return Err(Error::refused(ErrorKind::Unsupported, Step::Publish, &target.path));
+        let error = Error::refused(ErrorKind::Unsupported, Step::Publish, &target.path);
+        return Err(Unpublished::Failed(error));
     };
+    let failed = |error| Error::failed(Step::Publish, &target.path, error);
     let published = match options.publish {
-        Publish::Replace => {
-            sys::rename(&target.directory, name, &target.name).map(|()| OldName::Gone)
-        }
+        Publish::Replace => sys::rename(&target.directory, name, &target.name)
+            .map(|()| OldName::Gone)
+            .map_err(failed),
         Publish::CreateNew => create_new(target, name),
-        Publish::Existing => replace_existing(target, name),
+        Publish::Existing => replace_existing(target, name).map_err(failed),
     };
     match published {
         Ok(OldName::Gone) => {
             temp.keep();
-            Ok(Published(()))
+            Ok(Published { contents })
         }
         Ok(OldName::Present) => {
             let leftover = target.path.with_file_name(name);
-            temp.remove().map(|()| Published(())).map_err(|error| {
-                Error::failed(Step::RemoveTemp, &target.path, error)
+            temp.remove().map(|()| Published { contents }).map_err(|error| {
+                let error = Error::failed(Step::RemoveTemp, &target.path, error)
                     .with_state(TargetState::Replaced)
-                    .with_leftover(Some(leftover))
+                    .with_leftover(Some(leftover));
+                Unpublished::Failed(error)
             })
         }
         Err(error) => {
-            let error = Error::failed(Step::Publish, &target.path, error);
             let (state, old_name) = after_failure(target, &temp, name);
             let error = error.with_state(state);
             match old_name {
                 OldName::Gone => {
-                    temp.keep();
-                    Err(error)
+                    let (file, _) = temp.keep();
+                    let is_swept = state == TargetState::Untouched
+                        && sys::inspect(&file).is_ok_and(|info| info.links == 0);
+                    Err(match is_swept {
+                        true => Unpublished::Swept(file, error),
+                        false => Unpublished::Failed(error),
+                    })
                 }
-                OldName::Present => Err(temp.abandon(&target.path, error)),
+                OldName::Present => Err(Unpublished::Failed(temp.abandon(&target.path, error))),
             }
         }
     }
 }
 
 /// Never overwrites.
-fn create_new(target: &Target, name: &OsStr) -> io::Result<OldName> {
+fn create_new(target: &Target, name: &OsStr) -> Result<OldName> {
     let directory = &target.directory;
+    let failed = |error| Error::failed(Step::Publish, &target.path, error);
     let rename = || sys::rename_no_replace(directory, name, &target.name);
     match with_rename_flags(Op::RenameNoReplace, target, rename) {
-        Some(result) => result.map(|()| OldName::Gone),
-        None => sys::link(directory, name, &target.name).map(|()| OldName::Present),
+        Some(result) => result.map(|()| OldName::Gone).map_err(failed),
+        None => match sys::link(directory, name, &target.name) {
+            // Neither way, as on FAT: nothing is left that is both exclusive and atomic.
+            Err(error) if sys::lacks_links(&error) => {
+                Err(failed(error).with_kind(ErrorKind::Unsupported))
+            }
+            result => result.map(|()| OldName::Present).map_err(failed),
+        },
     }
 }
 

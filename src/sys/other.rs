@@ -14,9 +14,9 @@ use super::{Existing, FileId, FileKind, Info, Through};
 use crate::options::Durability;
 
 pub(crate) use super::portable::{
-    Handle, create_unnamed, exchange, get_xattr_of, leads_to_descriptor, link_unnamed, list_xattrs,
-    list_xattrs_of, may_be_planted, remove_xattr, set_mode, set_owner, set_times, set_xattr,
-    start_writeback,
+    Handle, create_unnamed, exchange, get_xattr_of, leads_to_descriptor, link_unnamed, list,
+    list_xattrs, list_xattrs_of, may_be_planted, open_orphan, open_subdirectory, remove_xattr,
+    set_mode, set_owner, set_times, set_xattr, start_writeback,
 };
 
 /// Nobody knows.
@@ -107,6 +107,15 @@ pub(crate) fn create_temp(directory: &Directory, name: &OsStr, _: Option<u32>) -
     Ok(options.open(directory.join(name))?.into_parts().0)
 }
 
+/// It is not known.
+pub(crate) const CASE_MAY_NOT_MATTER: bool = true;
+
+pub(crate) fn open_side_file(directory: &Directory, name: &OsStr) -> io::Result<File> {
+    let mut options = fs::OpenOptions::new();
+    options.write(true).create(true).truncate(false);
+    Ok(options.open(directory.join(name))?.into_parts().0)
+}
+
 pub(crate) fn inspect(file: &File) -> io::Result<Info> {
     Ok(info_of(&file.metadata()?))
 }
@@ -132,8 +141,8 @@ pub(crate) fn reserve(_: &File, _: u64) -> io::Result<()> {
     Err(io::ErrorKind::Unsupported.into())
 }
 
-pub(crate) fn sync_file(file: &File, _: Durability) -> io::Result<()> {
-    file.sync_all()
+pub(crate) fn sync_file(file: &File, durability: Durability) -> io::Result<Durability> {
+    file.sync_all().map(|()| durability)
 }
 
 pub(crate) fn sync_directory(_: &Directory) -> io::Result<()> {
@@ -174,6 +183,10 @@ pub(crate) fn lacks_locks(error: &io::Error) -> bool {
     is_unsupported(error)
 }
 
+pub(crate) fn lacks_links(error: &io::Error) -> bool {
+    is_unsupported(error)
+}
+
 pub(crate) fn lacks_rename_flags(error: &io::Error) -> bool {
     is_unsupported(error)
 }
@@ -188,11 +201,4 @@ pub(crate) fn cannot_be_kept(error: &io::Error) -> bool {
 
 fn is_unsupported(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::Unsupported
-}
-
-/// The errors that an operation can give, for the tests that inject each of them: none is known by
-/// its number.
-#[cfg(test)]
-pub(crate) fn errors_of(_: crate::fault::Op) -> Vec<i32> {
-    Vec::new()
 }

@@ -148,3 +148,37 @@ mod tests {
         assert_eq!(system_time(UNKNOWN), None);
     }
 }
+
+pub(crate) fn list(
+    directory: &Directory,
+    is_wanted: &dyn Fn(&OsStr, Option<FileKind>) -> bool,
+) -> io::Result<Vec<(OsString, Option<FileKind>)>> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(directory.join("".as_ref()))? {
+        let entry = entry?;
+        let file_type = entry.file_type()?;
+        let kind = match () {
+            () if file_type.is_symlink() => FileKind::Symlink,
+            () if file_type.is_dir() => FileKind::Directory,
+            () if file_type.is_file() => FileKind::File,
+            () => FileKind::Special,
+        };
+        let name = entry.file_name();
+        if is_wanted(&name, Some(kind)) {
+            found.push((name, Some(kind)));
+        }
+    }
+    Ok(found)
+}
+
+pub(crate) fn open_subdirectory(directory: &Directory, name: &OsStr) -> io::Result<Directory> {
+    if std::fs::symlink_metadata(directory.join(name))?.is_dir() {
+        super::open_directory(Some(directory), name.as_ref())
+    } else {
+        Err(io::ErrorKind::NotADirectory.into())
+    }
+}
+
+pub(crate) fn open_orphan(directory: &Directory, name: &OsStr) -> io::Result<File> {
+    File::open(directory.join(name))
+}

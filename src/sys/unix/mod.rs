@@ -2,10 +2,12 @@
 
 #[cfg(test)]
 mod injected;
+mod sweep;
+mod sync;
 mod verdicts;
 mod xattr;
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
@@ -16,14 +18,15 @@ use rustix::fs::{self, AtFlags, CWD, FileType, Mode, OFlags, Stat, Timespec, Tim
 use rustix::process::geteuid;
 
 use super::{Existing, FileId, FileKind, Info, Through, Times};
-use crate::options::Durability;
 
 pub(crate) use fd_lock::RwLock;
 #[cfg(test)]
 pub(crate) use injected::{errors_of, lacking_error};
+pub(crate) use sweep::{list, open_orphan, open_subdirectory};
+pub(crate) use sync::{sync_directory, sync_file};
 pub(crate) use verdicts::{
-    cannot_be_kept, is_loop, is_too_long, lacks_directory_sync, lacks_locks, lacks_rename_flags,
-    lacks_unnamed,
+    cannot_be_kept, is_loop, is_too_long, lacks_directory_sync, lacks_links, lacks_locks,
+    lacks_rename_flags, lacks_unnamed,
 };
 pub(crate) use xattr::{get_xattr_of, list_xattrs, list_xattrs_of, remove_xattr, set_xattr};
 
@@ -88,7 +91,7 @@ pub(crate) fn path_of(directory: &Directory) -> Option<PathBuf> {
         return None;
     }
     let path = fs::readlinkat(CWD, descriptor_path(&directory.fd), Vec::new()).ok()?;
-    let path = PathBuf::from(std::ffi::OsString::from_vec(path.into_bytes()));
+    let path = PathBuf::from(OsString::from_vec(path.into_bytes()));
     path.is_absolute().then_some(path)
 }
 
@@ -135,7 +138,7 @@ pub(crate) fn read_link(
         Some(fd) => fs::readlinkat(fd, "", Vec::new())?,
         None => fs::readlinkat(directory.fd(), name, Vec::new())?,
     };
-    Ok(PathBuf::from(std::ffi::OsString::from_vec(text.into_bytes())))
+    Ok(PathBuf::from(OsString::from_vec(text.into_bytes())))
 }
 
 pub(crate) fn may_be_planted(directory: &Directory, info: &Info) -> io::Result<bool> {
@@ -207,6 +210,22 @@ fn creation_mode(mode: Option<u32>) -> Mode {
     raw_mode(mode.unwrap_or(NEW_FILE_MODE))
 }
 
+/// macOS file systems overlook it by default.
+pub(crate) const CASE_MAY_NOT_MATTER: bool = cfg!(target_vendor = "apple");
+
+pub(crate) fn open_side_file(directory: &Directory, name: &OsStr) -> io::Result<File> {
+    // Without O_NONBLOCK, a FIFO that somebody put here would block.
+    let flags = OFlags::WRONLY
+        | OFlags::CREATE
+        | OFlags::NOFOLLOW
+        | OFlags::NONBLOCK
+        | OFlags::NOCTTY
+        | OFlags::CLOEXEC;
+    // For the group to write and not to read: a umask that lets the group share files lets it share
+    // locks, any other does not.
+    Ok(File::from(fs::openat(directory.fd(), name, flags, raw_mode(0o620))?))
+}
+
 /// The kernel takes as much of `mode` as its type holds, which is less on some systems.
 #[allow(clippy::unnecessary_cast, reason = "the type differs between systems")]
 fn raw_mode(mode: u32) -> Mode {
@@ -237,16 +256,20 @@ pub(crate) fn inspect(file: &File) -> io::Result<Info> {
     Ok(info_of(&fs::fstat(file)?))
 }
 
+fn kind_of(file_type: FileType) -> FileKind {
+    match file_type {
+        FileType::RegularFile => FileKind::File,
+        FileType::Directory => FileKind::Directory,
+        FileType::Symlink => FileKind::Symlink,
+        _ => FileKind::Special,
+    }
+}
+
 #[allow(clippy::unnecessary_cast, clippy::useless_conversion, reason = "types differ by system")]
 fn info_of(stat: &Stat) -> Info {
     let mode = u32::from(stat.st_mode);
     Info {
-        kind: match FileType::from_raw_mode(stat.st_mode) {
-            FileType::RegularFile => FileKind::File,
-            FileType::Directory => FileKind::Directory,
-            FileType::Symlink => FileKind::Symlink,
-            _ => FileKind::Special,
-        },
+        kind: kind_of(FileType::from_raw_mode(stat.st_mode)),
         id: FileId { device: stat.st_dev as u64, file: stat.st_ino as u64 },
         len: u64::try_from(stat.st_size).unwrap_or(0),
         links: stat.st_nlink as u64,
@@ -317,19 +340,6 @@ pub(crate) fn set_times(file: &File, times: Times) -> io::Result<()> {
         last_modification: timespec(times.modified),
     };
     Ok(fs::futimens(file, &times)?)
-}
-
-pub(crate) fn sync_file(file: &File, _: Durability) -> io::Result<()> {
-    // On macOS, std asks for F_FULLFSYNC and falls back to fsync where the file system lacks it.
-    file.sync_all()
-}
-
-pub(crate) fn sync_directory(directory: &Directory) -> io::Result<()> {
-    if directory.access == Access::Read {
-        Ok(fs::fsync(directory.fd())?)
-    } else {
-        Err(rustix::io::Errno::BADF.into())
-    }
 }
 
 pub(crate) fn rename(directory: &Directory, from: &OsStr, to: &OsStr) -> io::Result<()> {

@@ -32,16 +32,14 @@ use crate::options::Durability;
 use verdicts::{is_one_of, is_unsupported};
 
 pub(crate) use super::portable::{
-    Handle, create_unnamed, exchange, get_xattr_of, leads_to_descriptor, link_unnamed, list_xattrs,
-    list_xattrs_of, may_be_planted, remove_xattr, set_mode, set_owner, set_times, set_xattr,
-    start_writeback,
+    Handle, create_unnamed, exchange, get_xattr_of, leads_to_descriptor, link_unnamed, list,
+    list_xattrs, list_xattrs_of, may_be_planted, open_orphan, open_subdirectory, remove_xattr,
+    set_mode, set_owner, set_times, set_xattr, start_writeback,
 };
 pub(crate) use fd_lock::RwLock;
-#[cfg(test)]
-pub(crate) use verdicts::errors_of;
 pub(crate) use verdicts::{
-    cannot_be_kept, is_loop, is_too_long, lacks_directory_sync, lacks_locks, lacks_rename_flags,
-    lacks_unnamed,
+    cannot_be_kept, is_loop, is_too_long, lacks_directory_sync, lacks_links, lacks_locks,
+    lacks_rename_flags, lacks_unnamed,
 };
 
 /// A lock on bytes of a file keeps every other handle from reading and writing them (LockFileEx).
@@ -156,6 +154,13 @@ pub(crate) fn create_temp(directory: &Directory, name: &OsStr, _: Option<u32>) -
     OpenOptions::new().read(true).write(true).create_new(true).open(directory.join(name))
 }
 
+/// NTFS and FAT overlook it by default.
+pub(crate) const CASE_MAY_NOT_MATTER: bool = true;
+
+pub(crate) fn open_side_file(directory: &Directory, name: &OsStr) -> io::Result<File> {
+    OpenOptions::new().write(true).create(true).truncate(false).open(directory.join(name))
+}
+
 pub(crate) fn inspect(file: &File) -> io::Result<Info> {
     if !is_on_disk(file) {
         return Ok(INFO_OF_SPECIAL);
@@ -254,8 +259,8 @@ fn require_free_space(file: &File, len: u64) -> io::Result<()> {
     if free < len { Err(io::ErrorKind::StorageFull.into()) } else { Ok(()) }
 }
 
-pub(crate) fn sync_file(file: &File, _: Durability) -> io::Result<()> {
-    file.sync_all()
+pub(crate) fn sync_file(file: &File, durability: Durability) -> io::Result<Durability> {
+    file.sync_all().map(|()| durability)
 }
 
 pub(crate) fn sync_directory(directory: &Directory) -> io::Result<()> {

@@ -16,6 +16,7 @@ use wholefile::{
 
 use crate::child::{self, Child};
 use crate::dir::Dir;
+use crate::place::{Feature, lacks};
 use crate::system::{NOBODY, chmod, chown, is_root, make_fifo};
 
 fn through() -> Builder {
@@ -33,6 +34,9 @@ fn check_refused(path: &Path) {
 
 #[test]
 fn special_files_are_refused_by_default() {
+    if lacks(&[Feature::Fifos]) {
+        return;
+    }
     let dir = Dir::new();
     make_fifo(&dir.path("fifo"));
     let _listener = UnixListener::bind(dir.path("socket")).unwrap();
@@ -52,6 +56,9 @@ fn special_files_are_refused_by_default() {
 
 #[test]
 fn a_fifo_gets_all_contents_at_commit() {
+    if lacks(&[Feature::Fifos]) {
+        return;
+    }
     for len in [0, 10, 1 << 20] {
         let dir = Dir::new();
         let fifo = dir.path("fifo");
@@ -76,6 +83,9 @@ fn a_fifo_gets_all_contents_at_commit() {
 
 #[test]
 fn a_rollback_writes_nothing_into_a_fifo() {
+    if lacks(&[Feature::Fifos]) {
+        return;
+    }
     let dir = Dir::new();
     let fifo = dir.path("fifo");
     make_fifo(&fifo);
@@ -119,6 +129,9 @@ fn durability_that_a_special_file_cannot_give_is_refused_before_anything_is_writ
 
 #[test]
 fn a_socket_cannot_be_written_through_and_stays() {
+    if lacks(&[Feature::Fifos]) {
+        return;
+    }
     let dir = Dir::new();
     let _listener = UnixListener::bind(dir.path("socket")).unwrap();
     let error = through().write(dir.path("socket"), "contents").unwrap_err();
@@ -143,6 +156,9 @@ fn the_staged_file_of_a_special_file_has_no_path() {
 
 #[test]
 fn a_file_that_takes_the_place_of_a_fifo_is_not_written_into() {
+    if lacks(&[Feature::Fifos]) {
+        return;
+    }
     let dir = Dir::new();
     let fifo = dir.path("fifo");
     make_fifo(&fifo);
@@ -159,6 +175,9 @@ fn a_file_that_takes_the_place_of_a_fifo_is_not_written_into() {
 
 #[test]
 fn a_fifo_that_takes_the_place_of_a_file_is_refused_or_written_into() {
+    if lacks(&[Feature::Fifos]) {
+        return;
+    }
     for len in [10, 100_000] {
         let dir = Dir::new();
         let open = |builder: &Builder| {

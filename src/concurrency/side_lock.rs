@@ -1,0 +1,157 @@
+//! The lock that keeps the writers of one target apart: a file beside it.
+//!
+//! Never the target itself, since a save replaces it and with it the lock. The file does not stay:
+//! its holder removes it as the last thing it does with it. So whoever gets the lock looks whether
+//! the name still stands for the file that was locked, and if not starts anew.
+
+use std::ffi::{OsStr, OsString};
+use std::fs::File;
+use std::io;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::{self, ThreadId};
+use std::time::{Duration, Instant};
+
+use super::lock::{self, Answer};
+use crate::error::{self, Error, ErrorKind, Result, Step};
+use crate::options::Lock;
+use crate::protocol::target::Target;
+use crate::sys::{self, Directory, FileId, FileKind};
+
+/// As often as this, somebody else may remove the file that was just waited for.
+const MAX_ATTEMPTS: usize = 1_000_000;
+/// How long a wait with a limit sleeps at first, and at most, before it asks again.
+const FIRST_PAUSE: Duration = Duration::from_millis(1);
+const LONGEST_PAUSE: Duration = Duration::from_millis(20);
+
+/// The lock of a target, held. Dropped, it is free.
+#[derive(Debug)]
+pub(crate) struct SideLock {
+    directory: Arc<Directory>,
+    name: OsString,
+    id: FileId,
+    /// Closed last: that is what lets the next one in.
+    _file: File,
+}
+
+/// The locks of this process, each with the thread that took it: one that waits for its own lock
+/// would wait forever.
+static HELD: Mutex<Vec<(FileId, ThreadId)>> = Mutex::new(Vec::new());
+
+fn held() -> MutexGuard<'static, Vec<(FileId, ThreadId)>> {
+    HELD.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl SideLock {
+    /// Takes the lock of `target` as `lock` says. `None` if it asks for none.
+    pub(crate) fn acquire(target: &Target, lock: Lock) -> Result<Option<SideLock>> {
+        let patience = match lock {
+            Lock::None => return Ok(None),
+            Lock::Try => Some(Duration::ZERO),
+            Lock::Timeout(limit) => Some(limit),
+            Lock::Wait => None,
+        };
+        let started = Instant::now();
+        let name = name_for(&target.name);
+        let path = target.path.with_file_name(&name);
+        let failed = |error| Error::failed(Step::Lock, &target.path, error);
+        for _ in 0..MAX_ATTEMPTS {
+            let file = sys::open_side_file(&target.directory, &name).map_err(failed)?;
+            let info = sys::inspect(&file).map_err(failed)?;
+            if info.kind != FileKind::File {
+                return Err(failed(io::Error::new(io::ErrorKind::AlreadyExists, "not a file")));
+            }
+            // Its name can be guessed, and a stranger's might never be let go of.
+            if sys::may_be_planted(&target.directory, &info).map_err(failed)? {
+                return Err(failed(error::planted()));
+            }
+            let is_own = held().contains(&(info.id, thread::current().id()));
+            let answer = match is_own {
+                true => Answer::Busy,
+                false => take(&file, patience, started).map_err(failed)?,
+            };
+            match answer {
+                Answer::Held => {}
+                Answer::Busy => return Err(locked(target, path, started.elapsed())),
+                Answer::Unavailable => {
+                    // Nobody can hold it, so it is nobody's.
+                    let _ = sys::remove_side_file(&target.directory, &name);
+                    return Err(Error::refused(ErrorKind::Unsupported, Step::Lock, &target.path));
+                }
+            }
+            let now = sys::look(&target.directory, &name).map_err(failed)?;
+            if now.is_some_and(|now| now.info.id == info.id) {
+                held().push((info.id, thread::current().id()));
+                let directory = Arc::clone(&target.directory);
+                return Ok(Some(SideLock { directory, name, id: info.id, _file: file }));
+            }
+        }
+        Err(locked(target, path, started.elapsed()))
+    }
+}
+
+impl Drop for SideLock {
+    fn drop(&mut self) {
+        // If it stays, it is a lock that nobody holds, and the next one takes it.
+        let _ = sys::remove_side_file(&self.directory, &self.name);
+        let mut held = held();
+        if let Some(index) = held.iter().position(|(id, _)| *id == self.id) {
+            held.swap_remove(index);
+        }
+    }
+}
+
+fn locked(target: &Target, lock: PathBuf, waited: Duration) -> Error {
+    Error::refused(ErrorKind::Locked, Step::Lock, &target.path).with_lock(lock, waited)
+}
+
+/// Takes the lock of the side file, waiting for at most `patience`, or for as long as it takes.
+fn take(file: &File, patience: Option<Duration>, started: Instant) -> io::Result<Answer> {
+    let Some(patience) = patience else { return lock::wait(file) };
+    let mut pause = FIRST_PAUSE;
+    // Bounded by `patience`: no pause is empty before it is over.
+    loop {
+        let answer = lock::hold(file)?;
+        let left = patience.saturating_sub(started.elapsed());
+        if answer != Answer::Busy || left.is_zero() {
+            return Ok(answer);
+        }
+        thread::sleep(pause.min(left));
+        pause = (pause * 2).min(LONGEST_PAUSE);
+    }
+}
+
+/// The name of the lock of the file `name`, of the same length however long that is. Two names
+/// whose hashes are the same share a lock, which is a wait too many and nothing worse.
+fn name_for(name: &OsStr) -> OsString {
+    format!(".wholefile-{:016x}.lock", fnv_1a(&sys::lock_key(name))).into()
+}
+
+/// Whether `name` is one that the lock of some file has.
+pub(crate) fn is_name(name: &OsStr) -> bool {
+    let bytes = name.as_encoded_bytes();
+    let hash = bytes.strip_prefix(b".wholefile-").and_then(|rest| rest.strip_suffix(b".lock"));
+    let is_digit = |byte: &u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
+    hash.is_some_and(|it| it.len() == 16 && it.iter().all(is_digit))
+}
+
+/// The same in every version of this crate and of Rust, unlike the hashes of `std`, since processes
+/// that were built apart must agree.
+fn fnv_1a(bytes: &[u8]) -> u64 {
+    let step = |hash: u64, byte: &u8| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
+    bytes.iter().fold(0xcbf2_9ce4_8422_2325, step)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_name_of_a_lock_never_changes() {
+        // The vectors of the function's authors: "" and "foobar".
+        assert_eq!(fnv_1a(b""), 0xcbf2_9ce4_8422_2325);
+        assert_eq!(fnv_1a(b"foobar"), 0x8594_4171_f739_67e8);
+        assert_eq!(name_for("foobar".as_ref()), ".wholefile-85944171f73967e8.lock");
+        assert_eq!(name_for("n".repeat(255).as_ref()).len(), 32);
+    }
+}

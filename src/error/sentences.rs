@@ -1,0 +1,106 @@
+//! Every sentence that the crate can say.
+//!
+//! An operation and a path, to follow "failed to"; the cause is in the source, or else named here.
+
+use std::fmt;
+use std::io;
+
+use super::{Details, ErrorKind, Step, TargetState};
+
+/// The cause of a [`ErrorKind::PermissionDenied`] that the crate itself decides on.
+pub(crate) fn planted() -> io::Error {
+    let reason = "another user may have put it there, in a directory that everybody may write to";
+    io::Error::new(io::ErrorKind::PermissionDenied, reason)
+}
+
+impl ErrorKind {
+    /// Why, in words, for an error that has no source to say it.
+    pub(super) fn reason(self) -> &'static str {
+        match self {
+            ErrorKind::InvalidPath => "the path names no file",
+            ErrorKind::InvalidOption => "the temp file's prefix or suffix cannot be part of a name",
+            ErrorKind::IsADirectory => "it is a directory",
+            ErrorKind::NotADirectory => "a part of the path is not a directory",
+            ErrorKind::NotFound => "it does not exist",
+            ErrorKind::AlreadyExists => "it exists already",
+            ErrorKind::PermissionDenied => "permission denied",
+            ErrorKind::ReadOnly => "it is marked read-only",
+            ErrorKind::ReadOnlyFilesystem => "the file system is mounted read-only",
+            ErrorKind::Symlink => "it is a symlink",
+            ErrorKind::SymlinkLoop => "too many symlinks lead to it",
+            ErrorKind::SpecialFile => "it is a FIFO, a device, a socket or an open descriptor",
+            ErrorKind::HardLinked => "it has other hard links",
+            ErrorKind::MountPoint => "it is a mount point",
+            ErrorKind::StorageFull => "there is not enough space",
+            ErrorKind::NotPreserved => "metadata that must be kept cannot be kept",
+            ErrorKind::DurabilityUnavailable => "the required durability cannot be had here",
+            ErrorKind::Locked => "another writer holds its lock",
+            ErrorKind::Poisoned => "an earlier operation on the writer failed",
+            ErrorKind::Closure => "the closure that writes the contents failed",
+            ErrorKind::Unsupported => "this is not supported here",
+            ErrorKind::Io => "the system reported an error",
+        }
+    }
+}
+
+impl fmt::Display for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Step::Resolve => "resolve",
+            Step::CreateParents => "create the directories that lead to",
+            Step::Lock => "lock",
+            Step::CreateTemp => "create a temp file for",
+            Step::Reserve => "reserve space for",
+            Step::Write => "write the new contents of",
+            Step::Read => "read the contents of",
+            Step::Metadata => "set the metadata of the new",
+            Step::SyncFile => "sync the new contents of",
+            Step::Publish => "publish",
+            Step::SyncDirectory => "sync the directory of",
+            Step::RemoveTemp => "remove the temp file of",
+            Step::Sweep => "sweep",
+        })
+    }
+}
+
+/// The reason, unless the source gives it: a cause is named once, in the chain or in the sentence.
+pub(super) struct Reason<'a>(pub(super) &'a Details);
+
+impl fmt::Display for Reason<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names_more_than_its_source = matches!(
+            self.0.kind,
+            ErrorKind::MountPoint
+                | ErrorKind::NotPreserved
+                | ErrorKind::DurabilityUnavailable
+                | ErrorKind::Poisoned
+                | ErrorKind::Closure
+        );
+        if self.0.source.is_none() || names_more_than_its_source {
+            write!(f, ": {}", self.0.kind.reason())?;
+        }
+        if let Some((path, waited)) = &self.0.lock {
+            write!(f, " (`{}`, waited for {waited:.1?})", path.display())?;
+        }
+        Ok(())
+    }
+}
+
+/// What the failure left on disk, where that is not simply the old file.
+pub(super) struct Aftermath<'a>(pub(super) &'a Details);
+
+impl fmt::Display for Aftermath<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0.state {
+            TargetState::Untouched => {}
+            TargetState::Replaced => {
+                f.write_str("; the new contents are in place, their durability is not proven")?;
+            }
+            TargetState::Unknown => f.write_str("; it may have the old or the new contents")?,
+        }
+        match &self.0.leftover {
+            Some(path) => write!(f, "; the temp file `{}` stayed behind", path.display()),
+            None => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,322 @@
+//! Locks and updates: who waits for whom, and that no update is lost.
+
+use std::io::{BufRead, BufReader, ErrorKind as IoErrorKind};
+use std::os::unix::fs::symlink;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+use std::process::Stdio;
+use std::sync::Barrier;
+use std::time::Duration;
+use std::{env, io, thread};
+
+use fs_err as fs;
+use wholefile::{
+    AtomicWriter, Builder, Durability, Error, ErrorKind, Lock, Outcome, Step, TargetState,
+};
+
+use crate::child::{self, Child};
+use crate::dir::Dir;
+use crate::system::{NOBODY, chmod, chown, is_root, make_fifo};
+
+fn builder(lock: Lock) -> Builder {
+    AtomicWriter::builder().durability(Durability::None).lock(lock).clone()
+}
+
+/// What another thread is told who asks for the lock.
+fn ask(path: &Path, lock: Lock) -> Result<(), Error> {
+    thread::scope(|scope| scope.spawn(|| builder(lock).open(path).map(drop)).join().unwrap())
+}
+
+#[track_caller]
+fn check_locked(error: &Error, dir: &Dir) {
+    assert_eq!((error.kind(), error.step()), (ErrorKind::Locked, Step::Lock));
+    assert_eq!(error.target_state(), TargetState::Untouched);
+    let (file, _) = error.lock().unwrap();
+    assert!(file.is_file(), "{}", file.display());
+    assert!(dir.names().contains(&file.file_name().unwrap().to_str().unwrap().to_owned()));
+    assert!(error.to_string().contains(&file.display().to_string()), "{error}");
+}
+
+#[test]
+fn the_lock_keeps_others_out_until_the_writer_ends() {
+    let ends: [fn(AtomicWriter); 5] = [
+        |writer| drop(writer),
+        |writer| writer.rollback().unwrap(),
+        |writer| drop(writer.commit().unwrap()),
+        |writer| fs::remove_file(writer.keep().unwrap().1).unwrap(),
+        |mut writer| {
+            io::Seek::seek(&mut writer, io::SeekFrom::Current(-1)).unwrap_err();
+            writer.commit().unwrap_err();
+        },
+    ];
+    for (index, end) in ends.into_iter().enumerate() {
+        for exists in [false, true] {
+            let dir = Dir::new();
+            let target = dir.path("target");
+            if exists {
+                fs::write(&target, "old").unwrap();
+            }
+            let writer = builder(Lock::Wait).open(&target).unwrap();
+            check_locked(&ask(&target, Lock::Try).unwrap_err(), &dir);
+            ask(&target, Lock::None).unwrap();
+            ask(&dir.path("other"), Lock::Try).unwrap();
+            end(writer);
+            ask(&target, Lock::Try).unwrap();
+            let expected: &[&str] = if exists || index == 2 { &["target"] } else { &[] };
+            dir.assert_only(expected);
+        }
+    }
+}
+
+#[test]
+fn whatever_path_leads_to_the_target_it_has_one_lock() {
+    let dir = Dir::new();
+    let target = dir.write("target", "old");
+    dir.make("folder");
+    symlink("../target", dir.path("folder/link")).unwrap();
+    symlink(dir.path("folder/link"), dir.path("second link")).unwrap();
+    let _writer = builder(Lock::Wait).open(&target).unwrap();
+    for path in ["folder/link", "second link", "folder/../target"] {
+        check_locked(&ask(&dir.path(path), Lock::Try).unwrap_err(), &dir);
+    }
+}
+
+#[test]
+fn the_longest_name_can_be_locked() {
+    let dir = Dir::new();
+    let target = dir.path("n".repeat(255));
+    let _writer = builder(Lock::Wait).open(&target).unwrap();
+    check_locked(&ask(&target, Lock::Try).unwrap_err(), &dir);
+}
+
+#[test]
+fn a_wait_with_a_limit_ends_and_says_how_long_it_took() {
+    let dir = Dir::new();
+    let target = dir.path("target");
+    let _writer = builder(Lock::Wait).open(&target).unwrap();
+    for limit in [Duration::ZERO, Duration::from_millis(30)] {
+        let error = ask(&target, Lock::Timeout(limit)).unwrap_err();
+        check_locked(&error, &dir);
+        assert!(error.lock().unwrap().1 >= limit);
+    }
+}
+
+#[test]
+fn who_waits_gets_the_lock_and_sees_what_was_saved_meanwhile() {
+    for lock in [Lock::Wait, Lock::Timeout(Duration::from_secs(60))] {
+        let dir = Dir::new();
+        let target = dir.write("target", "0");
+        let mut writer = builder(Lock::Wait).open(&target).unwrap();
+        io::Write::write_all(&mut writer, b"1").unwrap();
+        thread::scope(|scope| {
+            let second = scope.spawn(|| {
+                builder(lock).update(&target, |old| {
+                    assert_eq!(old.unwrap(), b"1");
+                    Ok(b"2".to_vec())
+                })
+            });
+            writer.commit().unwrap();
+            assert_eq!(second.join().unwrap().unwrap().outcome(), Outcome::Replaced);
+        });
+        assert_eq!(fs::read(&target).unwrap(), b"2");
+        dir.assert_only(&["target"]);
+    }
+}
+
+#[test]
+fn an_update_within_an_update_of_the_same_file_is_an_error_and_no_deadlock() {
+    let dir = Dir::new();
+    let (target, other) = (dir.write("target", "old"), dir.path("other"));
+    let commit = builder(Lock::Wait).update(&target, |_| {
+        let error = builder(Lock::Wait).update(&target, |_| Ok(Vec::new())).unwrap_err();
+        check_locked(&error, &dir);
+        builder(Lock::Wait).update(&other, |_| Ok(b"another file".to_vec()))?;
+        Ok(b"new".to_vec())
+    });
+    assert_eq!(commit.unwrap().outcome(), Outcome::Replaced);
+    dir.assert_only(&["other", "target"]);
+}
+
+#[test]
+fn an_update_gets_what_is_there_and_writes_only_what_is_new() {
+    let dir = Dir::new();
+    let target = dir.path("target");
+    let large = vec![b'x'; 300_000];
+    let mut old: Option<&[u8]> = None;
+    for (new, outcome) in [
+        (&b""[..], Outcome::Created),
+        (b"", Outcome::Unchanged),
+        (&large, Outcome::Replaced),
+        (&large, Outcome::Unchanged),
+        (b"small", Outcome::Replaced),
+    ] {
+        let commit = wholefile::atomic_update(&target, |seen| {
+            assert!(seen.as_deref() == old);
+            Ok(new.to_vec())
+        });
+        assert_eq!(commit.unwrap().outcome(), outcome);
+        assert!(fs::read(&target).unwrap() == new);
+        old = Some(new);
+        dir.assert_only(&["target"]);
+    }
+}
+
+#[test]
+fn an_update_that_fails_or_panics_leaves_the_target_and_the_lock_is_free() {
+    let dir = Dir::new();
+    let target = dir.write("target", "old");
+    let failed = builder(Lock::Wait).update(&target, |_| Err(io::ErrorKind::InvalidData.into()));
+    let error = failed.unwrap_err();
+    assert_eq!((error.kind(), error.target_state()), (ErrorKind::Closure, TargetState::Untouched));
+    assert_eq!(error.io_error().unwrap().kind(), IoErrorKind::InvalidData);
+    let update = || builder(Lock::Wait).update(&target, |_| panic!("on purpose"));
+    catch_unwind(AssertUnwindSafe(update)).unwrap_err();
+    ask(&target, Lock::Try).unwrap();
+    assert_eq!(fs::read(&target).unwrap(), b"old");
+    dir.assert_only(&["target"]);
+}
+
+#[test]
+fn many_threads_update_and_no_update_is_lost() {
+    const THREADS: usize = 8;
+    const UPDATES: usize = 50;
+    let dir = Dir::new();
+    let target = dir.path("target");
+    let barrier = Barrier::new(THREADS);
+    thread::scope(|scope| {
+        for _ in 0..THREADS {
+            scope.spawn(|| {
+                barrier.wait();
+                for _ in 0..UPDATES {
+                    let count = |old: Option<Vec<u8>>| {
+                        let mut marks = old.unwrap_or_default();
+                        marks.push(b'|');
+                        Ok(marks)
+                    };
+                    builder(Lock::Wait).update(&target, count).unwrap();
+                }
+            });
+        }
+    });
+    assert_eq!(fs::read(&target).unwrap().len(), THREADS * UPDATES);
+    dir.assert_only(&["target"]);
+}
+
+#[test]
+fn a_thousand_wait_and_each_gets_its_turn() {
+    let dir = Dir::new();
+    let target = dir.path("target");
+    let writer = builder(Lock::Wait).open(&target).unwrap();
+    thread::scope(|scope| {
+        for _ in 0..1000 {
+            thread::Builder::new()
+                .stack_size(256 << 10)
+                .spawn_scoped(scope, || {
+                    let mark =
+                        |old: Option<Vec<u8>>| Ok([old.unwrap_or_default(), vec![b'|']].concat());
+                    builder(Lock::Wait).update(&target, mark).unwrap();
+                })
+                .unwrap();
+        }
+        drop(writer);
+    });
+    assert_eq!(fs::read(&target).unwrap().len(), 1000);
+    dir.assert_only(&["target"]);
+}
+
+#[test]
+fn a_process_that_is_killed_lets_go_of_the_lock() {
+    if let Some(given) = child::given() {
+        let _writer = builder(Lock::Try).open(given.dir.path("target")).unwrap();
+        println!("locked");
+        io::stdin().read_line(&mut String::new()).unwrap();
+        return;
+    }
+    let dir = Dir::new();
+    let target = dir.write("target", "old");
+    let mut child = Child::of("locks::a_process_that_is_killed_lets_go_of_the_lock")
+        .command(&dir, "")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    assert!(lines.map_while(Result::ok).any(|line| line.contains("locked")));
+    check_locked(&ask(&target, Lock::Try).unwrap_err(), &dir);
+    child.kill().unwrap();
+    child.wait().unwrap();
+    builder(Lock::Try).write(&target, "new").unwrap();
+    dir.assert_only(&["target"]);
+}
+
+#[test]
+fn what_is_no_lock_file_is_an_error_and_stays() {
+    let dir = Dir::new();
+    let target = dir.write("target", "old");
+    let lock = {
+        let _writer = builder(Lock::Try).open(&target).unwrap();
+        let error = ask(&target, Lock::Try).unwrap_err();
+        error.lock().unwrap().0.to_path_buf()
+    };
+    let victim = dir.write("victim", "precious");
+    let plants: [&dyn Fn(); 4] = [
+        &|| fs::create_dir(&lock).unwrap(),
+        &|| symlink(&victim, &lock).unwrap(),
+        &|| symlink(dir.path("elsewhere"), &lock).unwrap(),
+        &|| make_fifo(&lock),
+    ];
+    for plant in plants {
+        plant();
+        let before = dir.names();
+        let error = builder(Lock::Wait).write(&target, "new").unwrap_err();
+        assert_eq!((error.step(), error.target_state()), (Step::Lock, TargetState::Untouched));
+        assert_eq!(dir.names(), before);
+        assert_eq!(fs::read(&victim).unwrap(), b"precious");
+        if lock.is_dir() && !lock.is_symlink() {
+            fs::remove_dir(&lock).unwrap();
+        } else {
+            fs::remove_file(&lock).unwrap();
+        }
+    }
+    // One that an earlier writer left is as good as a new one.
+    fs::write(&lock, "").unwrap();
+    builder(Lock::Try).write(&target, "new").unwrap();
+    dir.assert_only(&["target", "victim"]);
+}
+
+#[test]
+fn a_strangers_lock_file_in_a_directory_of_everybodys_is_not_waited_for() {
+    if !is_root("locks::a_strangers_lock_file_in_a_directory_of_everybodys_is_not_waited_for") {
+        return;
+    }
+    let dir = Dir::new();
+    chmod(dir.root(), 0o1777);
+    let target = dir.write("target", "old");
+    let lock = {
+        let _writer = builder(Lock::Try).open(&target).unwrap();
+        ask(&target, Lock::Try).unwrap_err().lock().unwrap().0.to_path_buf()
+    };
+    fs::write(&lock, "").unwrap();
+    chown(&lock, NOBODY, NOBODY);
+    let error = builder(Lock::Wait).write(&target, "new").unwrap_err();
+    assert_eq!((error.kind(), error.step()), (ErrorKind::PermissionDenied, Step::Lock));
+    assert!(lock.exists());
+}
+
+#[test]
+fn another_users_lock_cannot_be_held_by_everybody() {
+    const NAME: &str = "locks::another_users_lock_cannot_be_held_by_everybody";
+    if let Some(given) = child::given() {
+        let error = builder(Lock::Wait).open(given.dir.path("target")).unwrap_err();
+        assert_eq!((error.kind(), error.step()), (ErrorKind::PermissionDenied, Step::Lock));
+        return;
+    }
+    if !is_root(NAME) {
+        return;
+    }
+    let dir = Dir::new();
+    chmod(dir.root(), 0o777);
+    let _writer = builder(Lock::Try).open(dir.write("target", "old")).unwrap();
+    assert!(env::var_os("WHOLEFILE_CHILD_DIR").is_none());
+    Child::of(NAME).nobody().run(&dir, "");
+}
