@@ -174,6 +174,8 @@ fn a_temp_file_that_somebody_else_locked_does_not_stay() {
         .unwrap();
     let (place, result, plan) = run(case, Some((lock, Fault::Error(would_block))));
     assert_eq!(plan.log.iter().filter(|op| **op == Op::CreateTemp).count(), 2);
+    let commit = result.as_ref().unwrap();
+    assert!(commit.not_preserved().is_empty(), "{commit:?}");
     assert_eq!(place.contents().as_deref(), Some(NEW), "{result:?}");
     assert_eq!(place.others(), Vec::<PathBuf>::new());
 }
@@ -211,6 +213,25 @@ fn a_rollback_leaves_the_directories_that_somebody_else_made() {
     let (place, result, _) = run(&doomed, None);
     result.unwrap_err();
     assert!(!place.folder().join("a").exists(), "its own directories go");
+}
+
+/// A neighbour who guessed the name of a temp file, and planted something there, would have the
+/// contents written through it.
+#[test]
+fn a_temp_file_is_never_made_of_what_is_there() {
+    let place = Place::new(Before::File);
+    let folder = place.folder();
+    let directory = sys::open_directory(None, folder).unwrap();
+    rustix::fs::symlink("target", folder.join("link")).unwrap();
+    rustix::fs::symlink("nothing", folder.join("dangling")).unwrap();
+    fs_err::hard_link(folder.join("target"), folder.join("hard link")).unwrap();
+    fs_err::create_dir(folder.join("directory")).unwrap();
+    for name in ["target", "link", "dangling", "hard link", "directory"] {
+        let error = sys::create_temp(&directory, OsStr::new(name), Some(0o600)).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::AlreadyExists, "{name}");
+    }
+    assert_eq!(place.contents().as_deref(), place.old());
+    assert!(!folder.join("nothing").exists());
 }
 
 struct Faulted<'a> {

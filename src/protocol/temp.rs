@@ -52,9 +52,16 @@ impl Temp {
                 Err(error) => return Err(failed(error)),
             }
         }
-        let ((file, locked), name) =
-            with_random_name(options, |name| create_named(&directory, name, mode))
-                .map_err(failed)?;
+        let mut mode = mode;
+        let ((file, locked), name) = with_random_name(options, |name| {
+            create_named(&directory, name, mode).inspect_err(|_| {
+                // Whoever locked it had opened it, and cannot open the next one; the mode is set
+                // with the other metadata. Else they could do so again and again. (They still can
+                // for a new file, but that they could hinder by taking the target's own name.)
+                mode = mode.map(|mode| mode & 0o700);
+            })
+        })
+        .map_err(failed)?;
         let name = Some(TempName { directory: Arc::clone(&directory), name: Some(name) });
         let temp = Temp { name, file, directory };
         match locked {
