@@ -140,6 +140,7 @@ fn check_result(case: &Case, place: &Place, result: &Result<Commit>, plan: &Plan
                 TargetState::Untouched => assert!(is_old, "{name}: {contents:?}"),
                 TargetState::Replaced if case.before == Before::Device => {}
                 TargetState::Replaced => assert!(is_new, "{name}: {contents:?}"),
+                TargetState::Displaced => panic!("{name}: nobody has asked for two steps"),
                 TargetState::Unknown => assert!(is_old || is_new, "{name}: {contents:?}"),
             }
             error.leftover()

@@ -7,6 +7,7 @@
 
 mod acl;
 mod losses;
+mod security;
 
 use std::ffi::{OsStr, OsString};
 use std::io;
@@ -19,7 +20,7 @@ use super::temp::Temp;
 use crate::commit::NotPreserved;
 use crate::error::{Error, Result, Step};
 use crate::options::{Metadata, Options, Preserve};
-use crate::sys::{self, Info};
+use crate::sys::{self, Creation, Info, Security};
 
 const CAPABILITIES: &str = "security.capability";
 /// Checksums of the contents and of other metadata, which are wrong for a new file.
@@ -34,6 +35,7 @@ pub(crate) struct Snapshot {
     old: Option<Info>,
     xattrs: Vec<(OsString, Vec<u8>)>,
     acl: Acl,
+    security: Option<Security>,
     not_preserved: Vec<NotPreserved>,
 }
 
@@ -47,8 +49,13 @@ enum Work {
 impl Snapshot {
     /// Reads what is to be kept of the file that the target is now.
     pub(crate) fn take(target: &Target, options: &Options) -> Result<Snapshot> {
-        let mut snapshot =
-            Snapshot { old: None, xattrs: Vec::new(), acl: Acl::Absent, not_preserved: Vec::new() };
+        let mut snapshot = Snapshot {
+            old: None,
+            xattrs: Vec::new(),
+            acl: Acl::Absent,
+            security: None,
+            not_preserved: Vec::new(),
+        };
         let Some(existing) = target.existing_file() else { return Ok(snapshot) };
         let (directory, name) = (&target.directory, &target.name);
         let mut losses = Losses::new(options, &target.path, &mut snapshot.not_preserved);
@@ -63,6 +70,7 @@ impl Snapshot {
             return Ok(snapshot);
         }
         snapshot.old = Some(existing.info.clone());
+        snapshot.security = security::take(existing, directory, name, &mut losses)?;
         let listed = sys::list_xattrs_of(existing, directory, name);
         if listed.as_ref().is_err_and(|error| error.kind() != io::ErrorKind::Unsupported) {
             snapshot.acl = Acl::UNKNOWN;
@@ -84,9 +92,16 @@ impl Snapshot {
         Ok(snapshot)
     }
 
+    /// How the temp file is created: open to nobody to whom the published file will not be.
+    pub(crate) fn creation(&self, options: &Options) -> Creation<'_> {
+        let owner_of = self.security.as_ref().filter(|_| security::keeps_owner(options));
+        let access_of = self.security.as_ref().filter(|_| security::keeps_access(options));
+        Creation { mode: self.creation_mode(options), owner_of, access_of }
+    }
+
     /// The permissions with which the temp file is created: at most those of the published file
     /// whoever owns it meanwhile, or `None` for those that any new file gets.
-    pub(crate) fn creation_mode(&self, options: &Options) -> Option<u32> {
+    fn creation_mode(&self, options: &Options) -> Option<u32> {
         let mode = match (&self.old, options.mode, options.preserve.mode) {
             (_, Some(mode), _) => mode,
             (Some(old), None, Preserve::Require | Preserve::Try) => old.mode,
@@ -113,6 +128,9 @@ impl Snapshot {
         let mut not_preserved = std::mem::take(&mut self.not_preserved);
         let mut losses = Losses::new(options, path, &mut not_preserved);
         let mut now = inspect(temp, path)?;
+        if let Some(security) = &self.security {
+            security::apply(security, temp, &mut losses)?;
+        }
         self.apply_xattrs(temp, &mut losses, Turn::BeforeOwner)?;
         let owner = self.apply_owner(temp, &now, &mut losses)?;
         let acl = self.apply_acl(temp, &mut losses)?;

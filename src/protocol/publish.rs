@@ -11,7 +11,7 @@ use super::temp::Temp;
 use crate::error::{Error, ErrorKind, Result, Step, TargetState};
 use crate::fault::Op;
 use crate::options::{Options, Publish};
-use crate::sys;
+use crate::sys::{self, Halfway, Replacing};
 
 /// Proof that the new contents are visible under the target's name.
 #[derive(Debug)]
@@ -28,16 +28,16 @@ enum OldName {
 
 /// Step 4 of a commit. Until it succeeds every failure is a rollback; from then on none is.
 pub(crate) fn publish(sealed: Sealed, target: &Target, options: &Options) -> Result<Published> {
-    let Staged { temp, .. } = sealed.staged;
-    let Some(name) = temp.name() else {
+    let Staged { mut temp, .. } = sealed.staged;
+    let Some(name) = temp.name().map(OsStr::to_owned) else {
         return Err(Error::refused(ErrorKind::Unsupported, Step::Publish, &target.path));
     };
+    let name = &*name;
+    let replacing = Replacing { read_only: options.read_only, in_use: options.in_use };
     let published = match options.publish {
-        Publish::Replace => {
-            sys::rename(&target.directory, name, &target.name).map(|()| OldName::Gone)
-        }
+        Publish::Replace => replace(target, &mut temp, name, replacing),
         Publish::CreateNew => create_new(target, name),
-        Publish::Existing => replace_existing(target, name),
+        Publish::Existing => replace_existing(target, &mut temp, name, replacing),
     };
     match published {
         Ok(OldName::Gone) => {
@@ -52,19 +52,51 @@ pub(crate) fn publish(sealed: Sealed, target: &Target, options: &Options) -> Res
                     .with_leftover(Some(leftover))
             })
         }
-        Err(error) => {
-            let error = Error::failed(Step::Publish, &target.path, error);
-            let (state, old_name) = after_failure(target, &temp, name);
-            let error = error.with_state(state);
-            match old_name {
-                OldName::Gone => {
-                    temp.keep();
-                    Err(error)
-                }
-                OldName::Present => Err(temp.abandon(&target.path, error)),
-            }
-        }
+        Err(error) => Err(failed(target, temp, name, error)),
     }
+}
+
+fn failed(target: &Target, temp: Temp, name: &OsStr, error: io::Error) -> Error {
+    let error = match error.downcast::<Halfway>() {
+        Ok(halfway) => return failed_halfway(target, temp, halfway),
+        Err(error) => error,
+    };
+    let kind = sys::is_mount_point(&error).then_some(ErrorKind::MountPoint);
+    let (state, old_name) = after_failure(target, &temp, name);
+    let mut error = Error::failed(Step::Publish, &target.path, error).with_state(state);
+    if let Some(kind) = kind {
+        error = error.with_kind(kind);
+    }
+    match old_name {
+        OldName::Gone => {
+            temp.keep();
+            error
+        }
+        OldName::Present => temp.abandon(&target.path, error),
+    }
+}
+
+/// The old file has another name now, and stays under it: nothing is worth more after a failure.
+fn failed_halfway(target: &Target, temp: Temp, halfway: Halfway) -> Error {
+    let Halfway { state, old, cause } = halfway;
+    let error = match state {
+        TargetState::Replaced => {
+            temp.keep();
+            Error::failed(Step::RemoveTemp, &target.path, cause)
+        }
+        _ => temp.abandon(&target.path, Error::failed(Step::Publish, &target.path, cause)),
+    };
+    error.with_state(state).with_leftover(Some(target.path.with_file_name(old)))
+}
+
+fn replace(
+    target: &Target,
+    temp: &mut Temp,
+    name: &OsStr,
+    replacing: Replacing,
+) -> io::Result<OldName> {
+    sys::rename(&target.directory, &mut temp.file, name, &target.name, replacing)
+        .map(|()| OldName::Gone)
 }
 
 /// Never overwrites.
@@ -78,7 +110,12 @@ fn create_new(target: &Target, name: &OsStr) -> io::Result<OldName> {
 }
 
 /// Never creates.
-fn replace_existing(target: &Target, name: &OsStr) -> io::Result<OldName> {
+fn replace_existing(
+    target: &Target,
+    temp: &mut Temp,
+    name: &OsStr,
+    replacing: Replacing,
+) -> io::Result<OldName> {
     let directory = &target.directory;
     let exchange = || sys::exchange(directory, name, &target.name);
     if let Some(result) = with_rename_flags(Op::Exchange, target, exchange) {
@@ -86,7 +123,7 @@ fn replace_existing(target: &Target, name: &OsStr) -> io::Result<OldName> {
     }
     // Without an exchange, somebody may remove the target between the look and the rename.
     match sys::look(directory, &target.name)? {
-        Some(_) => sys::rename(directory, name, &target.name).map(|()| OldName::Gone),
+        Some(_) => replace(target, temp, name, replacing),
         None => Err(io::ErrorKind::NotFound.into()),
     }
 }

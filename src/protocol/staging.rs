@@ -318,11 +318,16 @@ impl Contents {
                 Place::Spool(file)
             }
             None => {
-                let mode = match snapshot {
-                    Some(snapshot) => snapshot.creation_mode(plan.options),
-                    None => Snapshot::take(plan.target, plan.options)?.creation_mode(plan.options),
+                let taken;
+                let snapshot = match snapshot {
+                    Some(snapshot) => snapshot,
+                    None => {
+                        taken = Snapshot::take(plan.target, plan.options)?;
+                        &taken
+                    }
                 };
-                Place::Temp(Temp::create(plan.target, plan.options, mode)?)
+                let creation = snapshot.creation(plan.options);
+                Place::Temp(Temp::create(plan.target, plan.options, creation)?)
             }
         };
         let position = std::mem::take(&mut self.position);

@@ -22,15 +22,26 @@ mod arm;
 #[cfg(not(any(unix, windows)))]
 #[path = "other.rs"]
 mod arm;
+#[cfg(not(windows))]
+mod no_security;
 #[cfg(not(unix))]
 mod portable;
+mod replacing;
+mod security;
+/// The decisions of the Windows arm, so that every system tests them.
+#[cfg(all(test, not(windows)))]
+#[path = "windows/decisions.rs"]
+mod windows_decisions;
 
 pub(crate) use arm::{
-    Directory, Handle, LOCKS_ARE_ADVISORY, RwLock, cannot_be_kept, is_loop, is_too_long,
-    lacks_directory_sync, lacks_locks, lacks_rename_flags, lacks_unnamed,
+    Directory, Handle, LOCKS_ARE_ADVISORY, RwLock, cannot_be_kept, is_loop, is_mount_point,
+    is_too_long, lacks_directory_sync, lacks_locks, lacks_rename_flags, lacks_unnamed,
+    may_name_file,
 };
-#[cfg(test)]
+#[cfg(all(test, unix))]
 pub(crate) use arm::{errors_of, lacking_error};
+pub(crate) use replacing::{Halfway, Replacing};
+pub(crate) use security::{Creation, Security, security_of, set_access_of, set_owner_of};
 
 /// What kind of thing a name stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -175,14 +186,13 @@ pub(crate) fn open_through(
     run(Op::OpenThrough, || arm::open_through(directory, name, through))
 }
 
-/// Creates the temp file `name` with at most the permissions `mode`; `None` asks for those that any
-/// new file gets.
+/// Creates the temp file `name`.
 pub(crate) fn create_temp(
     directory: &Directory,
     name: &OsStr,
-    mode: Option<u32>,
+    creation: Creation<'_>,
 ) -> io::Result<File> {
-    run(Op::CreateTemp, || arm::create_temp(directory, name, mode))
+    run(Op::CreateTemp, || arm::create_temp(directory, name, creation))
 }
 
 /// Creates a temp file without a name that [`link_unnamed`] can give one to.
@@ -331,9 +341,16 @@ pub(crate) fn sync_directory(directory: &Directory) -> io::Result<()> {
     run(Op::SyncDirectory, || arm::sync_directory(directory))
 }
 
-/// Renames, replacing what bears the new name.
-pub(crate) fn rename(directory: &Directory, from: &OsStr, to: &OsStr) -> io::Result<()> {
-    run(Op::Rename, || arm::rename(directory, from, to))
+/// Renames `file`, which bears the name `from`, replacing what bears the new name. It may be opened
+/// anew for that. The error may be a [`Halfway`].
+pub(crate) fn rename(
+    directory: &Directory,
+    file: &mut File,
+    from: &OsStr,
+    to: &OsStr,
+    replacing: Replacing,
+) -> io::Result<()> {
+    run(Op::Rename, || arm::rename(directory, file, from, to, replacing))
 }
 
 /// Renames, failing with `AlreadyExists` where something bears the new name.

@@ -1,7 +1,7 @@
 //! What the arms of the systems that are not Unix have in common: the operations that none of them
 //! has, and the conversions between the crate's types and those of std.
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsStr;
 use std::fs::{File, FileTimes, Metadata};
 use std::io;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -102,23 +102,6 @@ pub(crate) fn start_writeback(_: &File, _: u64, _: u64) {}
 
 /// The receipt says that they are not looked at. What Windows has in their place, ACLs and
 /// alternate streams, is not kept.
-pub(crate) fn list_xattrs_of(_: &Existing, _: &Directory, _: &OsStr) -> io::Result<Vec<OsString>> {
-    unsupported()
-}
-
-pub(crate) fn get_xattr_of(
-    _: &Existing,
-    _: &Directory,
-    _: &OsStr,
-    _: &OsStr,
-) -> io::Result<Option<Vec<u8>>> {
-    unsupported()
-}
-
-pub(crate) fn list_xattrs(_: &File) -> io::Result<Vec<OsString>> {
-    Ok(Vec::new())
-}
-
 pub(crate) fn set_xattr(_: &File, _: &OsStr, _: &[u8]) -> io::Result<()> {
     unsupported()
 }

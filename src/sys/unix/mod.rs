@@ -15,15 +15,18 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{self, AtFlags, CWD, FileType, Mode, OFlags, Stat, Timespec, Timestamps};
 use rustix::process::geteuid;
 
-use super::{Existing, FileId, FileKind, Info, Through, Times};
+use super::{Creation, Existing, FileId, FileKind, Info, Replacing, Through, Times};
 use crate::options::Durability;
 
+pub(crate) use super::no_security::{
+    Security, may_name_file, security_of, set_access_of, set_owner_of,
+};
 pub(crate) use fd_lock::RwLock;
 #[cfg(test)]
 pub(crate) use injected::{errors_of, lacking_error};
 pub(crate) use verdicts::{
-    cannot_be_kept, is_loop, is_too_long, lacks_directory_sync, lacks_locks, lacks_rename_flags,
-    lacks_unnamed,
+    cannot_be_kept, is_loop, is_mount_point, is_too_long, lacks_directory_sync, lacks_locks,
+    lacks_rename_flags, lacks_unnamed,
 };
 pub(crate) use xattr::{get_xattr_of, list_xattrs, list_xattrs_of, remove_xattr, set_xattr};
 
@@ -197,10 +200,10 @@ pub(crate) fn open_through(
 pub(crate) fn create_temp(
     directory: &Directory,
     name: &OsStr,
-    mode: Option<u32>,
+    creation: Creation<'_>,
 ) -> io::Result<File> {
     let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    Ok(File::from(fs::openat(directory.fd(), name, flags, creation_mode(mode))?))
+    Ok(File::from(fs::openat(directory.fd(), name, flags, creation_mode(creation.mode))?))
 }
 
 fn creation_mode(mode: Option<u32>) -> Mode {
@@ -348,7 +351,13 @@ pub(crate) fn sync_directory(directory: &Directory) -> io::Result<()> {
     }
 }
 
-pub(crate) fn rename(directory: &Directory, from: &OsStr, to: &OsStr) -> io::Result<()> {
+pub(crate) fn rename(
+    directory: &Directory,
+    _: &mut File,
+    from: &OsStr,
+    to: &OsStr,
+    _: Replacing,
+) -> io::Result<()> {
     Ok(fs::renameat(directory.fd(), from, directory.fd(), to)?)
 }
 
