@@ -42,6 +42,7 @@ pub(crate) enum Op {
 }
 
 #[cfg(test)]
+#[allow(dead_code, reason = "only Unix fails every operation")]
 impl Op {
     /// Every operation.
     pub(crate) const ALL: &[Op] = &[
@@ -86,6 +87,7 @@ impl Op {
 #[cfg(not(test))]
 pub(crate) use inactive::{allowance, run};
 #[cfg(test)]
+#[allow(unused_imports, reason = "only Unix fails every operation")]
 pub(crate) use injection::{Fault, Plan, allowance, run, with_plan};
 
 #[cfg(not(test))]
@@ -114,6 +116,7 @@ mod injection {
 
     /// What happens at the chosen operation.
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    #[allow(dead_code, reason = "only Unix fails every operation")]
     pub(crate) enum Fault {
         /// It is not done and reports this error.
         Error(i32),

@@ -23,7 +23,7 @@ mod arm;
 #[path = "other.rs"]
 mod arm;
 #[cfg(not(windows))]
-mod no_security;
+mod not_windows;
 #[cfg(not(unix))]
 mod portable;
 mod replacing;
@@ -266,7 +266,12 @@ pub(crate) fn read(op: Op, file: &File, bytes: &mut [u8]) -> io::Result<usize> {
 
 /// Moves the file's cursor.
 pub(crate) fn seek(file: &File, position: SeekFrom) -> io::Result<u64> {
-    run(Op::Seek, || io::Seek::seek(&mut &*file, position))
+    run(Op::Seek, || io::Seek::seek(&mut &*file, position)).map_err(|error| {
+        if arm::is_negative_seek(&error) {
+            return io::Error::new(io::ErrorKind::InvalidInput, error);
+        }
+        error
+    })
 }
 
 /// Sets the file's length.

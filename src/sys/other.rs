@@ -13,8 +13,8 @@ use super::portable::{kind_of, mode_of, times_of};
 use super::{Creation, Existing, FileId, FileKind, Info, Replacing, Through};
 use crate::options::Durability;
 
-pub(crate) use super::no_security::{
-    Security, may_name_file, security_of, set_access_of, set_owner_of,
+pub(crate) use super::not_windows::{
+    Security, is_negative_seek, may_name_file, security_of, set_access_of, set_owner_of,
 };
 pub(crate) use super::portable::{
     Handle, create_unnamed, exchange, leads_to_descriptor, link_unnamed, may_be_planted,

@@ -6,7 +6,7 @@ use std::fs::{File, FileTimes, Metadata};
 use std::io;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use super::{Directory, Existing, FileKind, Info, Times};
+use super::{Directory, FileKind, Info, Times};
 
 /// Nothing holds an existing file: it is opened anew, and checked to be the same where the system
 /// can tell.

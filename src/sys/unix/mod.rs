@@ -18,8 +18,8 @@ use rustix::process::geteuid;
 use super::{Creation, Existing, FileId, FileKind, Info, Replacing, Through, Times};
 use crate::options::Durability;
 
-pub(crate) use super::no_security::{
-    Security, may_name_file, security_of, set_access_of, set_owner_of,
+pub(crate) use super::not_windows::{
+    Security, is_negative_seek, may_name_file, security_of, set_access_of, set_owner_of,
 };
 pub(crate) use fd_lock::RwLock;
 #[cfg(test)]

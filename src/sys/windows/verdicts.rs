@@ -18,6 +18,11 @@ pub(crate) fn is_loop(error: &io::Error) -> bool {
     is_one_of(error, &[ERROR_CANT_RESOLVE_FILENAME])
 }
 
+/// A position before the start of a file, for which std has no kind.
+pub(crate) fn is_negative_seek(error: &io::Error) -> bool {
+    is_one_of(error, &[ERROR_NEGATIVE_SEEK])
+}
+
 /// A file is never a mount point of its own here; what is busy is in use.
 pub(crate) fn is_mount_point(_: &io::Error) -> bool {
     false

@@ -1,5 +1,5 @@
-//! For the arms of systems on which owner, mode and xattrs say all about who may do what, and a name
-//! that can be written down is a name.
+//! What only Windows has, for the other arms: a security apart from owner, mode and xattrs, names
+//! that are none, a seek that fails in its own way.
 
 use std::ffi::OsStr;
 use std::fs::File;
@@ -27,4 +27,9 @@ pub(crate) fn set_access_of(_: &File, security: &Security) -> io::Result<()> {
 /// Whether the system takes `name`, in the directory `parent`, for the name of a file.
 pub(crate) fn may_name_file(_: &Path, _: &OsStr) -> bool {
     true
+}
+
+/// A position before the start of a file, by an error that std has no kind for.
+pub(crate) fn is_negative_seek(_: &io::Error) -> bool {
+    false
 }
