@@ -127,8 +127,9 @@ impl Builder {
     /// times.
     ///
     /// Unix: from a file that another user may have planted, or hard-linked, in a directory like
-    /// `/tmp` ([`Symlinks::Follow`] has the rule), nothing is taken over, and the receipt says so:
-    /// else that user would own the new contents.
+    /// `/tmp` ([`Symlinks::Follow`] has the rule), neither owner nor ACL nor xattrs are taken over,
+    /// and the mode only where it keeps somebody out; the receipt says so. Else that user would own
+    /// the new contents.
     ///
     /// # Examples
     ///
@@ -317,8 +318,9 @@ impl Builder {
         }
     }
 
-    /// Replaces the file at `path` by what `f` makes of its contents, which no other update can change
-    /// meanwhile: the lock is held from before they are read until the new ones are published.
+    /// Replaces the file at `path` by what `f` makes of its contents, which no other update can
+    /// change meanwhile: the lock is held from before they are read until the new ones are
+    /// published.
     ///
     /// `f` gets `None` where there is no file. If it returns the same bytes, nothing is written and
     /// the outcome is [`Unchanged`](crate::Outcome::Unchanged). If it fails or panics, the target

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 pub use self::kinds::{ErrorKind, Step, TargetState};
-pub(crate) use self::sentences::planted_symlink;
+pub(crate) use self::sentences::planted;
 use self::sentences::{Aftermath, Reason};
 
 /// The result of everything in this crate that can fail.
@@ -80,7 +80,8 @@ impl Error {
         self.0.leftover.as_deref()
     }
 
-    /// For [`ErrorKind::Locked`]: the file that stands for the lock, and how long was waited for it.
+    /// For [`ErrorKind::Locked`]: the file that stands for the lock, and how long was waited for
+    /// it.
     #[must_use]
     pub fn lock(&self) -> Option<(&Path, Duration)> {
         self.0.lock.as_ref().map(|(path, waited)| (path.as_path(), *waited))

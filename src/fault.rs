@@ -42,9 +42,9 @@ pub(crate) enum Op {
 }
 
 #[cfg(test)]
-#[allow(dead_code, reason = "only Unix fails every operation")]
 impl Op {
     /// Every operation.
+    #[cfg_attr(not(unix), allow(dead_code, reason = "the fault loops run on Unix"))]
     pub(crate) const ALL: &[Op] = &[
         Op::OpenDirectory,
         Op::MakeDirectory,
@@ -87,7 +87,7 @@ impl Op {
 #[cfg(not(test))]
 pub(crate) use inactive::{allowance, run};
 #[cfg(test)]
-#[allow(unused_imports, reason = "only Unix fails every operation")]
+#[cfg_attr(not(unix), allow(unused_imports, reason = "the fault loops run on Unix"))]
 pub(crate) use injection::{Fault, Plan, allowance, run, with_plan};
 
 #[cfg(not(test))]
@@ -109,6 +109,7 @@ mod inactive {
 }
 
 #[cfg(test)]
+#[cfg_attr(not(unix), allow(dead_code, reason = "the fault loops run on Unix"))]
 mod injection {
     use super::Op;
     use std::cell::RefCell;

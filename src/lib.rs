@@ -38,8 +38,8 @@
 //!   runs, and promises nothing after a power cut. The receipt says what was achieved
 //!   ([`Commit::durability`]), which is less than what was asked for where a file system cannot
 //!   sync its directories.
-//! - **Two writers** of one file do not mix their contents, but the later one wins. Nothing here
-//!   keeps an update from being lost.
+//! - **Two writers** of one file do not mix their contents, but the later one wins, unless they use
+//!   [`atomic_update`] or a [`Lock`].
 //! - **Two files** are replaced one after the other, not together.
 //! - A file that is **open elsewhere** stays the old one there: it is replaced, not changed.
 //! - What has **other hard links** or is **bind-mounted** cannot be replaced for all its names; see

@@ -54,7 +54,9 @@ pub enum Publish {
     #[default]
     Replace,
     /// Creates the target and never overwrites: where something bears its name, even since `open`,
-    /// `commit` fails with [`ErrorKind::AlreadyExists`](crate::ErrorKind::AlreadyExists).
+    /// `commit` fails with [`ErrorKind::AlreadyExists`](crate::ErrorKind::AlreadyExists). A file
+    /// system that can neither rename without replacing nor link, as some drivers of FAT, gives
+    /// [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported).
     CreateNew,
     /// Replaces the target and never creates: where nothing bears its name, even since `open`,
     /// `commit` fails with [`ErrorKind::NotFound`](crate::ErrorKind::NotFound).
@@ -93,6 +95,9 @@ pub enum SpecialFiles {
     /// `-o /dev/stdout` needs. This is not atomic. Nothing is written before `commit`, and nothing
     /// at all on a rollback; contents that outgrow the buffer wait in an unnamed file in
     /// [`std::env::temp_dir`]. Committing to a FIFO waits until somebody reads it.
+    ///
+    /// Unix: a FIFO that another user may have planted is refused like such a symlink
+    /// ([`Symlinks::Follow`]): it would hand the contents to that user.
     WriteThrough,
 }
 
@@ -146,8 +151,8 @@ pub enum InUse {
 /// none. There is one for each resolved target, whatever path or link led to it, and for a target
 /// that does not exist yet.
 ///
-/// It is held from `open`, before anything is read or staged, until the writer has committed, rolled
-/// back or been dropped. A process that is killed while it holds the lock lets go of it.
+/// It is held from `open`, before anything is read or staged, until the writer has committed,
+/// rolled back or been dropped. A process that is killed while it holds the lock lets go of it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Lock {

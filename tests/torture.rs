@@ -1,12 +1,12 @@
-//! Many processes with many threads each update one counter, readers parse it without pause, and one
-//! process after another is killed. No acknowledged update may be lost, and nothing may stay behind.
+//! Many processes with many threads each update one counter, readers parse it without pause, and
+//! one process after another is killed. No acknowledged update may be lost.
 //!
-//!     cargo test --release --test torture                     # 4 processes × 4 threads × 50 updates
-//!     cargo test --release --test torture -- 8 8 500          # the long form
+//!     cargo test --release --test torture             # 4 processes, 4 threads, 50 updates
+//!     cargo test --release --test torture -- 8 8 500  # the long form
 //!
-//! It runs itself as the workers. A worker acknowledges each update on its stdout, by one byte written
-//! in one call, after the update has returned: when it is killed, at most one of each of its threads is
-//! done and not acknowledged.
+//! It runs itself as the workers. A worker acknowledges each update on its stdout, by one byte
+//! written in one call, after the update has returned: when it is killed, each of its threads may
+//! have done one that is not acknowledged.
 
 #[cfg(unix)]
 fn main() {

@@ -1,8 +1,8 @@
 //! The lock that keeps the writers of one target apart: a file beside it.
 //!
-//! Never the target itself, since a save replaces it and with it the lock. The file does not stay: its
-//! holder removes it as the last thing it does with it. So whoever gets the lock looks whether the
-//! name still stands for the file that was locked, and if not starts anew.
+//! Never the target itself, since a save replaces it and with it the lock. The file does not stay:
+//! its holder removes it as the last thing it does with it. So whoever gets the lock looks whether
+//! the name still stands for the file that was locked, and if not starts anew.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
@@ -13,7 +13,7 @@ use std::thread::{self, ThreadId};
 use std::time::{Duration, Instant};
 
 use super::lock::{self, Answer};
-use crate::error::{Error, ErrorKind, Result, Step};
+use crate::error::{self, Error, ErrorKind, Result, Step};
 use crate::options::Lock;
 use crate::protocol::target::Target;
 use crate::sys::{self, Directory, FileId, FileKind};
@@ -34,8 +34,8 @@ pub(crate) struct SideLock {
     _file: File,
 }
 
-/// The locks of this process, each with the thread that took it: one that waits for its own lock would
-/// wait forever.
+/// The locks of this process, each with the thread that took it: one that waits for its own lock
+/// would wait forever.
 static HELD: Mutex<Vec<(FileId, ThreadId)>> = Mutex::new(Vec::new());
 
 fn held() -> MutexGuard<'static, Vec<(FileId, ThreadId)>> {
@@ -60,6 +60,10 @@ impl SideLock {
             let info = sys::inspect(&file).map_err(failed)?;
             if info.kind != FileKind::File {
                 return Err(failed(io::Error::new(io::ErrorKind::AlreadyExists, "not a file")));
+            }
+            // Its name can be guessed, and a stranger's might never be let go of.
+            if sys::may_be_planted(&target.directory, &info).map_err(failed)? {
+                return Err(failed(error::planted()));
             }
             let is_own = held().contains(&(info.id, thread::current().id()));
             let answer = match is_own {
@@ -117,8 +121,8 @@ fn take(file: &File, patience: Option<Duration>, started: Instant) -> io::Result
     }
 }
 
-/// The name of the lock of the file `name`, of the same length however long that is. Two names whose
-/// hashes are the same share a lock, which is a wait too many and nothing worse.
+/// The name of the lock of the file `name`, of the same length however long that is. Two names
+/// whose hashes are the same share a lock, which is a wait too many and nothing worse.
 fn name_for(name: &OsStr) -> OsString {
     format!(".wholefile-{:016x}.lock", fnv_1a(&sys::lock_key(name))).into()
 }

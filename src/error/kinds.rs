@@ -96,8 +96,8 @@ pub enum ErrorKind {
     /// The durability that [`require_durability`](crate::Builder::require_durability) insists on
     /// cannot be had on this file system.
     DurabilityUnavailable,
-    /// Somebody else holds the lock of the target, or this thread does: a wait would never end then.
-    /// [`Error::lock`] has its file and how long was waited.
+    /// Somebody else holds the lock of the target, or this thread does: a wait would never end
+    /// then. [`Error::lock`] has its file and how long was waited.
     Locked,
     /// An earlier operation on the writer failed, so what is staged may be incomplete.
     Poisoned,

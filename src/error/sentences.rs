@@ -8,8 +8,8 @@ use std::io;
 use super::{Details, ErrorKind, Step, TargetState};
 
 /// The cause of a [`ErrorKind::PermissionDenied`] that the crate itself decides on.
-pub(crate) fn planted_symlink() -> io::Error {
-    let reason = "it is another user's symlink in a directory that everybody may write to";
+pub(crate) fn planted() -> io::Error {
+    let reason = "another user may have put it there, in a directory that everybody may write to";
     io::Error::new(io::ErrorKind::PermissionDenied, reason)
 }
 

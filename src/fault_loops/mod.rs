@@ -108,7 +108,8 @@ fn has_the_documented_name(path: &Path) -> bool {
     random.is_some_and(|it| it.len() == 12 && it.bytes().all(|byte| byte.is_ascii_alphanumeric()))
 }
 
-/// The file of a lock that nobody holds, which the next one who asks for the lock takes and removes.
+/// The file of a lock that nobody holds, which the next one who asks for the lock takes and
+/// removes.
 fn is_side_file(path: &Path) -> bool {
     let name = path.file_name().and_then(OsStr::to_str).unwrap_or_default();
     let hash = name.strip_prefix(".wholefile-").and_then(|name| name.strip_suffix(".lock"));

@@ -20,11 +20,13 @@ use super::temp::Temp;
 use crate::commit::NotPreserved;
 use crate::error::{Error, Result, Step};
 use crate::options::{Metadata, Options, Preserve};
-use crate::sys::{self, Creation, Info, Security};
+use crate::sys::{self, Creation, Existing, Info, Security};
 
 const CAPABILITIES: &str = "security.capability";
 /// Checksums of the contents and of other metadata, which are wrong for a new file.
 const CHECKSUMS: [&str; 2] = ["security.ima", "security.evm"];
+/// The ACL once more, as XFS shows it to root.
+const ACL_ON_XFS: &str = "trusted.SGI_ACL_FILE";
 
 const SETUID_AND_SETGID: u32 = 0o6000;
 
@@ -36,6 +38,8 @@ pub(crate) struct Snapshot {
     xattrs: Vec<(OsString, Vec<u8>)>,
     acl: Acl,
     security: Option<Security>,
+    /// Beside what any new file gets, the most that may be allowed, if there is no `old`.
+    ceiling: Option<u32>,
     not_preserved: Vec<NotPreserved>,
 }
 
@@ -54,6 +58,7 @@ impl Snapshot {
             xattrs: Vec::new(),
             acl: Acl::Absent,
             security: None,
+            ceiling: None,
             not_preserved: Vec::new(),
         };
         let Some(existing) = target.existing_file() else { return Ok(snapshot) };
@@ -67,6 +72,7 @@ impl Snapshot {
                 let denied = Err(io::ErrorKind::PermissionDenied.into());
                 losses.unless_lost::<()>(metadata, None, denied)?;
             }
+            snapshot.ceiling = Some(ceiling(existing, target));
             return Ok(snapshot);
         }
         snapshot.old = Some(existing.info.clone());
@@ -105,11 +111,10 @@ impl Snapshot {
         let mode = match (&self.old, options.mode, options.preserve.mode) {
             (_, Some(mode), _) => mode,
             (Some(old), None, Preserve::Require | Preserve::Try) => old.mode,
+            (None, None, Preserve::Require | Preserve::Try) => return self.ceiling,
             _ => return None,
         };
-        // What everybody may do is the same under any owner and group, unless an ACL says more.
-        let for_all = mode & (mode >> 3) & (mode >> 6) & 0o7;
-        let shared = if self.acl == Acl::Absent { for_all << 3 | for_all } else { 0 };
+        let shared = if self.acl == Acl::Absent { shared_by_all(mode) } else { 0 };
         // Some xattrs can be set only on a file that its owner may write.
         let writable = if self.xattrs.is_empty() { 0 } else { 0o200 };
         Some(mode & 0o600 | shared | writable)
@@ -128,6 +133,7 @@ impl Snapshot {
         let mut not_preserved = std::mem::take(&mut self.not_preserved);
         let mut losses = Losses::new(options, path, &mut not_preserved);
         let mut now = inspect(temp, path)?;
+        let modes = self.modes_of(&now, options);
         if let Some(security) = &self.security {
             security::apply(security, temp, &mut losses)?;
         }
@@ -137,7 +143,7 @@ impl Snapshot {
         if [owner, acl].contains(&Work::Some) {
             now = inspect(temp, path)?; // both change the mode as well
         }
-        self.apply_mode(temp, &now, &mut losses)?;
+        self.apply_mode(temp, &now, modes, &mut losses)?;
         self.apply_xattrs(temp, &mut losses, Turn::AfterOwner)?;
         self.apply_times(temp, &mut losses)?;
         Ok(not_preserved)
@@ -146,6 +152,12 @@ impl Snapshot {
     fn work(&self, options: &Options) -> Work {
         let nothing = self.old.is_none() && options.mode.is_none();
         if nothing { Work::None } else { Work::Some }
+    }
+
+    /// `now` is the temp file as it was created.
+    fn modes_of(&self, now: &Info, options: &Options) -> Modes {
+        let asked_for = self.creation_mode(options).unwrap_or(0o666);
+        if now.mode & !asked_for == 0 { Modes::Kept } else { Modes::Doubtful }
     }
 
     fn apply_xattrs(&self, temp: &Temp, losses: &mut Losses<'_>, turn: Turn) -> Result<()> {
@@ -188,7 +200,11 @@ impl Snapshot {
         }
         let name = OsStr::new(acl::NAME);
         let changed = if let Acl::Present(value) = &self.acl {
-            sys::set_xattr(&temp.file, name, value)
+            // btrfs changes the mode before it has the ACL that the mode belongs to: for that
+            // moment the mask would count as the group's rights. So the first one lets nobody in.
+            let closed = acl::for_the_owner_alone(value);
+            sys::set_xattr(&temp.file, name, &closed)
+                .and_then(|()| sys::set_xattr(&temp.file, name, value))
         } else {
             let listed = sys::list_xattrs(&temp.file);
             let present = losses.unless_lost(Metadata::Xattrs, None, listed)?.unwrap_or_default();
@@ -207,7 +223,13 @@ impl Snapshot {
         Ok(Work::Some)
     }
 
-    fn apply_mode(&self, temp: &Temp, now: &Info, losses: &mut Losses<'_>) -> Result<()> {
+    fn apply_mode(
+        &self,
+        temp: &Temp,
+        now: &Info,
+        modes: Modes,
+        losses: &mut Losses<'_>,
+    ) -> Result<()> {
         let (wanted, mode) = match (losses.options.mode, &self.old) {
             (Some(mode), _) => (mode & 0o7777, mode & 0o7777),
             (None, Some(old)) if losses.options.preserve.mode != Preserve::Skip => {
@@ -220,7 +242,8 @@ impl Snapshot {
             set = sys::set_mode(&temp.file, mode);
             // Linux leaves out setgid without a word if the caller is not in the group (chmod(2)).
             let is_special = mode & SETUID_AND_SETGID != 0;
-            if set.is_ok() && is_special && inspect(temp, losses.path)?.mode != mode {
+            let is_in_doubt = is_special || modes == Modes::Doubtful;
+            if set.is_ok() && is_in_doubt && inspect(temp, losses.path)?.mode != mode {
                 set = Err(io::ErrorKind::PermissionDenied.into());
             }
         }
@@ -238,6 +261,14 @@ impl Snapshot {
         let set = sys::set_times(&temp.file, old.times);
         losses.unless_lost(Metadata::Times, None, set).map(drop)
     }
+}
+
+/// What the file system makes of permission bits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Modes {
+    Kept,
+    /// The temp file has bits that nobody asked for. FAT, for one, accepts any and keeps none.
+    Doubtful,
 }
 
 /// When an xattr is set.
@@ -261,8 +292,25 @@ fn is_of_interest(name: &OsStr, options: &Options) -> bool {
     if name == acl::NAME {
         return options.preserve.mode != Preserve::Skip;
     }
-    let is_checksum = CHECKSUMS.iter().any(|checksum| name == *checksum);
-    options.preserve.xattrs != Preserve::Skip && !is_checksum
+    let is_of_another_kind = name == ACL_ON_XFS || CHECKSUMS.iter().any(|it| name == *it);
+    options.preserve.xattrs != Preserve::Skip && !is_of_another_kind
+}
+
+/// What everybody may do is the same under any owner and group, unless an ACL says more.
+fn shared_by_all(mode: u32) -> u32 {
+    let for_all = mode & (mode >> 3) & (mode >> 6) & 0o7;
+    for_all << 3 | for_all
+}
+
+/// The permissions that a planted file may lend to its successor. It may be no trap at all but a
+/// user's private file, so that whom it kept out is kept out still.
+fn ceiling(planted: &Existing, target: &Target) -> u32 {
+    let may_have_acl = match sys::list_xattrs_of(planted, &target.directory, &target.name) {
+        Ok(names) => names.iter().any(|xattr| xattr == acl::NAME),
+        Err(error) => error.kind() != io::ErrorKind::Unsupported,
+    };
+    let shared = if may_have_acl { 0 } else { shared_by_all(planted.info.mode) };
+    0o600 | shared & 0o066
 }
 
 /// The old file's mode as it may be with the owner and the ACL that the new file has. If the owner

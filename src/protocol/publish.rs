@@ -105,7 +105,13 @@ fn create_new(target: &Target, name: &OsStr) -> io::Result<OldName> {
     let rename = || sys::rename_no_replace(directory, name, &target.name);
     match with_rename_flags(Op::RenameNoReplace, target, rename) {
         Some(result) => result.map(|()| OldName::Gone),
-        None => sys::link(directory, name, &target.name).map(|()| OldName::Present),
+        None => match sys::link(directory, name, &target.name) {
+            // Neither way, as on FAT: nothing is left that is both exclusive and atomic.
+            Err(error) if sys::lacks_links(&error) => {
+                Err(io::Error::new(io::ErrorKind::Unsupported, error))
+            }
+            result => result.map(|()| OldName::Present),
+        },
     }
 }
 

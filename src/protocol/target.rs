@@ -8,7 +8,7 @@ use std::sync::Arc;
 use super::parents::CreatedParents;
 use crate::error::{self, Error, ErrorKind, Result, Step};
 use crate::options::{HardLinks, Options, Publish, ReadOnly, SpecialFiles, Symlinks};
-use crate::sys::{self, Directory, Existing, FileKind, Through};
+use crate::sys::{self, Directory, Existing, FileKind, Info, Through};
 
 /// As many links as Linux follows itself (path_resolution(7)).
 const MAX_LINKS: usize = 40;
@@ -108,6 +108,9 @@ impl Target {
             if options.special_files == SpecialFiles::Refuse {
                 return refuse(ErrorKind::SpecialFile);
             }
+            if self.through.is_none() && is_planted(&self.directory, info, &self.path)? {
+                return Err(failed(&self.path, error::planted()));
+            }
             self.through.get_or_insert(Through::File);
             return Ok(());
         }
@@ -142,13 +145,17 @@ fn follow(
     }
     // Linux has this rule for the links that it follows itself (fs.protected_symlinks in
     // proc_sys_fs(5)). Here it only ever reads them, so that it could not apply it.
-    if sys::may_be_planted(directory, &link.info).map_err(|error| failed(path, error))? {
-        return Err(failed(path, error::planted_symlink()));
+    if is_planted(directory, &link.info, path)? {
+        return Err(failed(path, error::planted()));
     }
     if sys::leads_to_descriptor(directory, name).map_err(|error| failed(path, error))? {
         return Ok(Link::Descriptor);
     }
     sys::read_link(link, directory, name).map(Link::Path).map_err(|error| failed(path, error))
+}
+
+fn is_planted(directory: &Directory, info: &Info, path: &Path) -> Result<bool> {
+    sys::may_be_planted(directory, info).map_err(|error| failed(path, error))
 }
 
 /// Opens the directory `parent`, relative to the one at hand; an empty path is that one itself.

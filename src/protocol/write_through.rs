@@ -5,7 +5,7 @@ use std::io::{self, SeekFrom};
 
 use super::staging::{Contents, Plan};
 use crate::commit::{Commit, Outcome};
-use crate::error::{Error, ErrorKind, Result, Step, TargetState};
+use crate::error::{self, Error, ErrorKind, Result, Step, TargetState};
 use crate::fault::Op;
 use crate::options::Durability;
 use crate::sys::{self, FileKind, Through};
@@ -18,8 +18,8 @@ pub(crate) fn commit(mut contents: Contents, plan: Plan<'_>, through: Through) -
     let failed = |step| move |error| Error::failed(step, &target.path, error);
     let file = sys::open_through(&target.directory, &target.name, through)
         .map_err(failed(Step::Publish))?;
-    let kind = sys::inspect(&file).map_err(failed(Step::Publish))?.kind;
-    match (kind, through) {
+    let info = sys::inspect(&file).map_err(failed(Step::Publish))?;
+    match (info.kind, through) {
         // A regular file has taken the name since: writing into it would destroy it.
         (FileKind::File, Through::File) => {
             return Err(Error::refused(ErrorKind::SpecialFile, Step::Publish, &target.path));
@@ -27,6 +27,13 @@ pub(crate) fn commit(mut contents: Contents, plan: Plan<'_>, through: Through) -
         // A descriptor that was redirected to a file: what is in it already stays.
         (FileKind::File, Through::Descriptor) => {
             sys::seek(&file, SeekFrom::End(0)).map_err(failed(Step::Publish))?;
+        }
+        // Nor may another user's FIFO have taken it.
+        (_, Through::File) => {
+            let is_planted = sys::may_be_planted(&target.directory, &info);
+            if is_planted.map_err(failed(Step::Publish))? {
+                return Err(failed(Step::Publish)(error::planted()));
+            }
         }
         _ => {}
     }

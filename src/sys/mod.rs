@@ -35,9 +35,10 @@ mod windows_decisions;
 
 pub(crate) use arm::{
     Directory, Handle, LOCKS_ARE_ADVISORY, RwLock, cannot_be_kept, is_loop, is_mount_point,
-    is_too_long, lacks_directory_sync, lacks_locks, lacks_rename_flags, lacks_unnamed,
+    is_too_long, lacks_directory_sync, lacks_links, lacks_locks, lacks_rename_flags, lacks_unnamed,
     may_name_file,
 };
+// The fault loops run on Unix, where the errors that each operation gives are known.
 #[cfg(all(test, unix))]
 pub(crate) use arm::{errors_of, lacking_error};
 pub(crate) use replacing::{Halfway, Replacing};

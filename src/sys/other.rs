@@ -220,6 +220,10 @@ pub(crate) fn lacks_locks(error: &io::Error) -> bool {
     is_unsupported(error)
 }
 
+pub(crate) fn lacks_links(error: &io::Error) -> bool {
+    is_unsupported(error)
+}
+
 pub(crate) fn lacks_rename_flags(error: &io::Error) -> bool {
     is_unsupported(error)
 }

@@ -6,7 +6,7 @@ mod unix;
 
 use std::env::consts::EXE_SUFFIX;
 
-use process::{build_directory, check, directory, files_in, program, run, spawn};
+use process::{build_directory, check, directory, files_in, program, run, spawn, wait_until};
 
 /// What save_config writes at first.
 const LIGHT: &str = "theme = \"light\"\nfont_size = 12\nautosave = true\n";
@@ -84,17 +84,30 @@ fn without_arguments_an_example_works_beside_its_program() {
             assert_eq!(ended.code, Some(0), "{example} {ended:?}");
             assert!(ended.stdout.starts_with(outcome), "{example} {ended:?}");
         }
-        if cfg!(windows) {
-            // The system may keep the program of a process for a moment after its end.
-            let deadline = Instant::now() + Duration::from_secs(10);
-            while fs_err::remove_file(&link).is_err() && Instant::now() < deadline {
-                std::thread::sleep(Duration::from_millis(20));
-            }
-        } else {
-            fs_err::remove_file(&link).unwrap();
-        }
-        assert!(files_in(directory.path()).keys().eq(files), "{:?}", files_in(directory.path()));
+        // Windows removes a program only when its process is entirely gone.
+        wait_until("the program is gone", || {
+            let _ = fs_err::remove_file(&link);
+            !link.exists()
+        });
+        let left = files_in(directory.path());
+        assert!(left.keys().eq(files), "{:?}", left.keys());
     }
+}
+
+#[test]
+fn counter_counts_every_run_and_destroys_nothing_that_is_no_count() {
+    let directory = directory(&[("words", b"no number")]);
+    let command = ["counter", "words"];
+    check(&directory, &command, b"", (1, "Error: failed to write"), &[("words", b"no number")]);
+    // All at once, and each of them counts.
+    std::thread::scope(|scope| {
+        for _ in 0..8 {
+            let command = spawn(&program("counter"), &["count"], directory.path());
+            scope.spawn(|| assert_eq!(run(command, b"").code, Some(0)));
+        }
+    });
+    let files: &[(&str, &[u8])] = &[("count", b"9\n"), ("words", b"no number")];
+    check(&directory, &["counter", "count"], b"", (0, "run 9, counted in count"), files);
 }
 
 #[test]

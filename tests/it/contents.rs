@@ -2,7 +2,6 @@
 
 use std::io::{Read, Seek, SeekFrom, Write};
 
-use fs_err as fs;
 use proptest::prelude::{Just, Strategy, any, prop_oneof};
 use proptest::test_runner::{Config, TestCaseError, TestRunner};
 use wholefile::{AtomicWriter, ErrorKind, Staging, Step};
@@ -182,29 +181,20 @@ fn a_temp_file_is_made_when_it_is_needed() {
     check_makes_a_temp(|writer| writer.set_len(BUFFER as u64 + 1).unwrap());
 }
 
-/// Whether this file system has unnamed files.
-#[cfg(target_os = "linux")]
-fn has_unnamed(dir: &Dir) -> bool {
-    use rustix::fs::{CWD, Mode, OFlags, openat};
-    let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
-    openat(CWD, dir.root(), flags, Mode::RUSR | Mode::WUSR).is_ok()
-}
-
 #[cfg(target_os = "linux")]
 #[test]
 fn an_unnamed_staging_has_no_name_until_one_is_asked_for() {
-    let dir = Dir::new();
-    if !has_unnamed(&dir) {
-        crate::system::skipped("contents::an_unnamed…", "no O_TMPFILE on this file system");
+    if crate::place::lacks(&[crate::place::Feature::Unnamed]) {
         return;
     }
+    let dir = Dir::new();
     let mut builder = AtomicWriter::builder();
     let mut writer = builder.staging(Staging::Unnamed).open(dir.path("target")).unwrap();
     writer.write_all(&bytes(BUFFER + 1)).unwrap();
     writer.as_file().unwrap();
     dir.assert_only(&[]);
     let staging = writer.staging_path().unwrap();
-    assert_eq!(fs::read(staging).unwrap(), bytes(BUFFER + 1));
+    assert_eq!(fs_err::read(staging).unwrap(), bytes(BUFFER + 1));
     assert_eq!(dir.temps().len(), 1);
     writer.rollback().unwrap();
     dir.assert_only(&[]);

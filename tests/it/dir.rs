@@ -24,13 +24,13 @@ impl Dir {
         };
         let temp = tempfile::Builder::new().prefix("it-").tempdir_in(parent).unwrap();
         let root = temp.path().to_path_buf();
-        #[cfg(unix)]
+        #[cfg(target_os = "linux")]
         crate::system::chmod(&root, 0o755);
         Dir { root, _temp: Some(temp) }
     }
 
     /// The directory of the test that started this process.
-    #[cfg(unix)]
+    #[cfg(target_os = "linux")]
     pub(crate) fn of_parent(root: PathBuf) -> Dir {
         Dir { root, _temp: None }
     }
@@ -43,9 +43,23 @@ impl Dir {
         self.root.join(name)
     }
 
-    /// Everything in it, at any depth, sorted.
+    /// Everything in it, at any depth, sorted. On FUSE, once the daemon has heard that files which
+    /// were removed while they were open are closed now: until then they have hidden names.
     #[track_caller]
     pub(crate) fn names(&self) -> Vec<String> {
+        wait_until("nothing hidden is left", || self.hidden().is_empty());
+        self.names_now()
+    }
+
+    /// The names that libfuse gave to files that were removed while they were open.
+    #[track_caller]
+    pub(crate) fn hidden(&self) -> Vec<String> {
+        let is_hidden = |name: &String| name.contains(".fuse_hidden");
+        self.names_now().into_iter().filter(is_hidden).collect()
+    }
+
+    #[track_caller]
+    fn names_now(&self) -> Vec<String> {
         let mut names = Vec::new();
         let mut folders = vec![self.root.clone()];
         while let Some(folder) = folders.pop() {
@@ -89,7 +103,7 @@ impl Dir {
         String::from_utf8(fs::read(self.path(name)).unwrap()).unwrap()
     }
 
-    #[cfg(unix)]
+    #[cfg(target_os = "linux")]
     #[track_caller]
     pub(crate) fn mode(&self, name: &str) -> u32 {
         use std::os::unix::fs::PermissionsExt;
@@ -97,7 +111,7 @@ impl Dir {
     }
 
     /// Makes a directory with all that lead to it.
-    #[cfg(unix)]
+    #[cfg(target_os = "linux")]
     pub(crate) fn make(&self, name: &str) -> PathBuf {
         let path = self.path(name);
         fs::create_dir_all(&path).unwrap();

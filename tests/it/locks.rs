@@ -16,7 +16,7 @@ use wholefile::{
 
 use crate::child::{self, Child};
 use crate::dir::Dir;
-use crate::system::{chmod, is_root, make_fifo};
+use crate::system::{NOBODY, chmod, chown, is_root, make_fifo};
 
 fn builder(lock: Lock) -> Builder {
     AtomicWriter::builder().durability(Durability::None).lock(lock).clone()
@@ -43,7 +43,7 @@ fn the_lock_keeps_others_out_until_the_writer_ends() {
         |writer| drop(writer),
         |writer| writer.rollback().unwrap(),
         |writer| drop(writer.commit().unwrap()),
-        |writer| drop(writer.keep().map(|(_, path)| fs::remove_file(path).unwrap()).unwrap()),
+        |writer| fs::remove_file(writer.keep().unwrap().1).unwrap(),
         |mut writer| {
             io::Seek::seek(&mut writer, io::SeekFrom::Current(-1)).unwrap_err();
             writer.commit().unwrap_err();
@@ -142,20 +142,21 @@ fn an_update_gets_what_is_there_and_writes_only_what_is_new() {
     let dir = Dir::new();
     let target = dir.path("target");
     let large = vec![b'x'; 300_000];
-    let steps: [(Option<&[u8]>, &[u8], Outcome); 5] = [
-        (None, b"", Outcome::Created),
-        (Some(b""), b"", Outcome::Unchanged),
-        (Some(b""), &large, Outcome::Replaced),
-        (Some(&large), &large, Outcome::Unchanged),
-        (Some(&large), b"small", Outcome::Replaced),
-    ];
-    for (old, new, outcome) in steps {
+    let mut old: Option<&[u8]> = None;
+    for (new, outcome) in [
+        (&b""[..], Outcome::Created),
+        (b"", Outcome::Unchanged),
+        (&large, Outcome::Replaced),
+        (&large, Outcome::Unchanged),
+        (b"small", Outcome::Replaced),
+    ] {
         let commit = wholefile::atomic_update(&target, |seen| {
             assert!(seen.as_deref() == old);
             Ok(new.to_vec())
         });
         assert_eq!(commit.unwrap().outcome(), outcome);
         assert!(fs::read(&target).unwrap() == new);
+        old = Some(new);
         dir.assert_only(&["target"]);
     }
 }
@@ -281,6 +282,25 @@ fn what_is_no_lock_file_is_an_error_and_stays() {
     fs::write(&lock, "").unwrap();
     builder(Lock::Try).write(&target, "new").unwrap();
     dir.assert_only(&["target", "victim"]);
+}
+
+#[test]
+fn a_strangers_lock_file_in_a_directory_of_everybodys_is_not_waited_for() {
+    if !is_root("locks::a_strangers_lock_file_in_a_directory_of_everybodys_is_not_waited_for") {
+        return;
+    }
+    let dir = Dir::new();
+    chmod(dir.root(), 0o1777);
+    let target = dir.write("target", "old");
+    let lock = {
+        let _writer = builder(Lock::Try).open(&target).unwrap();
+        ask(&target, Lock::Try).unwrap_err().lock().unwrap().0.to_path_buf()
+    };
+    fs::write(&lock, "").unwrap();
+    chown(&lock, NOBODY, NOBODY);
+    let error = builder(Lock::Wait).write(&target, "new").unwrap_err();
+    assert_eq!((error.kind(), error.step()), (ErrorKind::PermissionDenied, Step::Lock));
+    assert!(lock.exists());
 }
 
 #[test]

@@ -11,20 +11,25 @@ mod contents;
 mod errors;
 mod readers;
 
-#[cfg(unix)]
+// These probe and mount the file systems of Linux.
+#[cfg(target_os = "linux")]
+mod any_path;
+#[cfg(target_os = "linux")]
 mod child;
-#[cfg(unix)]
+#[cfg(target_os = "linux")]
 mod system;
 
-#[cfg(unix)]
+#[cfg(target_os = "linux")]
 mod locks;
-#[cfg(unix)]
+#[cfg(target_os = "linux")]
 mod metadata;
-#[cfg(unix)]
+#[cfg(target_os = "linux")]
 mod names;
-#[cfg(unix)]
+#[cfg(target_os = "linux")]
 mod permissions;
-#[cfg(unix)]
+#[cfg(target_os = "linux")]
+mod place;
+#[cfg(target_os = "linux")]
 mod policies;
-#[cfg(unix)]
+#[cfg(target_os = "linux")]
 mod watcher;

@@ -11,6 +11,7 @@ use wholefile::{
 
 use crate::child::{self, Child};
 use crate::dir::{Dir, wait_until};
+use crate::place::{Feature, lacks};
 use crate::system::{Mount, NOBODY, chmod, chown, is_root};
 
 #[track_caller]
@@ -42,6 +43,9 @@ fn a_directory_that_may_not_be_written_is_an_error_at_the_temp_file() {
     if !is_root(TEST) {
         return;
     }
+    if lacks(&[Feature::Owners, Feature::Modes]) {
+        return;
+    }
     let dir = Dir::new();
     let target = dir.write("target", "old");
     chown(&target, NOBODY, NOBODY);
@@ -63,6 +67,9 @@ fn a_directory_that_may_not_be_entered_is_an_error_at_once() {
         return;
     }
     if !is_root(TEST) {
+        return;
+    }
+    if lacks(&[Feature::Modes]) {
         return;
     }
     let dir = Dir::new();
@@ -101,6 +108,9 @@ fn a_directory_that_may_be_written_but_not_read_takes_a_save() {
     if !is_root(TEST) {
         return;
     }
+    if lacks(&[Feature::Owners, Feature::Modes]) {
+        return;
+    }
     let dir = Dir::new();
     let dropbox = dir.make("dropbox");
     let target = dir.write("dropbox/target", "old");
@@ -132,6 +142,9 @@ fn anothers_file_in_a_sticky_directory_stays() {
         return;
     }
     if !is_root(TEST) {
+        return;
+    }
+    if lacks(&[Feature::Owners, Feature::Modes]) {
         return;
     }
     let dir = Dir::new();
@@ -174,6 +187,9 @@ fn a_temp_file_that_cannot_be_removed_is_named_by_the_error() {
         return;
     }
     if !is_root(TEST) {
+        return;
+    }
+    if lacks(&[Feature::Owners, Feature::Modes]) {
         return;
     }
     for case in ["commit", "poisoned", "rollback"] {

@@ -39,6 +39,12 @@ pub(crate) fn chown(path: impl AsRef<Path>, uid: u32, gid: u32) {
     std::os::unix::fs::chown(path, Some(uid), Some(gid)).unwrap();
 }
 
+/// Sets entries of an ACL.
+#[track_caller]
+pub(crate) fn set_acl(path: &Path, entries: &str) {
+    run("setfacl", &["-m".as_ref(), entries.as_ref(), path.as_os_str()]);
+}
+
 /// Runs a program that must succeed, and gives its output.
 #[track_caller]
 pub(crate) fn run<S: AsRef<OsStr>>(program: &str, arguments: &[S]) -> String {
@@ -53,13 +59,9 @@ pub(crate) fn make_fifo(path: &Path) {
     run("mkfifo", &[path]);
 }
 
-/// Sets an extended attribute. `false` where the file system has no such thing.
 #[track_caller]
-pub(crate) fn set_xattr(path: &Path, name: &str, value: &[u8]) -> bool {
-    match lsetxattr(path, name, value, XattrFlags::empty()) {
-        Err(Errno::OPNOTSUPP) => false,
-        result => result.map(|()| true).unwrap(),
-    }
+pub(crate) fn set_xattr(path: &Path, name: &str, value: &[u8]) {
+    lsetxattr(path, name, value, XattrFlags::empty()).unwrap();
 }
 
 #[track_caller]
@@ -72,6 +74,9 @@ pub(crate) fn xattr(path: &Path, name: &str) -> Option<Vec<u8>> {
     }
 }
 
+/// What XFS shows root of an ACL a second time, as it is on disk.
+const XFS_ACLS: [&str; 2] = ["trusted.SGI_ACL_FILE", "trusted.SGI_ACL_DEFAULT"];
+
 /// The extended attributes, sorted by name.
 #[track_caller]
 pub(crate) fn xattrs(path: &Path) -> Vec<(String, Vec<u8>)> {
@@ -79,6 +84,7 @@ pub(crate) fn xattrs(path: &Path) -> Vec<(String, Vec<u8>)> {
     let len = llistxattr(path, &mut list[..]).unwrap_or(0);
     let names = list[..len].split(|byte| *byte == 0).filter(|name| !name.is_empty());
     let names = names.map(|name| String::from_utf8(name.to_vec()).unwrap());
+    let names = names.filter(|name| !XFS_ACLS.contains(&name.as_str()));
     let mut xattrs: Vec<_> =
         names.filter_map(|name| xattr(path, &name).map(|value| (name, value))).collect();
     xattrs.sort();

@@ -15,7 +15,8 @@ use wholefile::{AtomicWriter, ReadOnly, Staging};
 
 use crate::child::{self, Child};
 use crate::dir::{Dir, Stop, wait_until};
-use crate::system::{chmod, chown, is_root, run, xattr};
+use crate::place::{Feature, lacks};
+use crate::system::{chmod, chown, is_root, run, set_acl, xattr};
 
 const ACL: &str = "system.posix_acl_access";
 /// So many looks at a temp file make a case.
@@ -134,6 +135,9 @@ fn the_temp_file_never_has_more_permissions_than_the_target() {
         }
         return;
     }
+    if lacks(&[Feature::Modes]) {
+        return;
+    }
     // A umask that takes nothing away.
     let child =
         Child::of("watcher::the_temp_file_never_has_more_permissions_than_the_target").umask(0);
@@ -154,20 +158,17 @@ fn the_temp_file_gives_no_rights_to_the_writers_group_before_it_has_its_own() {
         }
         return;
     }
+    if lacks(&[Feature::Modes, Feature::Owners]) {
+        return;
+    }
     if is_root(TEST) {
         Child::of(TEST).umask(0).run(&Dir::new(), "");
     }
 }
 
-fn set_acl(path: &Path, acl: &str) -> bool {
-    let mut command = std::process::Command::new("setfacl");
-    let set = command.args(["-m", acl]).arg(path).output().expect("setfacl is there");
-    if !set.status.success() {
-        crate::system::skipped("watcher", &String::from_utf8_lossy(&set.stderr));
-    }
-    set.status.success()
-}
-
+/// Symptom: on btrfs, a temp file had the mode 640 and no ACL. Mechanism: btrfs sets the mode that
+/// goes with an ACL first and the ACL then, so that the mask counts as the owning group's rights
+/// for a moment. Lost: the group, which the ACL shut out, could open the file then.
 #[test]
 fn the_temp_file_has_no_mask_without_the_acl_that_it_belongs_to() {
     if let Some(child::Given { dir, .. }) = child::given() {
@@ -178,15 +179,16 @@ fn the_temp_file_has_no_mask_without_the_acl_that_it_belongs_to() {
             ("g:12345:rw,g::-,o::rw", 0),
         ] {
             let target = dir.write("target", "old");
-            if !set_acl(&target, acl) {
-                return;
-            }
+            set_acl(&target, acl);
             let (mode, gid) = (dir.mode("target"), fs::metadata(&target).unwrap().gid());
             assert_ne!(mode >> 3 & 7, acl_group, "the mask is not the group's entry");
             watch(&dir, Final { mode, gid, acl_group: Some(acl_group) });
             assert!(xattr(&target, ACL).is_some());
             fs::remove_file(target).unwrap();
         }
+        return;
+    }
+    if lacks(&[Feature::Acls]) {
         return;
     }
     const TEST: &str = "watcher::the_temp_file_has_no_mask_without_the_acl_that_it_belongs_to";
@@ -200,15 +202,16 @@ fn the_temp_file_gives_no_rights_to_whom_the_directorys_acl_names() {
             let target = dir.write("target", "old");
             chmod(&target, mode);
             let gid = fs::metadata(&target).unwrap().gid();
-            if !set_acl(dir.root(), "d:u:12345:rwx,d:g::rwx") {
-                return;
-            }
+            set_acl(dir.root(), "d:u:12345:rwx,d:g::rwx");
             watch(&dir, Final { mode, gid, acl_group: None });
             assert!(xattr(&target, ACL).is_none());
             fs::remove_file(target).unwrap();
             // The next target is to be without one.
             run("setfacl", &["-k".as_ref(), dir.root().as_os_str()]);
         }
+        return;
+    }
+    if lacks(&[Feature::Acls]) {
         return;
     }
     const TEST: &str = "watcher::the_temp_file_gives_no_rights_to_whom_the_directorys_acl_names";

@@ -35,6 +35,17 @@ const USER_OBJ: u16 = 0x01;
 const MASK: u16 = 0x10;
 const OTHER: u16 = 0x20;
 
+/// The same entries without any rights but the owner's.
+pub(super) fn for_the_owner_alone(bytes: &[u8]) -> Vec<u8> {
+    let mut bytes = bytes.to_vec();
+    for entry in bytes.get_mut(HEADER_LEN..).unwrap_or_default().chunks_exact_mut(ENTRY_LEN) {
+        if u16::from_le_bytes([entry[0], entry[1]]) != USER_OBJ {
+            entry[2..4].fill(0);
+        }
+    }
+    bytes
+}
+
 /// The rights that every entry but the owner's gives: nobody gains by getting just these.
 fn shared_rights(bytes: &[u8]) -> u32 {
     let entries = || {
@@ -53,15 +64,27 @@ fn shared_rights(bytes: &[u8]) -> u32 {
 mod tests {
     use super::*;
 
-    #[track_caller]
-    fn check(entries: &[(u16, u16)], expected: u32) {
+    fn encode(entries: &[(u16, u16)]) -> Vec<u8> {
         let mut bytes = 2_u32.to_le_bytes().to_vec();
         for (tag, rights) in entries {
             bytes.extend(tag.to_le_bytes());
             bytes.extend(rights.to_le_bytes());
             bytes.extend(u32::MAX.to_le_bytes());
         }
-        assert_eq!(shared_rights(&bytes), expected, "{entries:?}");
+        bytes
+    }
+
+    #[track_caller]
+    fn check(entries: &[(u16, u16)], expected: u32) {
+        assert_eq!(shared_rights(&encode(entries)), expected, "{entries:?}");
+    }
+
+    #[test]
+    fn only_the_owners_entry_is_left_its_rights() {
+        let before = encode(&[(USER_OBJ, 6), (0x02, 6), (0x04, 4), (MASK, 6), (OTHER, 4)]);
+        let after = encode(&[(USER_OBJ, 6), (0x02, 0), (0x04, 0), (MASK, 0), (OTHER, 0)]);
+        assert_eq!(for_the_owner_alone(&before), after);
+        assert_eq!(for_the_owner_alone(b"\x02"), b"\x02");
     }
 
     #[test]

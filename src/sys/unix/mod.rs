@@ -25,8 +25,8 @@ pub(crate) use fd_lock::RwLock;
 #[cfg(test)]
 pub(crate) use injected::{errors_of, lacking_error};
 pub(crate) use verdicts::{
-    cannot_be_kept, is_loop, is_mount_point, is_too_long, lacks_directory_sync, lacks_locks,
-    lacks_rename_flags, lacks_unnamed,
+    cannot_be_kept, is_loop, is_mount_point, is_too_long, lacks_directory_sync, lacks_links,
+    lacks_locks, lacks_rename_flags, lacks_unnamed,
 };
 pub(crate) use xattr::{get_xattr_of, list_xattrs, list_xattrs_of, remove_xattr, set_xattr};
 

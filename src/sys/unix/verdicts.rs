@@ -35,6 +35,11 @@ pub(crate) fn lacks_locks(error: &io::Error) -> bool {
     is_one_of(error, &errnos)
 }
 
+/// The file system has no hard links: EPERM is what link(2) says of FAT.
+pub(crate) fn lacks_links(error: &io::Error) -> bool {
+    is_one_of(error, &[Errno::PERM, Errno::NOSYS, Errno::NOTSUP, Errno::OPNOTSUPP])
+}
+
 /// The file system, or the system, has no rename that does not replace or that exchanges.
 pub(crate) fn lacks_rename_flags(error: &io::Error) -> bool {
     is_one_of(error, &[Errno::INVAL, Errno::NOSYS, Errno::NOTSUP, Errno::OPNOTSUPP])

@@ -47,7 +47,7 @@ pub(crate) use security::{Security, security_of, set_access_of, set_owner_of};
 pub(crate) use streams::{get_xattr_of, list_xattrs, list_xattrs_of};
 pub(crate) use verdicts::{
     cannot_be_kept, is_loop, is_mount_point, is_negative_seek, is_too_long, lacks_directory_sync,
-    lacks_locks, lacks_rename_flags, lacks_unnamed,
+    lacks_links, lacks_locks, lacks_rename_flags, lacks_unnamed,
 };
 
 /// A lock on bytes of a file keeps every other handle from reading and writing them (LockFileEx).

@@ -44,6 +44,11 @@ pub(crate) fn lacks_locks(error: &io::Error) -> bool {
     is_unsupported(error)
 }
 
+/// The file system has no hard links, as FAT.
+pub(crate) fn lacks_links(error: &io::Error) -> bool {
+    is_unsupported(error)
+}
+
 /// The file system, or the system, has no rename that does not replace or that exchanges.
 pub(crate) fn lacks_rename_flags(error: &io::Error) -> bool {
     is_unsupported(error)

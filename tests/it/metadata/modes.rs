@@ -3,11 +3,12 @@
 use std::time::{Duration, SystemTime};
 
 use fs_err as fs;
-use wholefile::{AtomicWriter, Metadata, Outcome, Preserve};
+use wholefile::{AtomicWriter, ErrorKind, Metadata, Outcome, Preserve};
 
 use super::{each_way, metadata};
 use crate::child::{self, Child};
 use crate::dir::Dir;
+use crate::place::{Feature, has, lacks};
 use crate::system::chmod;
 
 const UMASKS: [u32; 4] = [0o000, 0o022, 0o077, 0o777];
@@ -36,6 +37,9 @@ fn the_mode_of_the_old_file_is_kept_under_every_umask() {
             });
         }
         assert_eq!(kept, MODES.len() * 4);
+        return;
+    }
+    if lacks(&[Feature::Modes]) {
         return;
     }
     for umask in UMASKS {
@@ -69,6 +73,9 @@ fn an_explicit_mode_is_given_to_a_new_file_and_to_an_old_one_under_every_umask()
         assert_eq!(dir.mode("target"), 0o640);
         return;
     }
+    if lacks(&[Feature::Modes]) {
+        return;
+    }
     for umask in UMASKS {
         let child = Child::of(
             "metadata::modes::\
@@ -78,8 +85,34 @@ fn an_explicit_mode_is_given_to_a_new_file_and_to_an_old_one_under_every_umask()
     }
 }
 
+/// Symptom: a secret was saved with `mode(0o600)`, everybody could read it, and the receipt listed
+/// no loss. Mechanism: a file system without permission bits (FAT, NTFS without `-o permissions`,
+/// some network mounts) accepts chmod and does nothing. Lost: the confidentiality of the file.
+#[test]
+fn an_explicit_mode_that_the_file_system_ignores_is_on_the_receipt() {
+    let keeps = has(Feature::Modes);
+    each_way(|builder, new| {
+        for old in [None, Some("old")] {
+            let dir = Dir::new();
+            old.iter().for_each(|old| drop(dir.write("target", old)));
+            let mut builder = builder.clone();
+            builder.mode(0o600);
+            let commit = builder.write(dir.path("target"), new).unwrap();
+            let lost: Vec<_> = commit.not_preserved().iter().map(|lost| lost.metadata()).collect();
+            assert_eq!(lost, if keeps { vec![] } else { vec![Metadata::Mode] });
+            assert_eq!(dir.mode("target") == 0o600, keeps);
+            builder.preserve(Metadata::Mode, Preserve::Require);
+            let kind = builder.write(dir.path("target"), new).err().map(|error| error.kind());
+            assert_eq!(kind, if keeps { None } else { Some(ErrorKind::NotPreserved) });
+        }
+    });
+}
+
 #[test]
 fn a_mode_that_changes_between_open_and_commit_is_the_one_that_is_kept() {
+    if lacks(&[Feature::Modes]) {
+        return;
+    }
     each_way(|builder, new| {
         let dir = Dir::new();
         let target = dir.write("target", "old");
@@ -102,6 +135,9 @@ fn a_mode_that_is_skipped_is_that_of_a_new_file() {
             builder.preserve(Metadata::Mode, Preserve::Skip).write(&target, new).unwrap();
             assert_eq!(dir.mode("target"), 0o664);
         });
+        return;
+    }
+    if lacks(&[Feature::Modes]) {
         return;
     }
     let child = Child::of("metadata::modes::a_mode_that_is_skipped_is_that_of_a_new_file");

@@ -8,11 +8,15 @@ use wholefile::{AtomicWriter, ErrorKind, Metadata as Item, Outcome, Preserve, St
 use super::{each_way, metadata};
 use crate::child::{self, Child};
 use crate::dir::Dir;
+use crate::place::{Feature, lacks};
 use crate::system::{NOBODY, chmod, chown, is_root, set_xattr, xattr};
 
 #[test]
 fn root_keeps_the_owner_and_with_it_setuid_and_setgid() {
     if !is_root("metadata::owners::root_keeps_the_owner_and_with_it_setuid_and_setgid") {
+        return;
+    }
+    if lacks(&[Feature::Owners, Feature::Modes]) {
         return;
     }
     let mut kept = 0;
@@ -38,6 +42,9 @@ fn root_keeps_the_owner_and_with_it_setuid_and_setgid() {
 #[test]
 fn an_owner_that_is_skipped_is_the_writer_and_setuid_is_dropped() {
     if !is_root("metadata::owners::an_owner_that_is_skipped_is_the_writer_and_setuid_is_dropped") {
+        return;
+    }
+    if lacks(&[Feature::Owners, Feature::Modes]) {
         return;
     }
     let dir = Dir::new();
@@ -100,6 +107,9 @@ fn who_may_not_keep_the_owner_is_told_and_gives_away_no_rights() {
     if !is_root(TEST) {
         return;
     }
+    if lacks(&[Feature::Owners, Feature::Modes]) {
+        return;
+    }
     for (gid, mode, left) in LOST_OWNER {
         let dir = somebody_elses(mode, gid);
         Child::of(TEST).nobody().run(&dir, &format!("{left:o}"));
@@ -131,6 +141,9 @@ fn an_owner_that_is_required_and_cannot_be_kept_is_an_error() {
     if !is_root(TEST) {
         return;
     }
+    if lacks(&[Feature::Owners, Feature::Modes]) {
+        return;
+    }
     let dir = somebody_elses(0o4664, 23456);
     let before = metadata(&dir.path("target"));
     Child::of(TEST).nobody().run(&dir, "");
@@ -160,12 +173,14 @@ fn an_attribute_that_may_not_be_set_is_listed_by_name() {
     if !is_root(TEST) {
         return;
     }
+    if lacks(&[Feature::Owners, Feature::SystemXattrs]) {
+        return;
+    }
     let dir = somebody_elses(0o644, NOBODY);
     chown(dir.path("target"), NOBODY, NOBODY);
-    if set_xattr(&dir.path("target"), NAME, b"value") {
-        Child::of(TEST).nobody().run(&dir, "");
-        assert_eq!(dir.read("target"), "new");
-    }
+    set_xattr(&dir.path("target"), NAME, b"value");
+    Child::of(TEST).nobody().run(&dir, "");
+    assert_eq!(dir.read("target"), "new");
 }
 
 #[test]
@@ -180,6 +195,9 @@ fn the_old_files_attributes_and_contents_need_not_be_readable() {
         return;
     }
     if !is_root(TEST) {
+        return;
+    }
+    if lacks(&[Feature::Owners, Feature::Modes]) {
         return;
     }
     let dir = somebody_elses(0o600, 23456);
@@ -233,6 +251,39 @@ fn nothing_is_taken_over_from_a_file_that_another_user_planted() {
         assert_eq!(commit.outcome(), Outcome::Replaced);
         dir.assert_only(&["target"]);
     });
+}
+
+/// What a planted file keeps others out of, its successor keeps them out of: the file of another
+/// user in /tmp may be no trap but private.
+#[test]
+fn a_planted_file_still_restricts_its_successor() {
+    if !is_root("metadata::owners::a_planted_file_still_restricts_its_successor") {
+        return;
+    }
+    let modes = [(0o600, 0o600), (0o644, 0o644), (0o666, 0o666), (0o777, 0o666), (0o640, 0o600)];
+    for (mode, at_most) in modes {
+        for owner in [NOBODY, 0] {
+            each_way(|builder, new| {
+                let dir = Dir::new();
+                chmod(dir.root(), 0o1777);
+                let target = dir.write("target", "private");
+                let plain = metadata(&dir.write("plain", ""));
+                if owner == 0 {
+                    fs::hard_link(&target, dir.path("another name")).unwrap();
+                }
+                chown(&target, owner, owner);
+                chmod(&target, mode);
+                let mut writer = builder.open(&target).unwrap();
+                std::io::Write::write_all(&mut writer, new).unwrap();
+                let expected = (0, 0, plain.mode & at_most);
+                let staged = metadata(&writer.staging_path().unwrap());
+                assert_eq!((staged.uid, staged.gid, staged.mode), expected);
+                writer.commit().unwrap();
+                let after = metadata(&target);
+                assert_eq!((after.uid, after.gid, after.mode), expected, "{mode:o} of {owner}");
+            });
+        }
+    }
 }
 
 /// Where anybody may make hard links (fs.protected_hardlinks is 0), a link to any setuid program at

@@ -7,15 +7,18 @@ use fs_err as fs;
 use wholefile::{AtomicWriter, ErrorKind, Staging, Step, TargetState};
 
 use crate::dir::Dir;
+use crate::place::{Feature, lacks};
 
 #[test]
 fn more_than_there_is_fails_at_open_and_leaves_nothing() {
+    // The hidden name of the temp file would keep the new parents from being removed.
+    let paths = &["target", "new", "a/b/new"][..if lacks(&[Feature::OneStep]) { 2 } else { 3 }];
     for staging in [Staging::Named, Staging::Unnamed] {
         let dir = Dir::new();
         dir.write("target", "old");
         let mut builder = AtomicWriter::builder();
         builder.staging(staging).create_parents(true).reserve(1 << 60);
-        for path in ["target", "new", "a/b/new"] {
+        for path in paths {
             let error = builder.open(dir.path(path)).unwrap_err();
             assert_eq!((error.kind(), error.step()), (ErrorKind::StorageFull, Step::Reserve));
             assert_eq!(error.target_state(), TargetState::Untouched);
@@ -36,8 +39,8 @@ fn what_was_reserved_and_not_needed_is_given_back() {
     let staging = writer.staging_path().unwrap();
     let reserved = fs::metadata(&staging).unwrap();
     assert_eq!(reserved.len(), 0, "the length stays what was written");
-    if reserved.blocks() * 512 < RESERVED {
-        crate::system::skipped("policies::reserve", "this file system does not reserve");
+    if !lacks(&[Feature::Reservation]) {
+        assert!(reserved.blocks() * 512 >= RESERVED, "{} blocks", reserved.blocks());
     }
     writer.write_all(b"contents").unwrap();
     assert_eq!(writer.commit().unwrap().len(), 8);

@@ -8,6 +8,7 @@ use wholefile::{AtomicWriter, ErrorKind, Publish, Step, Symlinks, TargetState};
 
 use crate::child::{self, Child};
 use crate::dir::Dir;
+use crate::place::{Feature, lacks};
 use crate::system::{NOBODY, chmod, chown, is_root};
 
 /// What following the links comes to.
@@ -102,6 +103,9 @@ fn check_refuse(links: &[(&str, &str)]) {
 
 #[test]
 fn links_are_followed_replaced_or_refused() {
+    if lacks(&[Feature::Symlinks]) {
+        return;
+    }
     check(&[("link", "old")], File("old"));
     check(&[("link", "./b/../old")], File("old"));
     check(&[("a/link", "../b/old")], File("b/old"));
@@ -127,6 +131,9 @@ fn links_are_followed_replaced_or_refused() {
 
 #[test]
 fn an_absolute_link_is_followed() {
+    if lacks(&[Feature::Symlinks]) {
+        return;
+    }
     let elsewhere = Dir::new();
     elsewhere.write("old", "old");
     let text = elsewhere.path("old");
@@ -142,6 +149,9 @@ fn an_absolute_link_is_followed() {
 
 #[test]
 fn forty_links_are_followed_and_forty_one_are_a_loop() {
+    if lacks(&[Feature::Symlinks]) {
+        return;
+    }
     for (links, leads_to) in [(40, Ok(())), (41, Err(ErrorKind::SymlinkLoop))] {
         let dir = Dir::new();
         dir.write("0", "old");
@@ -157,6 +167,9 @@ fn forty_links_are_followed_and_forty_one_are_a_loop() {
 
 #[test]
 fn a_link_among_the_directories_is_followed_whatever_the_policy() {
+    if lacks(&[Feature::Symlinks]) {
+        return;
+    }
     for symlinks in [Symlinks::Follow, Symlinks::Replace, Symlinks::Refuse] {
         let dir = directory_with(&[("via", "b")]);
         AtomicWriter::builder().symlinks(symlinks).write(dir.path("via/old"), "new").unwrap();
@@ -167,6 +180,9 @@ fn a_link_among_the_directories_is_followed_whatever_the_policy() {
 
 #[test]
 fn nothing_is_created_over_a_link_but_where_it_dangles() {
+    if lacks(&[Feature::Symlinks]) {
+        return;
+    }
     let dir = directory_with(&[("link", "old"), ("dangling", "new")]);
     let mut builder = AtomicWriter::builder();
     builder.publish(Publish::CreateNew);
