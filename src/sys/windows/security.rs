@@ -152,6 +152,23 @@ fn create_with(
 
 #[allow(unsafe_code, reason = "std has no security descriptors")]
 impl Security {
+    /// The same without the last of those whom the list lets in.
+    #[cfg(test)]
+    pub(super) fn without_the_last_entry(mut self) -> Security {
+        let dacl = self.parts().expect("the system has written it").dacl;
+        assert!(!dacl.is_null(), "a list");
+        let offset = dacl.addr() - self.0.as_ptr().addr();
+        // SAFETY: the list begins there in `self`, which nothing else borrows; an entry that it does
+        // not have is an error.
+        check(unsafe {
+            let dacl = self.0.as_mut_ptr().byte_add(offset).cast::<ACL>();
+            let last = u32::from((*dacl).AceCount).wrapping_sub(1);
+            windows_sys::Win32::Security::DeleteAce(dacl, last)
+        })
+        .expect("it has entries");
+        self
+    }
+
     fn read(file: &File) -> io::Result<Security> {
         let mut words = vec![0_u64; 64];
         // Bounded: somebody would have to make the descriptor longer before each turn.
@@ -238,7 +255,7 @@ impl Security {
         })
     }
 
-    fn has_owner_of(&self, other: &Security) -> io::Result<bool> {
+    pub(super) fn has_owner_of(&self, other: &Security) -> io::Result<bool> {
         let (one, other) = (self.parts()?, other.parts()?);
         let same = |one: PSID, other: PSID| match (one.is_null(), other.is_null()) {
             // SAFETY: both are identifiers within descriptors that the system has written.
@@ -248,7 +265,7 @@ impl Security {
         Ok(same(one.owner, other.owner) && same(one.group, other.group))
     }
 
-    fn has_access_of(&self, other: &Security) -> io::Result<bool> {
+    pub(super) fn has_access_of(&self, other: &Security) -> io::Result<bool> {
         let (one, other) = (self.parts()?, other.parts()?);
         let kept = SE_DACL_PROTECTED | SE_DACL_AUTO_INHERITED;
         // SAFETY: the lists are null or within `self` and `other`, which are borrowed.

@@ -1,5 +1,8 @@
 //! What only Windows does: saves through the public interface, and the arm's own pieces.
 
+mod files;
+mod paths;
+
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::windows::fs::{OpenOptionsExt, symlink_dir, symlink_file};

@@ -180,6 +180,7 @@ fn of_many_who_create_the_same_file_exactly_one_wins() {
     assert_eq!(dir.names().len(), round);
 }
 
+#[cfg(target_os = "linux")]
 #[test]
 fn a_target_that_is_removed_at_the_last_moment_does_not_come_back() {
     const MIN_MISSED_AT_PUBLISH: usize = 5;

@@ -8,6 +8,7 @@ use wholefile::{AtomicWriter, Durability, ErrorKind, HardLinks, ReadOnly, Step, 
 
 use crate::dir::Dir;
 use crate::place::{Feature, lacks};
+#[cfg(target_os = "linux")]
 use crate::system::chmod;
 
 #[test]
@@ -48,6 +49,7 @@ fn a_hard_link_made_after_open_is_seen_at_commit() {
     dir.assert_only(&["other", "target"]);
 }
 
+#[cfg(target_os = "linux")]
 #[test]
 fn a_read_only_target_is_refused_or_replaced_and_stays_read_only() {
     if lacks(&[Feature::Modes]) {
