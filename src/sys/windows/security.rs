@@ -158,8 +158,8 @@ impl Security {
         let dacl = self.parts().expect("the system has written it").dacl;
         assert!(!dacl.is_null(), "a list");
         let offset = dacl.addr() - self.0.as_ptr().addr();
-        // SAFETY: the list begins there in `self`, which nothing else borrows; an entry that it does
-        // not have is an error.
+        // SAFETY: the list begins there in `self`, which nothing else borrows; an entry that it has
+        // not is an error.
         check(unsafe {
             let dacl = self.0.as_mut_ptr().byte_add(offset).cast::<ACL>();
             let last = u32::from((*dacl).AceCount).wrapping_sub(1);

@@ -16,6 +16,7 @@ use super::super::security::Security;
 use super::super::{look, open_directory, security_of, set_access_of};
 use super::names_in;
 use crate::fault::{Op, Plan, with_plan};
+use crate::sys::Creation;
 use crate::{
     AtomicWriter, Durability, ErrorKind, InUse, Metadata, Outcome, Preserve, TargetState,
     atomic_write,
@@ -28,8 +29,7 @@ fn security(path: &Path) -> Security {
     security_of(&existing, &directory, name).expect("readable").expect("Windows has it")
 }
 
-/// Makes a file to which nobody but its owner has access: that is what a file of Wine's own
-/// directory for the user's secrets looks like.
+/// Makes a file that lets in fewer than a new one does.
 fn write_private(path: &Path, contents: &str) -> Security {
     fs::write(path, contents).expect("written");
     let private = security(path).without_the_last_entry();
@@ -160,5 +160,21 @@ fn who_closes_the_file_in_time_does_not_make_the_save_fail() -> io::Result<()> {
     assert_eq!(saved?.outcome(), Outcome::Replaced);
     assert_eq!(fs::read(&path)?, b"new");
     assert_eq!(names_in(dir.path()), ["config"]);
+    Ok(())
+}
+
+#[test]
+fn another_name_is_taken_where_a_file_is_about_to_be_deleted() -> io::Result<()> {
+    let dir = tempfile::tempdir()?;
+    let path = dir.path().join("pending");
+    fs::write(&path, "old")?;
+    let open = File::open(&path)?;
+    fs::remove_file(&path)?;
+    let directory = open_directory(None, dir.path())?;
+    match super::super::create_temp(&directory, "pending".as_ref(), Creation::default()) {
+        Ok(_) => {} // Windows 10 and later remove the name at once
+        Err(error) => assert_eq!(error.kind(), io::ErrorKind::AlreadyExists, "{error:?}"),
+    }
+    drop(open);
     Ok(())
 }
