@@ -78,8 +78,12 @@ impl Commit {
     /// The durability that was achieved, at most the one that was asked for.
     ///
     /// It is lower where the file system cannot sync a directory, where the directory may not be
-    /// read (and so not be synced), and [`Durability::None`] where nothing was written at all
-    /// ([`Outcome::Unchanged`]), since nothing was synced either.
+    /// read (and so not be synced). On Apple's systems it is lower where the file system has no
+    /// `F_FULLFSYNC`, as some network file systems have not: [`Durability::Ordered`] if it has
+    /// `F_BARRIERFSYNC`, else [`Durability::None`], since a bare fsync leaves the data in the
+    /// drive's cache, to be written in any order (fsync(2) of macOS). And it is
+    /// [`Durability::None`] where nothing was written at all ([`Outcome::Unchanged`]), since
+    /// nothing was synced either.
     #[must_use]
     pub fn durability(&self) -> Durability {
         self.durability

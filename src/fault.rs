@@ -39,6 +39,8 @@ pub(crate) enum Op {
     WriteThrough,
     OpenSideFile,
     RemoveSideFile,
+    List,
+    OpenOrphan,
 }
 
 #[cfg(test)]
@@ -81,6 +83,8 @@ impl Op {
         Op::WriteThrough,
         Op::OpenSideFile,
         Op::RemoveSideFile,
+        Op::List,
+        Op::OpenOrphan,
     ];
 }
 

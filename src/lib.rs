@@ -61,6 +61,7 @@ mod fault_loops;
 mod options;
 mod os;
 mod protocol;
+mod sweep;
 mod sys;
 mod write;
 mod writer;
@@ -72,6 +73,7 @@ pub use options::{
     Durability, HardLinks, InUse, Lock, Metadata, Preserve, Publish, ReadOnly, SpecialFiles,
     Staging, Symlinks,
 };
+pub use sweep::{Sweep, Sweeper, sweep};
 pub use write::{atomic_update, atomic_write, atomic_write_with};
 pub use writer::AtomicWriter;
 

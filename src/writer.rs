@@ -9,15 +9,17 @@
 mod staged_file;
 mod traits;
 
+use std::fs::File;
 use std::io;
 use std::path::Path;
 
-use crate::commit::{Commit, Outcome};
+use crate::commit::{Commit, NotPreserved, Outcome};
 use crate::concurrency::side_lock::SideLock;
 use crate::concurrency::update;
 use crate::error::{Error, ErrorKind, Result, Step};
 use crate::options::Options;
 use crate::protocol::metadata::Snapshot;
+use crate::protocol::publish::{Published, Unpublished};
 use crate::protocol::staging::{Contents, Plan};
 use crate::protocol::target::Target;
 use crate::protocol::{publish, sync, temp, unchanged, write_through};
@@ -200,22 +202,25 @@ impl AtomicWriter {
         update::contents_of(&self.target)
     }
 
-    /// The protocol.
+    /// The protocol, once more for each time that the temp file was taken for an orphan before it
+    /// was locked.
     fn replace(self) -> Result<Commit> {
-        let AtomicWriter { contents, mut target, options, lock, .. } = self;
+        let AtomicWriter { mut contents, mut target, options, lock, .. } = self;
         let plan = Plan { target: &target, options: &options };
-        let snapshot = match Snapshot::take(&target, &options) {
-            Ok(snapshot) => snapshot,
-            Err(error) => return Err(contents.abandon(&target.path, error)),
+        let mut attempts = match contents.in_memory() {
+            Some(_) => MAX_ATTEMPTS,
+            None => 1, // it has been locked, and seen, since long
         };
-        let staged = contents.stage(plan, &snapshot)?;
-        let len = staged.len;
-        let not_preserved = match snapshot.apply(&staged.temp, &target.path, &options) {
-            Ok(not_preserved) => not_preserved,
-            Err(error) => return Err(staged.temp.abandon(&target.path, error)),
+        let (published, len, not_preserved) = loop {
+            attempts -= 1;
+            match publish_once(contents, plan)? {
+                Attempt::Published(published, len, not_preserved) => {
+                    break (published, len, not_preserved);
+                }
+                Attempt::Swept(_, error) if attempts == 0 => return Err(error),
+                Attempt::Swept(file, _) => contents = Contents::read_back(file, plan)?,
+            }
         };
-        let sealed = sync::seal(staged, &target, &options)?;
-        let published = publish::publish(sealed, &target, &options)?;
         let durability = sync::sync_directories(&published, &target, &options);
         target.parents.keep();
         let outcome = match target.existing {
@@ -312,5 +317,34 @@ impl Poison {
             None => io::Error::other(error.to_string()),
         };
         Poison { step: error.step(), error: error_again }
+    }
+}
+
+/// As often as this in one commit may the temp file be taken for an orphan.
+const MAX_ATTEMPTS: usize = 8;
+
+/// What came of steps 1 to 4 of the protocol.
+enum Attempt {
+    Published(Published, u64, Vec<NotPreserved>),
+    Swept(File, Error),
+}
+
+fn publish_once(contents: Contents, plan: Plan<'_>) -> Result<Attempt> {
+    let Plan { target, options } = plan;
+    let snapshot = match Snapshot::take(target, options) {
+        Ok(snapshot) => snapshot,
+        Err(error) => return Err(contents.abandon(&target.path, error)),
+    };
+    let staged = contents.stage(plan, &snapshot)?;
+    let len = staged.len;
+    let not_preserved = match snapshot.apply(&staged.temp, &target.path, options) {
+        Ok(not_preserved) => not_preserved,
+        Err(error) => return Err(staged.temp.abandon(&target.path, error)),
+    };
+    let sealed = sync::seal(staged, target, options)?;
+    match publish::publish(sealed, target, options) {
+        Ok(published) => Ok(Attempt::Published(published, len, not_preserved)),
+        Err(Unpublished::Swept(file, error)) => Ok(Attempt::Swept(file, error)),
+        Err(Unpublished::Failed(error)) => Err(error),
     }
 }

@@ -127,6 +127,14 @@ fn name_for(name: &OsStr) -> OsString {
     format!(".wholefile-{:016x}.lock", fnv_1a(&sys::lock_key(name))).into()
 }
 
+/// Whether `name` is one that the lock of some file has.
+pub(crate) fn is_name(name: &OsStr) -> bool {
+    let bytes = name.as_encoded_bytes();
+    let hash = bytes.strip_prefix(b".wholefile-").and_then(|rest| rest.strip_suffix(b".lock"));
+    let is_digit = |byte: &u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
+    hash.is_some_and(|it| it.len() == 16 && it.iter().all(is_digit))
+}
+
 /// The same in every version of this crate and of Rust, unlike the hashes of `std`, since processes
 /// that were built apart must agree.
 fn fnv_1a(bytes: &[u8]) -> u64 {

@@ -2,7 +2,7 @@
 
 use std::io;
 
-/// What became of the target when an [`Error`] was returned.
+/// What became of the target when an [`Error`](crate::Error) was returned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum TargetState {
@@ -21,7 +21,7 @@ pub enum TargetState {
     Displaced,
 }
 
-/// The step of a save at which an [`Error`] occurred, in the order of the protocol.
+/// The step of a save at which an [`Error`](crate::Error) occurred, in the order of the protocol.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Step {
@@ -50,6 +50,8 @@ pub enum Step {
     SyncDirectory,
     /// Removing the temp file.
     RemoveTemp,
+    /// Looking for orphans, and removing them.
+    Sweep,
 }
 
 /// What went wrong, as a caller can act on it.
@@ -97,7 +99,7 @@ pub enum ErrorKind {
     /// cannot be had on this file system.
     DurabilityUnavailable,
     /// Somebody else holds the lock of the target, or this thread does: a wait would never end
-    /// then. [`Error::lock`] has its file and how long was waited.
+    /// then. [`Error::lock`](crate::Error::lock) has its file and how long was waited.
     Locked,
     /// An earlier operation on the writer failed, so what is staged may be incomplete.
     Poisoned,
@@ -105,7 +107,7 @@ pub enum ErrorKind {
     Closure,
     /// The operation does not exist on this platform or for this kind of target.
     Unsupported,
-    /// Any other error of the system; [`Error::io_error`] has it.
+    /// Any other error of the system; [`Error::io_error`](crate::Error::io_error) has it.
     Io,
 }
 

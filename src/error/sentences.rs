@@ -58,6 +58,7 @@ impl fmt::Display for Step {
             Step::Publish => "publish",
             Step::SyncDirectory => "sync the directory of",
             Step::RemoveTemp => "remove the temp file of",
+            Step::Sweep => "sweep",
         })
     }
 }

@@ -2,20 +2,24 @@
 
 use std::cell::RefCell;
 use std::ffi::OsStr;
+use std::fs::File;
 use std::io;
 
 use super::staging::Staged;
 use super::sync::Sealed;
 use super::target::Target;
 use super::temp::Temp;
-use crate::error::{Error, ErrorKind, Result, Step, TargetState};
+use crate::error::{Error, ErrorKind, Step, TargetState};
 use crate::fault::Op;
-use crate::options::{Options, Publish};
+use crate::options::{Durability, Options, Publish};
 use crate::sys::{self, Halfway, Replacing};
 
 /// Proof that the new contents are visible under the target's name.
 #[derive(Debug)]
-pub(crate) struct Published(());
+pub(crate) struct Published {
+    /// How durable the contents are.
+    pub(super) contents: Durability,
+}
 
 /// What the staged file's own name stands for once it is published.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,11 +30,25 @@ enum OldName {
     Present,
 }
 
+/// Why nothing was published.
+#[derive(Debug)]
+pub(crate) enum Unpublished {
+    Failed(Error),
+    /// The temp file has no name any more. Whoever looks for orphans took it for one, in the moment
+    /// between its creation and its lock; here it is.
+    Swept(File, Error),
+}
+
 /// Step 4 of a commit. Until it succeeds every failure is a rollback; from then on none is.
-pub(crate) fn publish(sealed: Sealed, target: &Target, options: &Options) -> Result<Published> {
-    let Staged { mut temp, .. } = sealed.staged;
+pub(crate) fn publish(
+    sealed: Sealed,
+    target: &Target,
+    options: &Options,
+) -> std::result::Result<Published, Unpublished> {
+    let Sealed { staged: Staged { mut temp, .. }, durability: contents } = sealed;
     let Some(name) = temp.name().map(OsStr::to_owned) else {
-        return Err(Error::refused(ErrorKind::Unsupported, Step::Publish, &target.path));
+        let error = Error::refused(ErrorKind::Unsupported, Step::Publish, &target.path);
+        return Err(Unpublished::Failed(error));
     };
     let name = &*name;
     let replacing = Replacing { read_only: options.read_only, in_use: options.in_use };
@@ -42,23 +60,24 @@ pub(crate) fn publish(sealed: Sealed, target: &Target, options: &Options) -> Res
     match published {
         Ok(OldName::Gone) => {
             temp.keep();
-            Ok(Published(()))
+            Ok(Published { contents })
         }
         Ok(OldName::Present) => {
             let leftover = target.path.with_file_name(name);
-            temp.remove().map(|()| Published(())).map_err(|error| {
-                Error::failed(Step::RemoveTemp, &target.path, error)
+            temp.remove().map(|()| Published { contents }).map_err(|error| {
+                let error = Error::failed(Step::RemoveTemp, &target.path, error)
                     .with_state(TargetState::Replaced)
-                    .with_leftover(Some(leftover))
+                    .with_leftover(Some(leftover));
+                Unpublished::Failed(error)
             })
         }
         Err(error) => Err(failed(target, temp, name, error)),
     }
 }
 
-fn failed(target: &Target, temp: Temp, name: &OsStr, error: io::Error) -> Error {
+fn failed(target: &Target, temp: Temp, name: &OsStr, error: io::Error) -> Unpublished {
     let error = match error.downcast::<Halfway>() {
-        Ok(halfway) => return failed_halfway(target, temp, halfway),
+        Ok(halfway) => return Unpublished::Failed(failed_halfway(target, temp, halfway)),
         Err(error) => error,
     };
     let kind = sys::is_mount_point(&error).then_some(ErrorKind::MountPoint);
@@ -67,12 +86,15 @@ fn failed(target: &Target, temp: Temp, name: &OsStr, error: io::Error) -> Error 
     if let Some(kind) = kind {
         error = error.with_kind(kind);
     }
-    match old_name {
-        OldName::Gone => {
-            temp.keep();
-            error
-        }
-        OldName::Present => temp.abandon(&target.path, error),
+    if old_name == OldName::Present {
+        return Unpublished::Failed(temp.abandon(&target.path, error));
+    }
+    let (file, _) = temp.keep();
+    let is_swept =
+        state == TargetState::Untouched && sys::inspect(&file).is_ok_and(|info| info.links == 0);
+    match is_swept {
+        true => Unpublished::Swept(file, error),
+        false => Unpublished::Failed(error),
     }
 }
 

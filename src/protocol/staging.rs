@@ -229,6 +229,24 @@ impl Contents {
         self.file(plan).map(Some)
     }
 
+    /// The contents of a temp file that has lost its name.
+    pub(crate) fn read_back(file: File, plan: Plan<'_>) -> Result<Contents> {
+        let mut lost = Contents::new(0);
+        lost.place = Place::Spool(file);
+        let mut contents = Contents::new(plan.options.buffer_size);
+        let file = lost.rewind(plan)?;
+        let mut chunk = vec![0; plan.options.buffer_size.clamp(1, 64 << 10)];
+        // Bounded by the length of the file, which was small enough to be in memory.
+        while let Some(file) = file {
+            match sys::read(Op::ReadTemp, file, &mut chunk).map_err(plan.failed(Step::Read))? {
+                0 => break,
+                len => contents.buffer.extend_from_slice(&chunk[..len]),
+            }
+        }
+        contents.position = contents.buffer.len() as u64;
+        Ok(contents)
+    }
+
     /// Removes the temp file.
     pub(crate) fn remove(self) -> io::Result<()> {
         match self.place {
@@ -318,16 +336,15 @@ impl Contents {
                 Place::Spool(file)
             }
             None => {
-                let taken;
-                let snapshot = match snapshot {
-                    Some(snapshot) => snapshot,
+                let (target, options) = (plan.target, plan.options);
+                Place::Temp(match snapshot {
+                    Some(snapshot) => Temp::create(target, options, snapshot.creation(options))?,
+                    // It may be long until it is published, and others may be given its path.
                     None => {
-                        taken = Snapshot::take(plan.target, plan.options)?;
-                        &taken
+                        let snapshot = Snapshot::take(target, options)?;
+                        Temp::create_seen(target, options, snapshot.creation(options))?
                     }
-                };
-                let creation = snapshot.creation(plan.options);
-                Place::Temp(Temp::create(plan.target, plan.options, creation)?)
+                })
             }
         };
         let position = std::mem::take(&mut self.position);

@@ -15,6 +15,8 @@ use crate::sys;
 #[derive(Debug)]
 pub(crate) struct Sealed {
     pub(super) staged: Staged,
+    /// How far the sync is proven, which is less than was asked where the file system cannot.
+    pub(super) durability: Durability,
 }
 
 /// Whoever insists on full durability learns before anything is written that it cannot be had.
@@ -33,9 +35,9 @@ pub(crate) fn check_required(target: &Target, options: &Options) -> Result<()> {
 /// file, since the system may have forgotten what it could not write (fsync(2), "EIO").
 pub(crate) fn seal(mut staged: Staged, target: &Target, options: &Options) -> Result<Sealed> {
     let result = sync_contents(&staged, target, options)
-        .and_then(|()| give_name(&mut staged, target, options));
+        .and_then(|durability| give_name(&mut staged, target, options, durability));
     match result {
-        Ok(()) => Ok(Sealed { staged }),
+        Ok(durability) => Ok(Sealed { staged, durability }),
         Err(error) => Err(staged.temp.abandon(&target.path, error)),
     }
 }
@@ -43,12 +45,12 @@ pub(crate) fn seal(mut staged: Staged, target: &Target, options: &Options) -> Re
 /// Step 5 of a commit: syncs the directory and every directory that was created, each through its
 /// own parent. Gives the durability that was achieved.
 pub(crate) fn sync_directories(
-    _: &Published,
+    published: &Published,
     target: &Target,
     options: &Options,
 ) -> Result<Durability> {
     if options.durability < Durability::Full {
-        return Ok(options.durability);
+        return Ok(published.contents);
     }
     let achieved = sync_names(target)
         .map_err(|error| failed_directory(target, error).with_state(TargetState::Replaced))?;
@@ -56,13 +58,12 @@ pub(crate) fn sync_directories(
         let error = refused_directory(target).with_state(TargetState::Replaced);
         return Err(error);
     }
-    Ok(achieved)
+    Ok(achieved.min(published.contents))
 }
 
 /// Makes contents durable that were there already.
 pub(super) fn unchanged(old: &File, target: &Target, options: &Options) -> Result<Durability> {
-    sys::sync_file(old, options.durability)
-        .map_err(|error| Error::failed(Step::SyncFile, &target.path, error))?;
+    sync_file(old, target, options)?;
     if options.durability == Durability::Full {
         match sync_names(target) {
             Ok(Durability::Full) => {}
@@ -73,18 +74,34 @@ pub(super) fn unchanged(old: &File, target: &Target, options: &Options) -> Resul
     Ok(options.durability)
 }
 
-fn sync_contents(staged: &Staged, target: &Target, options: &Options) -> Result<()> {
+fn sync_contents(staged: &Staged, target: &Target, options: &Options) -> Result<Durability> {
     if options.durability == Durability::None {
-        return Ok(());
+        return Ok(Durability::None);
     }
-    sys::sync_file(&staged.temp.file, options.durability)
-        .map_err(|error| Error::failed(Step::SyncFile, &target.path, error))
+    sync_file(&staged.temp.file, target, options)
+}
+
+/// Gives the durability that was achieved, at least the one that was asked for if the caller
+/// insists on it.
+fn sync_file(file: &File, target: &Target, options: &Options) -> Result<Durability> {
+    let achieved = sys::sync_file(file, options.durability)
+        .map_err(|error| Error::failed(Step::SyncFile, &target.path, error))?;
+    if options.require_durability && achieved < options.durability {
+        let kind = ErrorKind::DurabilityUnavailable;
+        return Err(Error::refused(kind, Step::SyncFile, &target.path));
+    }
+    Ok(achieved)
 }
 
 /// Gives an unnamed file a name to be renamed from.
-fn give_name(staged: &mut Staged, target: &Target, options: &Options) -> Result<()> {
+fn give_name(
+    staged: &mut Staged,
+    target: &Target,
+    options: &Options,
+    durability: Durability,
+) -> Result<Durability> {
     if staged.temp.name().is_some() {
-        return Ok(());
+        return Ok(durability);
     }
     staged
         .temp

@@ -17,6 +17,8 @@ use crate::sys::{self, Creation, Directory};
 const PREFIX: &str = ".wholefile-";
 const SUFFIX: &str = ".tmp";
 const RANDOM_LEN: usize = 12;
+/// As often as this may a temp file be taken for an orphan before it is locked.
+const MAX_UNSEEN: usize = 8;
 /// The longest name that the usual file systems take.
 const MAX_NAME_LEN: usize = 255;
 
@@ -62,6 +64,25 @@ impl Temp {
             Ok(()) => Ok(temp),
             Err(error) => Err(temp.abandon(&target.path, failed(error))),
         }
+    }
+
+    /// As [`Temp::create`], and sees that nobody who looks for orphans took the file for one before
+    /// it was locked.
+    pub(crate) fn create_seen(
+        target: &Target,
+        options: &Options,
+        creation: Creation<'_>,
+    ) -> Result<Temp> {
+        for _ in 0..MAX_UNSEEN {
+            let temp = Temp::create(target, options, creation)?;
+            let failed = |error| Error::failed(Step::CreateTemp, &target.path, error);
+            match sys::inspect(&temp.file) {
+                Ok(info) if temp.name.is_some() && info.links == 0 => drop(temp.keep()),
+                Ok(_) => return Ok(temp),
+                Err(error) => return Err(temp.abandon(&target.path, failed(error))),
+            }
+        }
+        Err(Error::refused(ErrorKind::Io, Step::CreateTemp, &target.path))
     }
 
     /// The name, once there is one.
@@ -152,6 +173,16 @@ fn with_random_name<T>(
             Ok((create(name)?, name.to_owned()))
         })?;
     Ok(made.into_parts().0)
+}
+
+/// Whether `name` is one that a temp file with these affixes may have.
+pub(crate) fn is_name(name: &OsStr, options: &Options) -> bool {
+    let (prefix, suffix) = affixes(options);
+    let random = name
+        .as_encoded_bytes()
+        .strip_prefix(prefix.as_encoded_bytes())
+        .and_then(|rest| rest.strip_suffix(suffix.as_encoded_bytes()));
+    random.is_some_and(|it| it.len() == RANDOM_LEN && it.iter().all(u8::is_ascii_alphanumeric))
 }
 
 fn affixes(options: &Options) -> (&OsStr, &OsStr) {

@@ -83,7 +83,7 @@ fn sync(file: &File, plan: Plan<'_>) -> Result<Durability> {
         return Ok(Durability::None);
     }
     match sys::sync_file(file, wanted) {
-        Ok(()) => Ok(wanted),
+        Ok(achieved) => Ok(achieved),
         Err(error) if sys::lacks_directory_sync(&error) => Ok(Durability::None),
         Err(error) if error.kind() == io::ErrorKind::ReadOnlyFilesystem => Ok(Durability::None),
         Err(error) => Err(Error::failed(Step::SyncFile, &plan.target.path, error)),

@@ -206,6 +206,24 @@ pub(crate) fn link_unnamed(file: &File, directory: &Directory, name: &OsStr) -> 
     run(Op::LinkUnnamed, || arm::link_unnamed(file, directory, name))
 }
 
+/// The names in `directory` that `is_wanted`, each with its kind where the system tells.
+pub(crate) fn list(
+    directory: &Directory,
+    is_wanted: impl Fn(&OsStr, Option<FileKind>) -> bool,
+) -> io::Result<Vec<(OsString, Option<FileKind>)>> {
+    run(Op::List, || arm::list(directory, &is_wanted))
+}
+
+/// Opens the directory `name` in `directory`, which must not be a link.
+pub(crate) fn open_subdirectory(directory: &Directory, name: &OsStr) -> io::Result<Directory> {
+    run(Op::OpenDirectory, || arm::open_subdirectory(directory, name))
+}
+
+/// Opens what may be an orphan, to ask for its lock. Not a link, and without waiting for anything.
+pub(crate) fn open_orphan(directory: &Directory, name: &OsStr) -> io::Result<File> {
+    run(Op::OpenOrphan, || arm::open_orphan(directory, name))
+}
+
 /// Opens the file `name` that stands for a lock, and creates it if it is missing. Who may write to
 /// the owner's files may open it; others may not, since they could hold the lock forever.
 pub(crate) fn open_side_file(directory: &Directory, name: &OsStr) -> io::Result<File> {
@@ -337,12 +355,14 @@ pub(crate) fn set_times(file: &File, times: Times) -> io::Result<()> {
 }
 
 /// Waits until the contents and the metadata of the file are on its device (`Full`), or until
-/// nothing that comes later can overtake them (`Ordered`).
-pub(crate) fn sync_file(file: &File, durability: Durability) -> io::Result<()> {
+/// nothing that comes later can overtake them (`Ordered`). Gives how far that is proven: less than
+/// was asked where the system has only a weaker sync for this file.
+pub(crate) fn sync_file(file: &File, durability: Durability) -> io::Result<Durability> {
     run(Op::SyncFile, || arm::sync_file(file, durability))
 }
 
-/// Waits until the names in the directory are on its device.
+/// Waits until the names in the directory are on its device. Where the system cannot prove that
+/// they are, the error is one of [`lacks_directory_sync`].
 pub(crate) fn sync_directory(directory: &Directory) -> io::Result<()> {
     run(Op::SyncDirectory, || arm::sync_directory(directory))
 }

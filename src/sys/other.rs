@@ -17,8 +17,9 @@ pub(crate) use super::not_windows::{
     Security, is_negative_seek, may_name_file, security_of, set_access_of, set_owner_of,
 };
 pub(crate) use super::portable::{
-    Handle, create_unnamed, exchange, leads_to_descriptor, link_unnamed, may_be_planted,
-    remove_xattr, set_mode, set_owner, set_times, set_xattr, start_writeback,
+    Handle, create_unnamed, exchange, leads_to_descriptor, link_unnamed, list, may_be_planted,
+    open_orphan, open_subdirectory, remove_xattr, set_mode, set_owner, set_times, set_xattr,
+    start_writeback,
 };
 
 /// Nobody knows.
@@ -168,8 +169,8 @@ pub(crate) fn reserve(_: &File, _: u64) -> io::Result<()> {
     Err(io::ErrorKind::Unsupported.into())
 }
 
-pub(crate) fn sync_file(file: &File, _: Durability) -> io::Result<()> {
-    file.sync_all()
+pub(crate) fn sync_file(file: &File, durability: Durability) -> io::Result<Durability> {
+    file.sync_all().map(|()| durability)
 }
 
 pub(crate) fn sync_directory(_: &Directory) -> io::Result<()> {

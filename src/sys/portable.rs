@@ -1,7 +1,7 @@
 //! What the arms of the systems that are not Unix have in common: the operations that none of them
 //! has, and the conversions between the crate's types and those of std.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::fs::{File, FileTimes, Metadata};
 use std::io;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -100,8 +100,7 @@ pub(crate) fn link_unnamed(_: &File, _: &Directory, _: &OsStr) -> io::Result<()>
 
 pub(crate) fn start_writeback(_: &File, _: u64, _: u64) {}
 
-/// The receipt says that they are not looked at. What Windows has in their place, ACLs and
-/// alternate streams, is not kept.
+/// None is listed, so that none is set.
 pub(crate) fn set_xattr(_: &File, _: &OsStr, _: &[u8]) -> io::Result<()> {
     unsupported()
 }
@@ -130,4 +129,38 @@ mod tests {
         }
         assert_eq!(system_time(UNKNOWN), None);
     }
+}
+
+pub(crate) fn list(
+    directory: &Directory,
+    is_wanted: &dyn Fn(&OsStr, Option<FileKind>) -> bool,
+) -> io::Result<Vec<(OsString, Option<FileKind>)>> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(directory.join("".as_ref()))? {
+        let entry = entry?;
+        let file_type = entry.file_type()?;
+        let kind = match () {
+            () if file_type.is_symlink() => FileKind::Symlink,
+            () if file_type.is_dir() => FileKind::Directory,
+            () if file_type.is_file() => FileKind::File,
+            () => FileKind::Special,
+        };
+        let name = entry.file_name();
+        if is_wanted(&name, Some(kind)) {
+            found.push((name, Some(kind)));
+        }
+    }
+    Ok(found)
+}
+
+pub(crate) fn open_subdirectory(directory: &Directory, name: &OsStr) -> io::Result<Directory> {
+    if std::fs::symlink_metadata(directory.join(name))?.is_dir() {
+        super::open_directory(Some(directory), name.as_ref())
+    } else {
+        Err(io::ErrorKind::NotADirectory.into())
+    }
+}
+
+pub(crate) fn open_orphan(directory: &Directory, name: &OsStr) -> io::Result<File> {
+    File::open(directory.join(name))
 }

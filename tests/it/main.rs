@@ -33,4 +33,6 @@ mod place;
 #[path = "place_elsewhere.rs"]
 mod place;
 #[cfg(target_os = "linux")]
+mod sweeps;
+#[cfg(target_os = "linux")]
 mod watcher;

@@ -41,11 +41,15 @@ const NO_SYNC: &[Errno] = &[Errno::INVAL, Errno::BADF, Errno::OPNOTSUPP, Errno::
 /// The errors that an operation can give, each once.
 pub(crate) fn errors_of(op: Op) -> Vec<i32> {
     let own: &[&[Errno]] = match op {
-        Op::OpenDirectory | Op::OpenTarget | Op::OpenThrough | Op::OpenSideFile => {
-            &[OPEN, &[Errno::NOTDIR, Errno::LOOP]]
-        }
+        Op::OpenDirectory
+        | Op::OpenTarget
+        | Op::OpenThrough
+        | Op::OpenSideFile
+        | Op::OpenOrphan => &[OPEN, &[Errno::NOTDIR, Errno::LOOP]],
         Op::MakeDirectory | Op::RemoveDirectory => &[CHANGE, &[Errno::MLINK]],
-        Op::Look | Op::ReadLink | Op::Inspect => &[&[Errno::ACCESS, Errno::MFILE, Errno::STALE]],
+        Op::Look | Op::List | Op::ReadLink | Op::Inspect => {
+            &[&[Errno::ACCESS, Errno::MFILE, Errno::STALE]]
+        }
         Op::CreateTemp => &[OPEN, CHANGE],
         Op::CreateUnnamed => &[OPEN, NO_UNNAMED, &[Errno::ROFS, Errno::NOSPC]],
         Op::LinkUnnamed | Op::Link => &[CHANGE, &[Errno::MLINK]],

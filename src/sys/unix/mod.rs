@@ -2,10 +2,12 @@
 
 #[cfg(test)]
 mod injected;
+mod sweep;
+mod sync;
 mod verdicts;
 mod xattr;
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
@@ -16,7 +18,6 @@ use rustix::fs::{self, AtFlags, CWD, FileType, Mode, OFlags, Stat, Timespec, Tim
 use rustix::process::geteuid;
 
 use super::{Creation, Existing, FileId, FileKind, Info, Replacing, Through, Times};
-use crate::options::Durability;
 
 pub(crate) use super::not_windows::{
     Security, is_negative_seek, may_name_file, security_of, set_access_of, set_owner_of,
@@ -24,6 +25,8 @@ pub(crate) use super::not_windows::{
 pub(crate) use fd_lock::RwLock;
 #[cfg(test)]
 pub(crate) use injected::{errors_of, lacking_error};
+pub(crate) use sweep::{list, open_orphan, open_subdirectory};
+pub(crate) use sync::{sync_directory, sync_file};
 pub(crate) use verdicts::{
     cannot_be_kept, is_loop, is_mount_point, is_too_long, lacks_directory_sync, lacks_links,
     lacks_locks, lacks_rename_flags, lacks_unnamed,
@@ -91,7 +94,7 @@ pub(crate) fn path_of(directory: &Directory) -> Option<PathBuf> {
         return None;
     }
     let path = fs::readlinkat(CWD, descriptor_path(&directory.fd), Vec::new()).ok()?;
-    let path = PathBuf::from(std::ffi::OsString::from_vec(path.into_bytes()));
+    let path = PathBuf::from(OsString::from_vec(path.into_bytes()));
     path.is_absolute().then_some(path)
 }
 
@@ -138,7 +141,7 @@ pub(crate) fn read_link(
         Some(fd) => fs::readlinkat(fd, "", Vec::new())?,
         None => fs::readlinkat(directory.fd(), name, Vec::new())?,
     };
-    Ok(PathBuf::from(std::ffi::OsString::from_vec(text.into_bytes())))
+    Ok(PathBuf::from(OsString::from_vec(text.into_bytes())))
 }
 
 pub(crate) fn may_be_planted(directory: &Directory, info: &Info) -> io::Result<bool> {
@@ -256,16 +259,20 @@ pub(crate) fn inspect(file: &File) -> io::Result<Info> {
     Ok(info_of(&fs::fstat(file)?))
 }
 
+fn kind_of(file_type: FileType) -> FileKind {
+    match file_type {
+        FileType::RegularFile => FileKind::File,
+        FileType::Directory => FileKind::Directory,
+        FileType::Symlink => FileKind::Symlink,
+        _ => FileKind::Special,
+    }
+}
+
 #[allow(clippy::unnecessary_cast, clippy::useless_conversion, reason = "types differ by system")]
 fn info_of(stat: &Stat) -> Info {
     let mode = u32::from(stat.st_mode);
     Info {
-        kind: match FileType::from_raw_mode(stat.st_mode) {
-            FileType::RegularFile => FileKind::File,
-            FileType::Directory => FileKind::Directory,
-            FileType::Symlink => FileKind::Symlink,
-            _ => FileKind::Special,
-        },
+        kind: kind_of(FileType::from_raw_mode(stat.st_mode)),
         id: FileId { device: stat.st_dev as u64, file: stat.st_ino as u64 },
         len: u64::try_from(stat.st_size).unwrap_or(0),
         links: stat.st_nlink as u64,
@@ -336,19 +343,6 @@ pub(crate) fn set_times(file: &File, times: Times) -> io::Result<()> {
         last_modification: timespec(times.modified),
     };
     Ok(fs::futimens(file, &times)?)
-}
-
-pub(crate) fn sync_file(file: &File, _: Durability) -> io::Result<()> {
-    // On macOS, std asks for F_FULLFSYNC and falls back to fsync where the file system lacks it.
-    file.sync_all()
-}
-
-pub(crate) fn sync_directory(directory: &Directory) -> io::Result<()> {
-    if directory.access == Access::Read {
-        Ok(fs::fsync(directory.fd())?)
-    } else {
-        Err(rustix::io::Errno::BADF.into())
-    }
 }
 
 pub(crate) fn rename(

@@ -29,6 +29,14 @@ pub(crate) fn lacks_directory_sync(error: &io::Error) -> bool {
     is_one_of(error, &errnos)
 }
 
+/// The file system has no such flush: fcntl(2) of macOS gives ENOTSUP, network and FUSE file
+/// systems of it the others as well.
+#[cfg(any(target_vendor = "apple", test))]
+pub(crate) fn lacks_flush(error: &io::Error) -> bool {
+    let errnos = [Errno::NOTSUP, Errno::OPNOTSUPP, Errno::INVAL, Errno::NOTTY, Errno::NOSYS];
+    is_one_of(error, &errnos)
+}
+
 /// The file system has no advisory locks.
 pub(crate) fn lacks_locks(error: &io::Error) -> bool {
     let errnos = [Errno::NOLCK, Errno::NOTSUP, Errno::OPNOTSUPP, Errno::NOSYS, Errno::INVAL];

@@ -37,8 +37,9 @@ use crate::options::Durability;
 use verdicts::{is_one_of, is_unsupported};
 
 pub(crate) use super::portable::{
-    Handle, create_unnamed, exchange, leads_to_descriptor, link_unnamed, may_be_planted,
-    remove_xattr, set_mode, set_owner, set_times, set_xattr, start_writeback,
+    Handle, create_unnamed, exchange, leads_to_descriptor, link_unnamed, list, may_be_planted,
+    open_orphan, open_subdirectory, remove_xattr, set_mode, set_owner, set_times, set_xattr,
+    start_writeback,
 };
 pub(crate) use fd_lock::RwLock;
 pub(crate) use names::may_name_file;
@@ -278,8 +279,8 @@ fn require_free_space(file: &File, len: u64) -> io::Result<()> {
     if free < len { Err(io::ErrorKind::StorageFull.into()) } else { Ok(()) }
 }
 
-pub(crate) fn sync_file(file: &File, _: Durability) -> io::Result<()> {
-    file.sync_all()
+pub(crate) fn sync_file(file: &File, durability: Durability) -> io::Result<Durability> {
+    file.sync_all().map(|()| durability)
 }
 
 pub(crate) fn sync_directory(directory: &Directory) -> io::Result<()> {

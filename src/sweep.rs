@@ -1,0 +1,270 @@
+//! Orphans: the temp files of writers that were killed, and how they are told from those in use.
+//!
+//! A living writer holds the lock of its temp file, and whoever holds or awaits the lock of a
+//! target has its file open and locked. So a file whose lock can be taken has nobody: that is a
+//! fact, and needs no guess from its age or from a process number. The moment between the creation
+//! of a temp file and its lock is the writer's to look after: one that finds its fresh file taken
+//! makes another.
+
+use std::ffi::{OsStr, OsString};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use crate::concurrency::lock::{self, Answer};
+use crate::concurrency::side_lock;
+use crate::error::{Error, Result, Step};
+use crate::options::Options;
+use crate::protocol::temp;
+use crate::sys::{self, Directory, FileKind, Info};
+
+/// Deeper than this, nothing is swept: each level holds a descriptor.
+const MAX_DEPTH: usize = 128;
+
+/// Removes the orphans in the directory `dir`: [`Sweeper::new`] with its defaults.
+///
+/// # Errors
+///
+/// As for [`Sweeper::run`].
+///
+/// # Examples
+///
+/// ```
+/// # let dir = tempfile::tempdir()?;
+/// # let config_folder = dir.path();
+/// // At the start of a program, before it saves anything.
+/// for orphan in wholefile::sweep(config_folder)?.removed() {
+///     eprintln!("removed {}, which an earlier run left", orphan.display());
+/// }
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub fn sweep(dir: impl AsRef<Path>) -> Result<Sweep> {
+    Sweeper::new().run(dir)
+}
+
+/// Removes what writers that were killed left behind: temp files, and the files of their locks.
+///
+/// It removes only regular files whose name has exactly the documented pattern (`.wholefile-`,
+/// twelve letters and digits, `.tmp`, or `.wholefile-`, sixteen hexadecimal digits, `.lock`) and
+/// whose lock nobody holds. It follows no links. Writers need not be stopped meanwhile.
+///
+/// # Platform
+///
+/// On Windows temp files are not locked, and are reported as [`unknown`](Sweep::unknown).
+///
+/// # Examples
+///
+/// ```
+/// use std::time::Duration;
+///
+/// # let dir = tempfile::tempdir()?;
+/// let sweep = wholefile::Sweeper::new()
+///     .recursive(true)
+///     .min_age(Duration::from_secs(3600))
+///     .dry_run(true)
+///     .run(dir.path())?;
+/// println!("{} orphans, {} in use", sweep.removed().len(), sweep.alive().len());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug, Default)]
+pub struct Sweeper {
+    min_age: Duration,
+    dry_run: bool,
+    recursive: bool,
+    options: Options,
+}
+
+/// What a [`Sweeper`] found, by what became of it.
+#[derive(Debug, Default)]
+pub struct Sweep {
+    removed: Vec<PathBuf>,
+    alive: Vec<PathBuf>,
+    young: Vec<PathBuf>,
+    unknown: Vec<PathBuf>,
+    errors: Vec<Error>,
+}
+
+impl Sweeper {
+    /// A sweeper of one directory, which removes orphans of any age.
+    #[must_use]
+    pub fn new() -> Self {
+        Sweeper::default()
+    }
+
+    /// How long ago an orphan must have been written to. Default: zero.
+    pub fn min_age(&mut self, age: Duration) -> &mut Self {
+        self.min_age = age;
+        self
+    }
+
+    /// Whether to remove nothing, and only to report what would be. Default: `false`.
+    pub fn dry_run(&mut self, dry_run: bool) -> &mut Self {
+        self.dry_run = dry_run;
+        self
+    }
+
+    /// Whether to sweep the directories below it too, 128 levels deep at most. Default: `false`.
+    pub fn recursive(&mut self, recursive: bool) -> &mut Self {
+        self.recursive = recursive;
+        self
+    }
+
+    /// What the temp files' names begin with, where
+    /// [`Builder::staging_prefix`](crate::Builder::staging_prefix) was set.
+    pub fn staging_prefix(&mut self, prefix: impl Into<OsString>) -> &mut Self {
+        self.options.staging_prefix = Some(prefix.into());
+        self
+    }
+
+    /// What the temp files' names end with, where
+    /// [`Builder::staging_suffix`](crate::Builder::staging_suffix) was set.
+    pub fn staging_suffix(&mut self, suffix: impl Into<OsString>) -> &mut Self {
+        self.options.staging_suffix = Some(suffix.into());
+        self
+    }
+
+    /// Removes the orphans in the directory `dir`.
+    ///
+    /// # Errors
+    ///
+    /// At [`Step::Sweep`], if the directory cannot be opened and listed. What goes wrong with a
+    /// single file or a directory below it is in [`Sweep::errors`], and the sweep goes on.
+    pub fn run(&self, dir: impl AsRef<Path>) -> Result<Sweep> {
+        let dir = dir.as_ref();
+        temp::check_affixes(&self.options, dir)?;
+        let mut sweep = Sweep::default();
+        let directory = sys::open_directory(None, dir).map_err(|error| failed(dir, error))?;
+        self.sweep_directory(&directory, dir, 0, &mut sweep)?;
+        Ok(sweep)
+    }
+
+    fn sweep_directory(
+        &self,
+        directory: &Directory,
+        path: &Path,
+        depth: usize,
+        sweep: &mut Sweep,
+    ) -> Result<()> {
+        let is_wanted = |name: &OsStr, kind: Option<FileKind>| match kind {
+            Some(FileKind::File) => self.is_candidate(name),
+            Some(FileKind::Directory) => self.recursive,
+            None => self.recursive || self.is_candidate(name),
+            Some(FileKind::Symlink | FileKind::Special) => false,
+        };
+        let found = sys::list(directory, is_wanted).map_err(|error| failed(path, error))?;
+        for (name, kind) in found {
+            let path = path.join(&name);
+            let may_be_directory = self.recursive && kind != Some(FileKind::File);
+            let result = match may_be_directory {
+                true if depth < MAX_DEPTH => {
+                    match sys::open_subdirectory(directory, &name) {
+                        Ok(below) => self.sweep_directory(&below, &path, depth + 1, sweep),
+                        // Where the list does not tell, it may be anything.
+                        Err(_) if kind.is_none() && self.is_candidate(&name) => {
+                            self.sweep_file(directory, &name, &path, sweep)
+                        }
+                        Err(_) if kind.is_none() => Ok(()),
+                        Err(error) => Err(failed(&path, error)),
+                    }
+                }
+                true => Err(failed(&path, io::Error::other("too many levels of directories"))),
+                false => self.sweep_file(directory, &name, &path, sweep),
+            };
+            if let Err(error) = result {
+                sweep.errors.push(error);
+            }
+        }
+        Ok(())
+    }
+
+    fn is_candidate(&self, name: &OsStr) -> bool {
+        temp::is_name(name, &self.options) || side_lock::is_name(name)
+    }
+
+    fn sweep_file(
+        &self,
+        directory: &Directory,
+        name: &OsStr,
+        path: &Path,
+        sweep: &mut Sweep,
+    ) -> Result<()> {
+        let failed = |error| failed(path, error);
+        let file = match sys::open_orphan(directory, name) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            Err(error) => return Err(failed(error)),
+        };
+        let info = sys::inspect(&file).map_err(failed)?;
+        if info.kind != FileKind::File {
+            return Ok(());
+        }
+        let answer = match sys::LOCKS_ARE_ADVISORY {
+            true => lock::hold(&file).map_err(failed)?,
+            false => Answer::Unavailable,
+        };
+        let list = match answer {
+            Answer::Busy => &mut sweep.alive,
+            Answer::Unavailable => &mut sweep.unknown,
+            Answer::Held if age_of(&info) < self.min_age => &mut sweep.young,
+            Answer::Held => {
+                // Between the list and the lock, its writer may have published it.
+                let now = sys::look(directory, name).map_err(failed)?;
+                if now.is_none_or(|now| now.info.id != info.id) {
+                    return Ok(());
+                }
+                match if self.dry_run { Ok(()) } else { sys::remove_temp(directory, name) } {
+                    // Its writer found it taken, and removed it.
+                    Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+                    result => result.map_err(failed)?,
+                }
+                &mut sweep.removed
+            }
+        };
+        list.push(path.to_path_buf());
+        Ok(())
+    }
+}
+
+/// How long ago the file was written to; none at all if the clock says that it is yet to be.
+fn age_of(info: &Info) -> Duration {
+    let seconds = u64::try_from(info.times.modified.0).unwrap_or(0);
+    let modified = UNIX_EPOCH + Duration::from_secs(seconds);
+    SystemTime::now().duration_since(modified).unwrap_or_default()
+}
+
+fn failed(path: &Path, error: io::Error) -> Error {
+    Error::failed(Step::Sweep, path, error)
+}
+
+impl Sweep {
+    /// The orphans that were removed, or would have been.
+    #[must_use]
+    pub fn removed(&self) -> &[PathBuf] {
+        &self.removed
+    }
+
+    /// The files that were kept because their writer is alive.
+    #[must_use]
+    pub fn alive(&self) -> &[PathBuf] {
+        &self.alive
+    }
+
+    /// The orphans that were kept because they are younger than [`Sweeper::min_age`].
+    #[must_use]
+    pub fn young(&self) -> &[PathBuf] {
+        &self.young
+    }
+
+    /// The files that were kept because it cannot be told whether their writer is alive: there are
+    /// no locks on this file system or platform.
+    #[must_use]
+    pub fn unknown(&self) -> &[PathBuf] {
+        &self.unknown
+    }
+
+    /// What could not be looked at or removed, each with its path.
+    #[must_use]
+    pub fn errors(&self) -> &[Error] {
+        &self.errors
+    }
+}

@@ -1,0 +1,210 @@
+//! Orphans are removed, and only orphans.
+
+use std::io::{BufRead, BufReader, Write};
+use std::os::unix::fs::symlink;
+use std::path::Path;
+use std::process::Stdio;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
+use std::{io, thread};
+
+use fs_err as fs;
+use wholefile::{AtomicWriter, Durability, ErrorKind, Lock, Step, Sweeper, sweep};
+
+use crate::child::{self, Child};
+use crate::dir::Dir;
+use crate::system::make_fifo;
+
+const TEMP: &str = ".wholefile-abcDEF012345.tmp";
+const LOCK: &str = ".wholefile-0123456789abcdef.lock";
+
+fn names(paths: &[std::path::PathBuf]) -> Vec<&str> {
+    let mut names: Vec<_> =
+        paths.iter().map(|path| path.file_name().unwrap().to_str().unwrap()).collect();
+    names.sort_unstable();
+    names
+}
+
+#[test]
+fn what_a_killed_writer_left_is_removed() {
+    if let Some(given) = child::given() {
+        let mut builder = AtomicWriter::builder();
+        let mut writer = builder.lock(Lock::Try).open(given.dir.path("target")).unwrap();
+        writer.write_all(b"half").unwrap();
+        writer.as_file().unwrap();
+        println!("staged");
+        io::stdin().read_line(&mut String::new()).unwrap();
+        return;
+    }
+    let dir = Dir::new();
+    dir.write("target", "old");
+    let mut child = Child::of("sweeps::what_a_killed_writer_left_is_removed")
+        .command(&dir, "")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    assert!(lines.map_while(Result::ok).any(|line| line.contains("staged")));
+    let living = sweep(dir.root()).unwrap();
+    assert_eq!((living.alive().len(), living.removed().len()), (2, 0));
+    assert_eq!(dir.names().len(), 3);
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let dead = sweep(dir.root()).unwrap();
+    assert_eq!((dead.alive().len(), dead.removed().len()), (0, 2));
+    dir.assert_only(&["target"]);
+    assert_eq!(fs::read(dir.path("target")).unwrap(), b"old");
+}
+
+#[test]
+fn only_what_has_exactly_the_pattern_is_touched() {
+    let dir = Dir::new();
+    let others = [
+        ".wholefile-abcDEF01234.tmp",
+        ".wholefile-abcDEF0123456.tmp",
+        ".wholefile-abcDEF01234_.tmp",
+        ".wholefile-abcDEF01234é.tmp",
+        "wholefile-abcDEF012345.tmp",
+        ".wholefile-abcDEF012345.tmp~",
+        "..wholefile-abcDEF012345.tmp",
+        ".wholefile-abcDEF012345.TMP",
+        ".wholefile-0123456789ABCDEF.lock",
+        ".wholefile-0123456789abcde.lock",
+        ".wholefile-.tmp",
+    ];
+    for name in others {
+        dir.write(name, "");
+    }
+    dir.write("victim", "precious");
+    // What has the name and is no file of ours.
+    for (index, make) in [
+        &(|path: &Path| fs::create_dir(path).unwrap()) as &dyn Fn(&Path),
+        &|path: &Path| symlink("victim", path).unwrap(),
+        &|path: &Path| make_fifo(path),
+    ]
+    .iter()
+    .enumerate()
+    {
+        make(&dir.path(format!(".wholefile-abcDEF01234{index}.tmp")));
+    }
+    let before = dir.names();
+    for name in [TEMP, LOCK] {
+        dir.write(name, "orphan");
+    }
+    let swept = sweep(dir.root()).unwrap();
+    assert_eq!(names(swept.removed()), [LOCK, TEMP]);
+    assert!(swept.errors().is_empty(), "{:?}", swept.errors());
+    assert_eq!(dir.names(), before);
+    assert_eq!(fs::read(dir.path("victim")).unwrap(), b"precious");
+}
+
+#[test]
+fn a_dry_run_and_a_minimum_age_keep_what_they_report() {
+    let dir = Dir::new();
+    dir.write(TEMP, "orphan");
+    let dry = Sweeper::new().dry_run(true).run(dir.root()).unwrap();
+    assert_eq!(names(dry.removed()), [TEMP]);
+    let mut sweeper = Sweeper::new();
+    let young = sweeper.min_age(Duration::from_secs(3600)).run(dir.root()).unwrap();
+    assert_eq!((names(young.young()), young.removed().len()), (vec![TEMP], 0));
+    // One from the future, after the clock was set back, is young as well.
+    let file = fs::OpenOptions::new().write(true).open(dir.path(TEMP)).unwrap();
+    let set = |time| file.file().set_modified(time).unwrap();
+    set(std::time::SystemTime::now() + Duration::from_secs(7200));
+    assert_eq!(sweeper.run(dir.root()).unwrap().young().len(), 1);
+    dir.assert_only(&[TEMP]);
+    set(std::time::SystemTime::now() - Duration::from_secs(7200));
+    assert_eq!(sweeper.run(dir.root()).unwrap().removed().len(), 1);
+    dir.assert_only(&[]);
+}
+
+#[test]
+fn other_directories_are_swept_only_when_asked_and_never_through_links() {
+    let (dir, outside) = (Dir::new(), Dir::new());
+    dir.make("a/b");
+    for folder in ["", "a/", "a/b/"] {
+        dir.write(&format!("{folder}{TEMP}"), "orphan");
+    }
+    outside.write(TEMP, "somebody else's");
+    symlink(outside.root(), dir.path("a/link")).unwrap();
+    assert_eq!(sweep(dir.root()).unwrap().removed().len(), 1);
+    let swept = Sweeper::new().recursive(true).run(dir.root()).unwrap();
+    assert_eq!((swept.removed().len(), swept.errors().len()), (2, 0));
+    outside.assert_only(&[TEMP]);
+}
+
+#[test]
+fn a_prefix_and_a_suffix_of_ones_own_are_swept_by_who_knows_them() {
+    let dir = Dir::new();
+    let mut builder = AtomicWriter::builder();
+    let mut writer = builder.staging_prefix("#").staging_suffix("").open(dir.path("a")).unwrap();
+    writer.write_all(b"x").unwrap();
+    let (file, path) = writer.keep().unwrap();
+    let mut sweeper = Sweeper::new();
+    sweeper.staging_prefix("#").staging_suffix("");
+    assert_eq!(sweep(dir.root()).unwrap().removed().len(), 0);
+    assert_eq!(sweeper.run(dir.root()).unwrap().alive(), std::slice::from_ref(&path));
+    drop(file);
+    assert_eq!(sweeper.run(dir.root()).unwrap().removed(), [path]);
+    let error = sweeper.staging_prefix("a/b").run(dir.root()).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::InvalidOption);
+}
+
+#[test]
+fn what_is_no_directory_cannot_be_swept() {
+    let dir = Dir::new();
+    let file = dir.write("file", "");
+    for (path, kind) in
+        [(file, ErrorKind::NotADirectory), (dir.path("missing"), ErrorKind::NotFound)]
+    {
+        let error = sweep(path).unwrap_err();
+        assert_eq!((error.kind(), error.step()), (kind, Step::Sweep));
+    }
+}
+
+/// Sweepers race with writers for every temp file, also in the moment between its creation and its
+/// lock: a writer that loses its file there must make another, and no save may fail.
+#[test]
+fn no_writer_loses_its_temp_file_to_a_sweeper() {
+    const WRITERS: usize = 16;
+    const SWEEPERS: usize = 4;
+    const SAVES: usize = 150;
+    let dir = Dir::new();
+    let (done, swept) = (AtomicBool::new(false), AtomicUsize::new(0));
+    thread::scope(|scope| {
+        for _ in 0..SWEEPERS {
+            scope.spawn(|| {
+                while !done.load(Ordering::Relaxed) {
+                    let sweep = sweep(dir.root()).unwrap();
+                    assert!(sweep.errors().is_empty(), "{:?}", sweep.errors());
+                    swept.fetch_add(1, Ordering::Relaxed);
+                }
+            });
+        }
+        let writers: Vec<_> = (0..WRITERS)
+            .map(|writer| {
+                let dir = &dir;
+                scope.spawn(move || {
+                    let path = dir.path(format!("target {writer}"));
+                    for save in 0..SAVES {
+                        let contents = format!("{writer} {save}");
+                        let mut builder = AtomicWriter::builder();
+                        builder.durability(Durability::None);
+                        // Some are staged at commit, some before, and every third waits for a lock.
+                        builder.buffer_size(if save % 2 == 0 { 1 << 16 } else { 0 });
+                        builder.lock(if save % 3 == 0 { Lock::Wait } else { Lock::None });
+                        builder.write(&path, &contents).unwrap();
+                        assert_eq!(fs::read_to_string(&path).unwrap(), contents);
+                    }
+                })
+            })
+            .collect();
+        let results: Vec<_> = writers.into_iter().map(|writer| writer.join()).collect();
+        done.store(true, Ordering::Relaxed);
+        results.into_iter().for_each(|result| result.unwrap());
+    });
+    assert!(swept.load(Ordering::Relaxed) > 20, "too few sweeps");
+    sweep(dir.root()).unwrap();
+    assert_eq!(dir.names().len(), WRITERS, "{:?}", dir.names());
+}
