@@ -49,7 +49,7 @@ pub(crate) struct Directory {
 }
 
 impl Directory {
-    fn join(&self, name: &OsStr) -> PathBuf {
+    pub(super) fn join(&self, name: &OsStr) -> PathBuf {
         self.path.join(name)
     }
 }

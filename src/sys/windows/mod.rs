@@ -20,8 +20,8 @@ use std::path::{Component, Path, PathBuf, Prefix};
 use std::ptr;
 
 use windows_sys::Win32::Foundation::{
-    ERROR_ACCESS_DENIED, ERROR_DELETE_PENDING, ERROR_DIRECTORY, ERROR_SHARING_VIOLATION,
-    GENERIC_WRITE,
+    ERROR_ACCESS_DENIED, ERROR_DELETE_PENDING, ERROR_DIRECTORY, ERROR_PATH_NOT_FOUND,
+    ERROR_SHARING_VIOLATION, GENERIC_WRITE,
 };
 use windows_sys::Win32::Storage::FileSystem::{
     BY_HANDLE_FILE_INFORMATION, FILE_ALLOCATION_INFO, FILE_FLAG_BACKUP_SEMANTICS,
@@ -64,7 +64,7 @@ pub(crate) struct Directory {
 }
 
 impl Directory {
-    fn join(&self, name: &OsStr) -> PathBuf {
+    pub(super) fn join(&self, name: &OsStr) -> PathBuf {
         self.path.join(name)
     }
 
@@ -84,11 +84,22 @@ pub(crate) fn open_directory(base: Option<&Directory>, path: &Path) -> io::Resul
         Some(base) => base.absolute(path)?,
         None => std::path::absolute(path)?,
     };
-    let pin = open_pin(&path)?;
+    let pin = match open_pin(&path) {
+        // The system does not tell a file on the way from nothing there.
+        Err(error) if is_one_of(&error, &[ERROR_PATH_NOT_FOUND]) && is_below_a_file(&path) => {
+            return Err(io::Error::from_raw_os_error(ERROR_DIRECTORY as i32));
+        }
+        result => result?,
+    };
     if inspect(&pin)?.kind != FileKind::Directory {
         return Err(io::Error::from_raw_os_error(ERROR_DIRECTORY as i32));
     }
     Ok(Directory { path, pin })
+}
+
+fn is_below_a_file(path: &Path) -> bool {
+    let nearest = path.ancestors().skip(1).find_map(|ancestor| fs::metadata(ancestor).ok());
+    nearest.is_some_and(|metadata| !metadata.is_dir())
 }
 
 fn open_pin(path: &Path) -> io::Result<File> {

@@ -1,5 +1,7 @@
 //! What the options decide.
 
+#[cfg(target_os = "linux")]
+mod exchange;
 mod publish;
 #[cfg(target_os = "linux")]
 mod reserve;

@@ -4,7 +4,9 @@ use std::ffi::{OsStr, OsString};
 use std::io::Write;
 
 use fs_err as fs;
-use wholefile::{AtomicWriter, Durability, ErrorKind, HardLinks, ReadOnly, Step, TargetState};
+#[cfg(target_os = "linux")]
+use wholefile::ReadOnly;
+use wholefile::{AtomicWriter, Durability, ErrorKind, HardLinks, Step, TargetState};
 
 use crate::dir::Dir;
 use crate::place::{Feature, lacks};
