@@ -138,8 +138,8 @@ pub enum InUse {
     /// Move the old file aside and then the new one into its place (`ReplaceFileW`).
     ///
     /// This is not atomic: for a moment the target does not exist, and a crash in that moment
-    /// leaves the old contents under the temp file's name with `.old` after it. If they cannot be moved
-    /// back after a failure, the error says so
+    /// leaves the old contents under the temp file's name with `.old` after it. If they cannot be
+    /// moved back after a failure, the error says so
     /// ([`TargetState::Displaced`](crate::TargetState::Displaced)).
     TwoSteps,
 }

@@ -13,7 +13,7 @@ use crate::{AtomicWriter, ErrorKind, Step, TargetState, atomic_write};
 fn check_works(path: &Path, file: &Path) {
     for contents in ["old", "new"] {
         atomic_write(path, contents).unwrap_or_else(|error| panic!("{error:?}"));
-        assert_eq!(fs::read_to_string(file).unwrap(), contents);
+        assert_eq!(fs::read_to_string(file).expect("it is there"), contents);
     }
 }
 
@@ -21,7 +21,7 @@ fn check_works(path: &Path, file: &Path) {
 fn check_refused(path: &Path) {
     for create_parents in [false, true] {
         let mut builder = AtomicWriter::builder();
-        let error = builder.create_parents(create_parents).open(path).unwrap_err();
+        let error = builder.create_parents(create_parents).open(path).expect_err("refused");
         assert_eq!(error.kind(), ErrorKind::InvalidPath, "{path:?}");
         assert_eq!((error.step(), error.target_state()), (Step::Resolve, TargetState::Untouched));
     }
@@ -134,7 +134,7 @@ fn a_path_relative_to_a_drive_counts_from_the_current_directory_there() -> io::R
 
 #[test]
 fn a_share_that_is_not_there_is_an_error() {
-    let error = atomic_write(r"\\no-such-host.invalid\share\config", "x").unwrap_err();
+    let error = atomic_write(r"\\no-such-host.invalid\share\config", "x").expect_err("refused");
     assert_eq!((error.step(), error.target_state()), (Step::Resolve, TargetState::Untouched));
 }
 
@@ -143,11 +143,13 @@ fn a_temp_name_that_is_none_is_an_invalid_option() -> io::Result<()> {
     let dir = tempfile::tempdir()?;
     for suffix in [":stream", ".", " ", "?"] {
         let mut builder = AtomicWriter::builder();
-        let error = builder.staging_suffix(suffix).open(dir.path().join("config")).unwrap_err();
+        let error =
+            builder.staging_suffix(suffix).open(dir.path().join("config")).expect_err("refused");
         assert_eq!(error.kind(), ErrorKind::InvalidOption, "{suffix:?}");
     }
     let mut builder = AtomicWriter::builder();
-    let error = builder.staging_prefix("con.").open(dir.path().join("config")).unwrap_err();
+    let error =
+        builder.staging_prefix("con.").open(dir.path().join("config")).expect_err("refused");
     assert_eq!(error.kind(), ErrorKind::InvalidOption);
     Ok(())
 }
