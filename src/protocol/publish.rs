@@ -53,9 +53,11 @@ pub(crate) fn publish(
     let name = &*name;
     let replacing = Replacing { read_only: options.read_only, in_use: options.in_use };
     let published = match options.publish {
-        Publish::Replace => replace(target, &mut temp, name, replacing),
+        Publish::Replace => replace(target, &mut temp, name, replacing).map_err(Cause::from),
         Publish::CreateNew => create_new(target, name),
-        Publish::Existing => replace_existing(target, &mut temp, name, replacing),
+        Publish::Existing => {
+            replace_existing(target, &mut temp, name, replacing).map_err(Cause::from)
+        }
     };
     match published {
         Ok(OldName::Gone) => {
@@ -71,16 +73,30 @@ pub(crate) fn publish(
                 Unpublished::Failed(error)
             })
         }
-        Err(error) => Err(failed(target, temp, name, error)),
+        Err(cause) => Err(failed(target, temp, name, cause)),
     }
 }
 
-fn failed(target: &Target, temp: Temp, name: &OsStr, error: io::Error) -> Unpublished {
+/// Why the system did not publish.
+struct Cause {
+    error: io::Error,
+    /// What it means, where that is more than the error itself says.
+    kind: Option<ErrorKind>,
+}
+
+impl From<io::Error> for Cause {
+    fn from(error: io::Error) -> Cause {
+        let kind = sys::is_mount_point(&error).then_some(ErrorKind::MountPoint);
+        Cause { error, kind }
+    }
+}
+
+fn failed(target: &Target, temp: Temp, name: &OsStr, cause: Cause) -> Unpublished {
+    let Cause { error, kind } = cause;
     let error = match error.downcast::<Halfway>() {
         Ok(halfway) => return Unpublished::Failed(failed_halfway(target, temp, halfway)),
         Err(error) => error,
     };
-    let kind = sys::is_mount_point(&error).then_some(ErrorKind::MountPoint);
     let (state, old_name) = after_failure(target, &temp, name);
     let mut error = Error::failed(Step::Publish, &target.path, error).with_state(state);
     if let Some(kind) = kind {
@@ -122,17 +138,17 @@ fn replace(
 }
 
 /// Never overwrites.
-fn create_new(target: &Target, name: &OsStr) -> io::Result<OldName> {
+fn create_new(target: &Target, name: &OsStr) -> std::result::Result<OldName, Cause> {
     let directory = &target.directory;
     let rename = || sys::rename_no_replace(directory, name, &target.name);
     match with_rename_flags(Op::RenameNoReplace, target, rename) {
-        Some(result) => result.map(|()| OldName::Gone),
+        Some(result) => Ok(result.map(|()| OldName::Gone)?),
         None => match sys::link(directory, name, &target.name) {
             // Neither way, as on FAT: nothing is left that is both exclusive and atomic.
             Err(error) if sys::lacks_links(&error) => {
-                Err(io::Error::new(io::ErrorKind::Unsupported, error))
+                Err(Cause { error, kind: Some(ErrorKind::Unsupported) })
             }
-            result => result.map(|()| OldName::Present),
+            result => Ok(result.map(|()| OldName::Present)?),
         },
     }
 }
