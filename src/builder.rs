@@ -7,8 +7,8 @@ use std::path::Path;
 use crate::commit::Commit;
 use crate::error::{ErrorKind, Result, Step};
 use crate::options::{
-    Durability, HardLinks, Lock, Metadata, Options, Preserve, Publish, ReadOnly, SpecialFiles,
-    Staging, Symlinks,
+    Durability, HardLinks, InUse, Lock, Metadata, Options, Preserve, Publish, ReadOnly,
+    SpecialFiles, Staging, Symlinks,
 };
 use crate::writer::{AtomicWriter, LookedAt};
 
@@ -108,6 +108,17 @@ impl Builder {
     /// What to do when the target is marked read-only. Default: [`ReadOnly::Refuse`].
     pub fn read_only(&mut self, read_only: ReadOnly) -> &mut Self {
         self.options.read_only = read_only;
+        self
+    }
+
+    /// What to do when another program keeps the target open and the system cannot replace such a
+    /// file. Default: [`InUse::Fail`].
+    ///
+    /// # Platform
+    ///
+    /// Windows. Elsewhere an open file can always be replaced.
+    pub fn in_use(&mut self, in_use: InUse) -> &mut Self {
+        self.options.in_use = in_use;
         self
     }
 

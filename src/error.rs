@@ -101,11 +101,7 @@ impl Error {
 
     /// The system said no.
     pub(crate) fn failed(step: Step, path: &Path, source: io::Error) -> Self {
-        let kind = match (source.kind(), step) {
-            (io::ErrorKind::ResourceBusy, Step::Publish) => ErrorKind::MountPoint,
-            (kind, _) => ErrorKind::of(kind),
-        };
-        Error::new(kind, step, path, Some(source))
+        Error::new(ErrorKind::of(source.kind()), step, path, Some(source))
     }
 
     fn new(kind: ErrorKind, step: Step, path: &Path, source: Option<io::Error>) -> Self {
@@ -179,6 +175,14 @@ mod tests {
             "failed to sync the directory of `/etc/app.toml`; the new contents are in place, \
              their durability is not proven; the temp file `/etc/.t` stayed behind",
             io::ErrorKind::TimedOut,
+        );
+        check(
+            Error::failed(Step::Publish, path, io::ErrorKind::ResourceBusy.into())
+                .with_state(TargetState::Displaced)
+                .with_leftover(Some("/etc/.t.old".into())),
+            "failed to publish `/etc/app.toml`; it has lost its name; \
+             the old contents are in `/etc/.t.old`",
+            io::ErrorKind::ResourceBusy,
         );
     }
 }

@@ -121,6 +121,7 @@ mod injection {
 
     /// What happens at the chosen operation.
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    #[allow(dead_code, reason = "only Unix fails every operation")]
     pub(crate) enum Fault {
         /// It is not done and reports this error.
         Error(i32),

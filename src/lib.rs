@@ -70,8 +70,8 @@ pub use builder::Builder;
 pub use commit::{Commit, NotPreserved, Outcome};
 pub use error::{Error, ErrorKind, Result, Step, TargetState};
 pub use options::{
-    Durability, HardLinks, Lock, Metadata, Preserve, Publish, ReadOnly, SpecialFiles, Staging,
-    Symlinks,
+    Durability, HardLinks, InUse, Lock, Metadata, Preserve, Publish, ReadOnly, SpecialFiles,
+    Staging, Symlinks,
 };
 pub use sweep::{Sweep, Sweeper, sweep};
 pub use write::{atomic_update, atomic_write, atomic_write_with};

@@ -124,6 +124,26 @@ pub enum ReadOnly {
     Replace,
 }
 
+/// What to do when another program keeps the target open and the system cannot replace such a file.
+///
+/// Unix always can, and so can NTFS since Windows 10 if whoever has the file open shares it for
+/// deletion. Elsewhere on Windows (FAT, older servers) nothing can be renamed over an open file. A
+/// save waits then, for at most two seconds, since most programs close a file soon.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum InUse {
+    /// Fail, with the target untouched.
+    #[default]
+    Fail,
+    /// Move the old file aside and then the new one into its place (`ReplaceFileW`).
+    ///
+    /// This is not atomic: for a moment the target does not exist, and a crash in that moment
+    /// leaves the old contents under the temp file's name with `.old` after it. If they cannot be
+    /// moved back after a failure, the error says so
+    /// ([`TargetState::Displaced`](crate::TargetState::Displaced)).
+    TwoSteps,
+}
+
 /// Whether writers of the same target wait for one another.
 ///
 /// The lock is a file beside the target that exists while it is held, named `.wholefile-`, sixteen
@@ -219,6 +239,7 @@ pub(crate) struct Options {
     pub(crate) special_files: SpecialFiles,
     pub(crate) hard_links: HardLinks,
     pub(crate) read_only: ReadOnly,
+    pub(crate) in_use: InUse,
     pub(crate) preserve: PreserveSet,
     pub(crate) mode: Option<u32>,
     pub(crate) create_parents: bool,
@@ -241,6 +262,7 @@ impl Default for Options {
             special_files: SpecialFiles::default(),
             hard_links: HardLinks::default(),
             read_only: ReadOnly::default(),
+            in_use: InUse::default(),
             preserve: PreserveSet::default(),
             mode: None,
             create_parents: false,

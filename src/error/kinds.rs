@@ -15,6 +15,10 @@ pub enum TargetState {
     /// replaced atomically, it is one of the two, whole; a special file that was written through
     /// ([`SpecialFiles::WriteThrough`](crate::SpecialFiles::WriteThrough)) may have taken a part.
     Unknown,
+    /// There is no file under the target's name: the old one, whole, is where
+    /// [`Error::leftover`](crate::Error::leftover) says. Only
+    /// [`InUse::TwoSteps`](crate::InUse::TwoSteps) can lead to this.
+    Displaced,
 }
 
 /// The step of a save at which an [`Error`](crate::Error) occurred, in the order of the protocol.

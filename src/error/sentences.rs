@@ -97,8 +97,12 @@ impl fmt::Display for Aftermath<'_> {
                 f.write_str("; the new contents are in place, their durability is not proven")?;
             }
             TargetState::Unknown => f.write_str("; it may have the old or the new contents")?,
+            TargetState::Displaced => f.write_str("; it has lost its name")?,
         }
         match &self.0.leftover {
+            Some(path) if self.0.state == TargetState::Displaced => {
+                write!(f, "; the old contents are in `{}`", path.display())
+            }
             Some(path) => write!(f, "; the temp file `{}` stayed behind", path.display()),
             None => Ok(()),
         }

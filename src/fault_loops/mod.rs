@@ -142,6 +142,7 @@ fn check_result(case: &Case, place: &Place, result: &Result<Commit>, plan: &Plan
                 TargetState::Untouched => assert!(is_old, "{name}: {contents:?}"),
                 TargetState::Replaced if case.before == Before::Device => {}
                 TargetState::Replaced => assert!(is_new, "{name}: {contents:?}"),
+                TargetState::Displaced => panic!("{name}: nobody has asked for two steps"),
                 TargetState::Unknown => assert!(is_old || is_new, "{name}: {contents:?}"),
             }
             error.leftover()
@@ -227,7 +228,8 @@ fn a_temp_file_is_never_made_of_what_is_there() {
     fs_err::hard_link(folder.join("target"), folder.join("hard link")).unwrap();
     fs_err::create_dir(folder.join("directory")).unwrap();
     for name in ["target", "link", "dangling", "hard link", "directory"] {
-        let error = sys::create_temp(&directory, OsStr::new(name), Some(0o600)).unwrap_err();
+        let creation = sys::Creation { mode: Some(0o600), owner_of: None, access_of: None };
+        let error = sys::create_temp(&directory, OsStr::new(name), creation).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::AlreadyExists, "{name}");
     }
     assert_eq!(place.contents().as_deref(), place.old());

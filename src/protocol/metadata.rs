@@ -8,6 +8,7 @@
 
 mod acl;
 mod losses;
+mod security;
 
 use std::ffi::{OsStr, OsString};
 use std::io;
@@ -20,7 +21,7 @@ use super::temp::Temp;
 use crate::commit::NotPreserved;
 use crate::error::{Error, Result, Step};
 use crate::options::{Metadata, Options, Preserve};
-use crate::sys::{self, Existing, Info};
+use crate::sys::{self, Creation, Existing, Info, Security};
 
 const CAPABILITIES: &str = "security.capability";
 /// Checksums of the contents and of other metadata, which are wrong for a new file.
@@ -37,6 +38,7 @@ pub(crate) struct Snapshot {
     old: Option<Info>,
     xattrs: Vec<(OsString, Vec<u8>)>,
     acl: Acl,
+    security: Option<Security>,
     /// Beside what any new file gets, the most that may be allowed, if there is no `old`.
     ceiling: Option<u32>,
     not_preserved: Vec<NotPreserved>,
@@ -56,6 +58,7 @@ impl Snapshot {
             old: None,
             xattrs: Vec::new(),
             acl: Acl::Absent,
+            security: None,
             ceiling: None,
             not_preserved: Vec::new(),
         };
@@ -74,6 +77,7 @@ impl Snapshot {
             return Ok(snapshot);
         }
         snapshot.old = Some(existing.info.clone());
+        snapshot.security = security::take(existing, directory, name, &mut losses)?;
         let listed = sys::list_xattrs_of(existing, directory, name);
         if listed.as_ref().is_err_and(|error| error.kind() != io::ErrorKind::Unsupported) {
             snapshot.acl = Acl::UNKNOWN;
@@ -95,9 +99,16 @@ impl Snapshot {
         Ok(snapshot)
     }
 
+    /// How the temp file is created: open to nobody to whom the published file will not be.
+    pub(crate) fn creation(&self, options: &Options) -> Creation<'_> {
+        let owner_of = self.security.as_ref().filter(|_| security::keeps_owner(options));
+        let access_of = self.security.as_ref().filter(|_| security::keeps_access(options));
+        Creation { mode: self.creation_mode(options), owner_of, access_of }
+    }
+
     /// The permissions with which the temp file is created: at most those of the published file
     /// whoever owns it meanwhile, or `None` for those that any new file gets.
-    pub(crate) fn creation_mode(&self, options: &Options) -> Option<u32> {
+    fn creation_mode(&self, options: &Options) -> Option<u32> {
         let mode = match (&self.old, options.mode, options.preserve.mode) {
             (_, Some(mode), _) => mode,
             (Some(old), None, Preserve::Require | Preserve::Try) => old.mode,
@@ -124,6 +135,9 @@ impl Snapshot {
         let mut losses = Losses::new(options, path, &mut not_preserved);
         let mut now = inspect(temp, path)?;
         let modes = self.modes_of(&now, options);
+        if let Some(security) = &self.security {
+            security::apply(security, temp, &mut losses)?;
+        }
         self.apply_xattrs(temp, &mut losses, Turn::BeforeOwner)?;
         let owner = self.apply_owner(temp, &now, &mut losses)?;
         let acl = self.apply_acl(temp, &mut losses)?;

@@ -9,10 +9,10 @@ use super::staging::Staged;
 use super::sync::Sealed;
 use super::target::Target;
 use super::temp::Temp;
-use crate::error::{Error, ErrorKind, Result, Step, TargetState};
+use crate::error::{Error, ErrorKind, Step, TargetState};
 use crate::fault::Op;
 use crate::options::{Durability, Options, Publish};
-use crate::sys;
+use crate::sys::{self, Halfway, Replacing};
 
 /// Proof that the new contents are visible under the target's name.
 #[derive(Debug)]
@@ -45,18 +45,19 @@ pub(crate) fn publish(
     target: &Target,
     options: &Options,
 ) -> std::result::Result<Published, Unpublished> {
-    let Sealed { staged: Staged { temp, .. }, durability: contents } = sealed;
-    let Some(name) = temp.name() else {
+    let Sealed { staged: Staged { mut temp, .. }, durability: contents } = sealed;
+    let Some(name) = temp.name().map(OsStr::to_owned) else {
         let error = Error::refused(ErrorKind::Unsupported, Step::Publish, &target.path);
         return Err(Unpublished::Failed(error));
     };
-    let failed = |error| Error::failed(Step::Publish, &target.path, error);
+    let name = &*name;
+    let replacing = Replacing { read_only: options.read_only, in_use: options.in_use };
     let published = match options.publish {
-        Publish::Replace => sys::rename(&target.directory, name, &target.name)
-            .map(|()| OldName::Gone)
-            .map_err(failed),
+        Publish::Replace => replace(target, &mut temp, name, replacing).map_err(Cause::from),
         Publish::CreateNew => create_new(target, name),
-        Publish::Existing => replace_existing(target, name).map_err(failed),
+        Publish::Existing => {
+            replace_existing(target, &mut temp, name, replacing).map_err(Cause::from)
+        }
     };
     match published {
         Ok(OldName::Gone) => {
@@ -72,44 +73,93 @@ pub(crate) fn publish(
                 Unpublished::Failed(error)
             })
         }
-        Err(error) => {
-            let (state, old_name) = after_failure(target, &temp, name);
-            let error = error.with_state(state);
-            match old_name {
-                OldName::Gone => {
-                    let (file, _) = temp.keep();
-                    let is_swept = state == TargetState::Untouched
-                        && sys::inspect(&file).is_ok_and(|info| info.links == 0);
-                    Err(match is_swept {
-                        true => Unpublished::Swept(file, error),
-                        false => Unpublished::Failed(error),
-                    })
-                }
-                OldName::Present => Err(Unpublished::Failed(temp.abandon(&target.path, error))),
-            }
-        }
+        Err(cause) => Err(failed(target, temp, name, cause)),
     }
 }
 
+/// Why the system did not publish.
+struct Cause {
+    error: io::Error,
+    /// What it means, where that is more than the error itself says.
+    kind: Option<ErrorKind>,
+}
+
+impl From<io::Error> for Cause {
+    fn from(error: io::Error) -> Cause {
+        let kind = sys::is_mount_point(&error).then_some(ErrorKind::MountPoint);
+        Cause { error, kind }
+    }
+}
+
+fn failed(target: &Target, temp: Temp, name: &OsStr, cause: Cause) -> Unpublished {
+    let Cause { error, kind } = cause;
+    let error = match error.downcast::<Halfway>() {
+        Ok(halfway) => return Unpublished::Failed(failed_halfway(target, temp, halfway)),
+        Err(error) => error,
+    };
+    let (state, old_name) = after_failure(target, &temp, name);
+    let mut error = Error::failed(Step::Publish, &target.path, error).with_state(state);
+    if let Some(kind) = kind {
+        error = error.with_kind(kind);
+    }
+    if old_name == OldName::Present {
+        return Unpublished::Failed(temp.abandon(&target.path, error));
+    }
+    let (file, _) = temp.keep();
+    let is_swept =
+        state == TargetState::Untouched && sys::inspect(&file).is_ok_and(|info| info.links == 0);
+    match is_swept {
+        true => Unpublished::Swept(file, error),
+        false => Unpublished::Failed(error),
+    }
+}
+
+/// The old file has another name now, and stays under it: nothing is worth more after a failure.
+fn failed_halfway(target: &Target, temp: Temp, halfway: Halfway) -> Error {
+    let Halfway { state, old, cause } = halfway;
+    let error = match state {
+        TargetState::Replaced => {
+            temp.keep();
+            Error::failed(Step::RemoveTemp, &target.path, cause)
+        }
+        _ => temp.abandon(&target.path, Error::failed(Step::Publish, &target.path, cause)),
+    };
+    error.with_state(state).with_leftover(Some(target.path.with_file_name(old)))
+}
+
+fn replace(
+    target: &Target,
+    temp: &mut Temp,
+    name: &OsStr,
+    replacing: Replacing,
+) -> io::Result<OldName> {
+    sys::rename(&target.directory, &mut temp.file, name, &target.name, replacing)
+        .map(|()| OldName::Gone)
+}
+
 /// Never overwrites.
-fn create_new(target: &Target, name: &OsStr) -> Result<OldName> {
+fn create_new(target: &Target, name: &OsStr) -> std::result::Result<OldName, Cause> {
     let directory = &target.directory;
-    let failed = |error| Error::failed(Step::Publish, &target.path, error);
     let rename = || sys::rename_no_replace(directory, name, &target.name);
     match with_rename_flags(Op::RenameNoReplace, target, rename) {
-        Some(result) => result.map(|()| OldName::Gone).map_err(failed),
+        Some(result) => Ok(result.map(|()| OldName::Gone)?),
         None => match sys::link(directory, name, &target.name) {
             // Neither way, as on FAT: nothing is left that is both exclusive and atomic.
             Err(error) if sys::lacks_links(&error) => {
-                Err(failed(error).with_kind(ErrorKind::Unsupported))
+                Err(Cause { error, kind: Some(ErrorKind::Unsupported) })
             }
-            result => result.map(|()| OldName::Present).map_err(failed),
+            result => Ok(result.map(|()| OldName::Present)?),
         },
     }
 }
 
 /// Never creates.
-fn replace_existing(target: &Target, name: &OsStr) -> io::Result<OldName> {
+fn replace_existing(
+    target: &Target,
+    temp: &mut Temp,
+    name: &OsStr,
+    replacing: Replacing,
+) -> io::Result<OldName> {
     let directory = &target.directory;
     let exchange = || sys::exchange(directory, name, &target.name);
     if let Some(result) = with_rename_flags(Op::Exchange, target, exchange) {
@@ -117,7 +167,7 @@ fn replace_existing(target: &Target, name: &OsStr) -> io::Result<OldName> {
     }
     // Without an exchange, somebody may remove the target between the look and the rename.
     match sys::look(directory, &target.name)? {
-        Some(_) => sys::rename(directory, name, &target.name).map(|()| OldName::Gone),
+        Some(_) => replace(target, temp, name, replacing),
         None => Err(io::ErrorKind::NotFound.into()),
     }
 }

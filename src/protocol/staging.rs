@@ -336,15 +336,15 @@ impl Contents {
                 Place::Spool(file)
             }
             None => {
-                let mode = match snapshot {
-                    Some(snapshot) => snapshot.creation_mode(plan.options),
-                    None => Snapshot::take(plan.target, plan.options)?.creation_mode(plan.options),
-                };
-                match snapshot {
-                    Some(_) => Place::Temp(Temp::create(plan.target, plan.options, mode)?),
+                let (target, options) = (plan.target, plan.options);
+                Place::Temp(match snapshot {
+                    Some(snapshot) => Temp::create(target, options, snapshot.creation(options))?,
                     // It may be long until it is published, and others may be given its path.
-                    None => Place::Temp(Temp::create_seen(plan.target, plan.options, mode)?),
-                }
+                    None => {
+                        let snapshot = Snapshot::take(target, options)?;
+                        Temp::create_seen(target, options, snapshot.creation(options))?
+                    }
+                })
             }
         };
         let position = std::mem::take(&mut self.position);

@@ -47,6 +47,9 @@ impl Target {
                 // A link whose text ends like "..", "." or "d/" leads to a directory.
                 None => return Err(refused(ErrorKind::IsADirectory, path)),
             };
+            if !sys::may_name_file(parent, &name) {
+                return Err(refused(ErrorKind::InvalidPath, path));
+            }
             let opened = open_parent(directory.as_ref(), parent, &mut parents, options, path)?;
             let existing = sys::look(&opened, &name).map_err(|error| failed(path, error))?;
             let link = existing.as_ref().filter(|it| it.info.kind == FileKind::Symlink);

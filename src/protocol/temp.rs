@@ -11,7 +11,7 @@ use super::target::Target;
 use crate::concurrency::lock::{self, Answer};
 use crate::error::{Error, ErrorKind, Result, Step};
 use crate::options::{Options, Staging};
-use crate::sys::{self, Directory};
+use crate::sys::{self, Creation, Directory};
 
 /// The name of a temp file is `PREFIX`, `RANDOM_LEN` letters and digits, `SUFFIX`: 27 bytes.
 const PREFIX: &str = ".wholefile-";
@@ -40,25 +40,28 @@ struct TempName {
 }
 
 impl Temp {
-    /// Creates a temp file that is never readable by more than `mode` allows; `None` asks for what
-    /// any new file gets.
-    pub(crate) fn create(target: &Target, options: &Options, mode: Option<u32>) -> Result<Temp> {
+    /// Creates a temp file that is never readable by more than `creation` allows.
+    pub(crate) fn create(
+        target: &Target,
+        options: &Options,
+        creation: Creation<'_>,
+    ) -> Result<Temp> {
         let failed = |error| Error::failed(Step::CreateTemp, &target.path, error);
         let directory = Arc::clone(&target.directory);
         if options.staging == Staging::Unnamed {
-            match create_unnamed(&directory, mode) {
+            match create_unnamed(&directory, creation.mode) {
                 Ok(file) => return Ok(Temp { name: None, file, directory }),
                 Err(error) if sys::lacks_unnamed(&error) => {}
                 Err(error) => return Err(failed(error)),
             }
         }
-        let mut mode = mode;
+        let mut creation = creation;
         let ((file, locked), name) = with_random_name(options, |name| {
-            create_named(&directory, name, mode).inspect_err(|_| {
+            create_named(&directory, name, creation).inspect_err(|_| {
                 // Whoever locked it had opened it, and cannot open the next one; the mode is set
                 // with the other metadata. Else they could do so again and again. (They still can
                 // for a new file, but that they could hinder by taking the target's own name.)
-                mode = mode.map(|mode| mode & 0o700);
+                creation.mode = creation.mode.map(|mode| mode & 0o700);
             })
         })
         .map_err(failed)?;
@@ -75,10 +78,10 @@ impl Temp {
     pub(crate) fn create_seen(
         target: &Target,
         options: &Options,
-        mode: Option<u32>,
+        creation: Creation<'_>,
     ) -> Result<Temp> {
         for _ in 0..MAX_UNSEEN {
-            let temp = Temp::create(target, options, mode)?;
+            let temp = Temp::create(target, options, creation)?;
             let failed = |error| Error::failed(Step::CreateTemp, &target.path, error);
             match sys::inspect(&temp.file) {
                 Ok(info) if temp.name.is_some() && info.links == 0 => drop(temp.keep()),
@@ -200,7 +203,9 @@ pub(crate) fn check_affixes(options: &Options, path: &Path) -> Result<()> {
     let (prefix, suffix) = affixes(options);
     let bytes = || [prefix, suffix].into_iter().flat_map(|affix| affix.as_encoded_bytes());
     let fits = bytes().count() + RANDOM_LEN <= MAX_NAME_LEN;
-    if fits && bytes().all(|byte| *byte != 0 && !is_separator(char::from(*byte))) {
+    let name: OsString = [prefix, OsStr::new("0"), suffix].into_iter().collect();
+    let is_name = sys::may_name_file(Path::new(""), &name);
+    if fits && is_name && bytes().all(|byte| *byte != 0 && !is_separator(char::from(*byte))) {
         Ok(())
     } else {
         Err(Error::refused(ErrorKind::InvalidOption, Step::Resolve, path))
@@ -210,9 +215,9 @@ pub(crate) fn check_affixes(options: &Options, path: &Path) -> Result<()> {
 fn create_named(
     directory: &Directory,
     name: &OsStr,
-    mode: Option<u32>,
+    creation: Creation<'_>,
 ) -> io::Result<(File, io::Result<()>)> {
-    let file = sys::create_temp(directory, name, mode)?;
+    let file = sys::create_temp(directory, name, creation)?;
     match show_life(&file) {
         Ok(Answer::Held | Answer::Unavailable) => Ok((file, Ok(()))),
         // Somebody came between the creation and the lock: take another name. Whoever looks for

@@ -22,16 +22,29 @@ mod arm;
 #[cfg(not(any(unix, windows)))]
 #[path = "other.rs"]
 mod arm;
+mod info;
+#[cfg(not(windows))]
+mod not_windows;
 #[cfg(not(unix))]
 mod portable;
+mod replacing;
+mod security;
+/// The decisions of the Windows arm, so that every system tests them.
+#[cfg(all(test, not(windows)))]
+#[path = "windows/decisions.rs"]
+mod windows_decisions;
 
 pub(crate) use arm::{
-    Directory, Handle, LOCKS_ARE_ADVISORY, RwLock, cannot_be_kept, is_loop, is_too_long,
-    lacks_directory_sync, lacks_links, lacks_locks, lacks_rename_flags, lacks_unnamed,
+    Directory, Handle, LOCKS_ARE_ADVISORY, RwLock, cannot_be_kept, is_loop, is_mount_point,
+    is_too_long, lacks_directory_sync, lacks_links, lacks_locks, lacks_rename_flags, lacks_unnamed,
+    may_name_file,
 };
 // The fault loops run on Unix, where the errors that each operation gives are known.
 #[cfg(all(test, unix))]
 pub(crate) use arm::{errors_of, lacking_error};
+pub(crate) use info::{Existing, FileId, FileKind, Info, Through, Times};
+pub(crate) use replacing::{Halfway, Replacing};
+pub(crate) use security::{Creation, Security, security_of, set_access_of, set_owner_of};
 
 /// The extended attribute that holds a file's ACL. On macOS it is the one in which the kernel keeps
 /// it, though only the calls for ACLs may touch it (sys/kauth.h, `KAUTH_FILESEC_XATTR`).
@@ -42,64 +55,6 @@ pub(crate) const ACL_XATTR: &str = if cfg!(target_vendor = "apple") {
 } else {
     "system.posix_acl_access"
 };
-
-/// What kind of thing a name stands for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum FileKind {
-    File,
-    Directory,
-    Symlink,
-    /// A FIFO, a device, a socket.
-    Special,
-}
-
-/// What tells one file from another while both exist.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct FileId {
-    pub(crate) device: u64,
-    pub(crate) file: u64,
-}
-
-/// What the system says about a file. On platforms without owners `uid` and `gid` are 0; on those
-/// without permission bits `mode` says by its write bits whether the file is read-only.
-#[derive(Clone, Debug)]
-pub(crate) struct Info {
-    pub(crate) kind: FileKind,
-    pub(crate) id: FileId,
-    pub(crate) len: u64,
-    pub(crate) links: u64,
-    pub(crate) read_only: bool,
-    pub(crate) mode: u32,
-    pub(crate) uid: u32,
-    pub(crate) gid: u32,
-    /// Those of chflags(2) that are handed on from one file to the next, 0 on other systems.
-    pub(crate) flags: u32,
-    pub(crate) times: Times,
-}
-
-/// Last access and last modification, each in seconds and nanoseconds since 1970.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Times {
-    pub(crate) accessed: (i64, i64),
-    pub(crate) modified: (i64, i64),
-}
-
-/// An existing file, held so that all that is asked about it is asked about the same file.
-#[derive(Debug)]
-pub(crate) struct Existing {
-    pub(crate) info: Info,
-    #[allow(dead_code, reason = "not every system can hold a file without opening it")]
-    pub(crate) handle: Handle,
-}
-
-/// How a special file is reached.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Through {
-    /// The name is the FIFO, the device or the socket.
-    File,
-    /// The name is the system's link to an open descriptor.
-    Descriptor,
-}
 
 /// A signal may interrupt a call again and again; no real program sees this many in a row.
 const INTERRUPTIONS: usize = 10_000;
@@ -188,14 +143,13 @@ pub(crate) fn open_through(
     run(Op::OpenThrough, || arm::open_through(directory, name, through))
 }
 
-/// Creates the temp file `name` with at most the permissions `mode`; `None` asks for those that any
-/// new file gets.
+/// Creates the temp file `name`.
 pub(crate) fn create_temp(
     directory: &Directory,
     name: &OsStr,
-    mode: Option<u32>,
+    creation: Creation<'_>,
 ) -> io::Result<File> {
-    run(Op::CreateTemp, || arm::create_temp(directory, name, mode))
+    run(Op::CreateTemp, || arm::create_temp(directory, name, creation))
 }
 
 /// Creates a temp file without a name that [`link_unnamed`] can give one to.
@@ -287,7 +241,12 @@ pub(crate) fn read(op: Op, file: &File, bytes: &mut [u8]) -> io::Result<usize> {
 
 /// Moves the file's cursor.
 pub(crate) fn seek(file: &File, position: SeekFrom) -> io::Result<u64> {
-    run(Op::Seek, || io::Seek::seek(&mut &*file, position))
+    run(Op::Seek, || io::Seek::seek(&mut &*file, position)).map_err(|error| {
+        if arm::is_negative_seek(&error) {
+            return io::Error::new(io::ErrorKind::InvalidInput, error);
+        }
+        error
+    })
 }
 
 /// Sets the file's length.
@@ -369,9 +328,16 @@ pub(crate) fn sync_directory(directory: &Directory) -> io::Result<()> {
     run(Op::SyncDirectory, || arm::sync_directory(directory))
 }
 
-/// Renames, replacing what bears the new name.
-pub(crate) fn rename(directory: &Directory, from: &OsStr, to: &OsStr) -> io::Result<()> {
-    run(Op::Rename, || arm::rename(directory, from, to))
+/// Renames `file`, which bears the name `from`, replacing what bears the new name. It may be opened
+/// anew for that. The error may be a [`Halfway`].
+pub(crate) fn rename(
+    directory: &Directory,
+    file: &mut File,
+    from: &OsStr,
+    to: &OsStr,
+    replacing: Replacing,
+) -> io::Result<()> {
+    run(Op::Rename, || arm::rename(directory, file, from, to, replacing))
 }
 
 /// Renames, failing with `AlreadyExists` where something bears the new name.

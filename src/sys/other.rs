@@ -1,6 +1,6 @@
 //! Systems without an arm of their own: what std offers everywhere, and an error for the rest.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io;
 use std::marker::PhantomData;
@@ -10,13 +10,16 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use fs_err as fs;
 
 use super::portable::{kind_of, mode_of, times_of};
-use super::{Existing, FileId, FileKind, Info, Through};
+use super::{Creation, Existing, FileId, FileKind, Info, Replacing, Through};
 use crate::options::Durability;
 
+pub(crate) use super::not_windows::{
+    Security, is_negative_seek, may_name_file, security_of, set_access_of, set_owner_of,
+};
 pub(crate) use super::portable::{
-    Handle, create_unnamed, exchange, get_xattr_of, leads_to_descriptor, link_unnamed, list,
-    list_xattrs, list_xattrs_of, may_be_planted, open_orphan, open_subdirectory, remove_xattr,
-    set_flags, set_mode, set_owner, set_times, set_xattr, start_writeback,
+    Handle, create_unnamed, exchange, leads_to_descriptor, link_unnamed, list, may_be_planted,
+    open_orphan, open_subdirectory, remove_xattr, set_flags, set_mode, set_owner, set_times,
+    set_xattr, start_writeback,
 };
 
 /// Nobody knows.
@@ -105,7 +108,11 @@ pub(crate) fn open_through(directory: &Directory, name: &OsStr, _: Through) -> i
     Ok(file.into_parts().0)
 }
 
-pub(crate) fn create_temp(directory: &Directory, name: &OsStr, _: Option<u32>) -> io::Result<File> {
+pub(crate) fn create_temp(
+    directory: &Directory,
+    name: &OsStr,
+    _: Creation<'_>,
+) -> io::Result<File> {
     let mut options = fs::OpenOptions::new();
     options.read(true).write(true).create_new(true);
     Ok(options.open(directory.join(name))?.into_parts().0)
@@ -142,6 +149,23 @@ fn info_of(metadata: &std::fs::Metadata) -> Info {
     }
 }
 
+pub(crate) fn list_xattrs_of(_: &Existing, _: &Directory, _: &OsStr) -> io::Result<Vec<OsString>> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
+pub(crate) fn get_xattr_of(
+    _: &Existing,
+    _: &Directory,
+    _: &OsStr,
+    _: &OsStr,
+) -> io::Result<Option<Vec<u8>>> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
+pub(crate) fn list_xattrs(_: &File) -> io::Result<Vec<OsString>> {
+    Ok(Vec::new())
+}
+
 pub(crate) fn reserve(_: &File, _: u64) -> io::Result<()> {
     Err(io::ErrorKind::Unsupported.into())
 }
@@ -154,7 +178,13 @@ pub(crate) fn sync_directory(_: &Directory) -> io::Result<()> {
     Err(io::ErrorKind::Unsupported.into())
 }
 
-pub(crate) fn rename(directory: &Directory, from: &OsStr, to: &OsStr) -> io::Result<()> {
+pub(crate) fn rename(
+    directory: &Directory,
+    _: &mut File,
+    from: &OsStr,
+    to: &OsStr,
+    _: Replacing,
+) -> io::Result<()> {
     fs::rename(directory.join(from), directory.join(to))
 }
 
@@ -174,6 +204,10 @@ pub(crate) fn remove_file(directory: &Directory, name: &OsStr) -> io::Result<()>
 
 pub(crate) fn is_loop(_: &io::Error) -> bool {
     false
+}
+
+pub(crate) fn is_mount_point(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::ResourceBusy
 }
 
 pub(crate) fn is_too_long(_: &io::Error) -> bool {

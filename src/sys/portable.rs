@@ -6,7 +6,7 @@ use std::fs::{File, FileTimes, Metadata};
 use std::io;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use super::{Directory, Existing, FileKind, Info, Times};
+use super::{Directory, FileKind, Info, Times};
 
 /// Nothing holds an existing file: it is opened anew, and checked to be the same where the system
 /// can tell.
@@ -100,25 +100,7 @@ pub(crate) fn link_unnamed(_: &File, _: &Directory, _: &OsStr) -> io::Result<()>
 
 pub(crate) fn start_writeback(_: &File, _: u64, _: u64) {}
 
-/// The receipt says that they are not looked at. What Windows has in their place, ACLs and
-/// alternate streams, is not kept.
-pub(crate) fn list_xattrs_of(_: &Existing, _: &Directory, _: &OsStr) -> io::Result<Vec<OsString>> {
-    unsupported()
-}
-
-pub(crate) fn get_xattr_of(
-    _: &Existing,
-    _: &Directory,
-    _: &OsStr,
-    _: &OsStr,
-) -> io::Result<Option<Vec<u8>>> {
-    unsupported()
-}
-
-pub(crate) fn list_xattrs(_: &File) -> io::Result<Vec<OsString>> {
-    Ok(Vec::new())
-}
-
+/// None is listed, so that none is set.
 pub(crate) fn set_xattr(_: &File, _: &OsStr, _: &[u8]) -> io::Result<()> {
     unsupported()
 }

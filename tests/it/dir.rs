@@ -111,7 +111,6 @@ impl Dir {
     }
 
     /// Makes a directory with all that lead to it.
-    #[cfg(target_os = "linux")]
     pub(crate) fn make(&self, name: &str) -> PathBuf {
         let path = self.path(name);
         fs::create_dir_all(&path).unwrap();

@@ -9,6 +9,8 @@ mod model;
 mod basics;
 mod contents;
 mod errors;
+mod locks;
+mod policies;
 mod readers;
 
 // These probe and mount the file systems of Linux.
@@ -20,8 +22,6 @@ mod child;
 mod system;
 
 #[cfg(target_os = "linux")]
-mod locks;
-#[cfg(target_os = "linux")]
 mod metadata;
 #[cfg(target_os = "linux")]
 mod names;
@@ -29,8 +29,9 @@ mod names;
 mod permissions;
 #[cfg(target_os = "linux")]
 mod place;
-#[cfg(target_os = "linux")]
-mod policies;
+#[cfg(not(target_os = "linux"))]
+#[path = "place_elsewhere.rs"]
+mod place;
 #[cfg(target_os = "linux")]
 mod sweeps;
 #[cfg(target_os = "linux")]

@@ -105,6 +105,9 @@ fn only_what_has_exactly_the_pattern_is_touched() {
 
 #[test]
 fn a_dry_run_and_a_minimum_age_keep_what_they_report() {
+    if lacks(&[Feature::OneStep]) {
+        return; // what is removed while it is open stays for a moment
+    }
     let dir = Dir::new();
     dir.write(TEMP, "orphan");
     let dry = Sweeper::new().dry_run(true).run(dir.root()).unwrap();

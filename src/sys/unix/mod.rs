@@ -6,6 +6,7 @@ mod bsd;
 mod growing;
 #[cfg(test)]
 mod injected;
+mod reserve;
 mod sweep;
 mod sync;
 mod verdicts;
@@ -21,16 +22,20 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{self, AtFlags, CWD, FileType, Mode, OFlags, Stat, Timespec, Timestamps};
 use rustix::process::geteuid;
 
-use super::{Existing, FileId, FileKind, Info, Through, Times};
+use super::{Creation, Existing, FileId, FileKind, Info, Replacing, Through, Times};
 
+pub(crate) use super::not_windows::{
+    Security, is_negative_seek, may_name_file, security_of, set_access_of, set_owner_of,
+};
 pub(crate) use fd_lock::RwLock;
 #[cfg(test)]
 pub(crate) use injected::{errors_of, lacking_error};
+pub(crate) use reserve::reserve;
 pub(crate) use sweep::{list, open_orphan, open_subdirectory};
 pub(crate) use sync::{sync_directory, sync_file};
 pub(crate) use verdicts::{
-    cannot_be_kept, is_loop, is_too_long, lacks_directory_sync, lacks_links, lacks_locks,
-    lacks_rename_flags, lacks_unnamed,
+    cannot_be_kept, is_loop, is_mount_point, is_too_long, lacks_directory_sync, lacks_links,
+    lacks_locks, lacks_rename_flags, lacks_unnamed,
 };
 pub(crate) use xattr::{get_xattr_of, list_xattrs, list_xattrs_of, remove_xattr, set_xattr};
 
@@ -204,10 +209,10 @@ pub(crate) fn open_through(
 pub(crate) fn create_temp(
     directory: &Directory,
     name: &OsStr,
-    mode: Option<u32>,
+    creation: Creation<'_>,
 ) -> io::Result<File> {
     let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    Ok(File::from(fs::openat(directory.fd(), name, flags, creation_mode(mode))?))
+    Ok(File::from(fs::openat(directory.fd(), name, flags, creation_mode(creation.mode))?))
 }
 
 fn creation_mode(mode: Option<u32>) -> Mode {
@@ -292,29 +297,6 @@ fn info_of(stat: &Stat) -> Info {
     }
 }
 
-#[cfg(any(target_os = "linux", target_os = "android"))]
-pub(crate) fn reserve(file: &File, len: u64) -> io::Result<()> {
-    use rustix::io::Errno;
-    // KEEP_SIZE: the length stays what was written; what is not needed is given back at the seal.
-    match fs::fallocate(file, fs::FallocateFlags::KEEP_SIZE, 0, len) {
-        Err(Errno::OPNOTSUPP | Errno::NOSYS) => require_free_space(file, len),
-        result => Ok(result?),
-    }
-}
-
-#[cfg(not(any(target_os = "linux", target_os = "android")))]
-pub(crate) fn reserve(file: &File, len: u64) -> io::Result<()> {
-    require_free_space(file, len)
-}
-
-fn require_free_space(file: &File, len: u64) -> io::Result<()> {
-    let space = fs::fstatvfs(file)?;
-    if space.f_bavail.saturating_mul(space.f_frsize) < len {
-        return Err(io::ErrorKind::StorageFull.into());
-    }
-    Ok(())
-}
-
 #[cfg(target_os = "linux")]
 #[allow(unsafe_code, reason = "rustix has no sync_file_range")]
 pub(crate) fn start_writeback(file: &File, offset: u64, len: u64) {
@@ -357,7 +339,13 @@ pub(crate) fn set_times(file: &File, times: Times) -> io::Result<()> {
     Ok(fs::futimens(file, &times)?)
 }
 
-pub(crate) fn rename(directory: &Directory, from: &OsStr, to: &OsStr) -> io::Result<()> {
+pub(crate) fn rename(
+    directory: &Directory,
+    _: &mut File,
+    from: &OsStr,
+    to: &OsStr,
+    _: Replacing,
+) -> io::Result<()> {
     Ok(fs::renameat(directory.fd(), from, directory.fd(), to)?)
 }
 

@@ -13,6 +13,11 @@ pub(crate) fn is_loop(error: &io::Error) -> bool {
     is_one_of(error, &[Errno::LOOP])
 }
 
+/// Something is mounted on the file, so that nothing can be renamed over it (rename(2)).
+pub(crate) fn is_mount_point(error: &io::Error) -> bool {
+    is_one_of(error, &[Errno::BUSY])
+}
+
 /// A name or a path is longer than the file system takes.
 pub(crate) fn is_too_long(error: &io::Error) -> bool {
     is_one_of(error, &[Errno::NAMETOOLONG])

@@ -1,5 +1,10 @@
 //! Windows: every step goes by an absolute path, and an open handle keeps the directory in place.
 
+mod ladder;
+mod names;
+mod rename;
+mod security;
+mod streams;
 #[cfg(test)]
 mod tests;
 mod verdicts;
@@ -15,31 +20,35 @@ use std::path::{Component, Path, PathBuf, Prefix};
 use std::ptr;
 
 use windows_sys::Win32::Foundation::{
-    ERROR_ACCESS_DENIED, ERROR_DIRECTORY, ERROR_SHARING_VIOLATION, GENERIC_WRITE,
+    ERROR_ACCESS_DENIED, ERROR_DELETE_PENDING, ERROR_DIRECTORY, ERROR_PATH_NOT_FOUND,
+    ERROR_SHARING_VIOLATION, GENERIC_WRITE,
 };
 use windows_sys::Win32::Storage::FileSystem::{
     BY_HANDLE_FILE_INFORMATION, FILE_ALLOCATION_INFO, FILE_FLAG_BACKUP_SEMANTICS,
     FILE_FLAG_OPEN_REPARSE_POINT, FILE_READ_ATTRIBUTES, FILE_SHARE_READ, FILE_SHARE_WRITE,
     FILE_TRAVERSE, FILE_TYPE_DISK, FileAllocationInfo, GetDiskFreeSpaceExW,
-    GetFileInformationByHandle, GetFileType, GetFinalPathNameByHandleW, MOVEFILE_WRITE_THROUGH,
-    MoveFileExW, SetFileInformationByHandle,
+    GetFileInformationByHandle, GetFileType, GetFinalPathNameByHandleW, SetFileInformationByHandle,
 };
 
 use super::portable::{kind_of, mode_of, times_of};
-use super::{Existing, FileId, FileKind, Info, Through, Times};
+use super::{Creation, Existing, FileId, FileKind, Info, Through, Times};
 use crate::options::Durability;
 
 use verdicts::{is_one_of, is_unsupported};
 
 pub(crate) use super::portable::{
-    Handle, create_unnamed, exchange, get_xattr_of, leads_to_descriptor, link_unnamed, list,
-    list_xattrs, list_xattrs_of, may_be_planted, open_orphan, open_subdirectory, remove_xattr,
-    set_flags, set_mode, set_owner, set_times, set_xattr, start_writeback,
+    Handle, create_unnamed, exchange, leads_to_descriptor, link_unnamed, list, may_be_planted,
+    open_orphan, open_subdirectory, remove_xattr, set_flags, set_mode, set_owner, set_times,
+    set_xattr, start_writeback,
 };
 pub(crate) use fd_lock::RwLock;
+pub(crate) use names::may_name_file;
+pub(crate) use rename::{remove_file, rename, rename_no_replace};
+pub(crate) use security::{Security, security_of, set_access_of, set_owner_of};
+pub(crate) use streams::{get_xattr_of, list_xattrs, list_xattrs_of};
 pub(crate) use verdicts::{
-    cannot_be_kept, is_loop, is_too_long, lacks_directory_sync, lacks_links, lacks_locks,
-    lacks_rename_flags, lacks_unnamed,
+    cannot_be_kept, is_loop, is_mount_point, is_negative_seek, is_too_long, lacks_directory_sync,
+    lacks_links, lacks_locks, lacks_rename_flags, lacks_unnamed,
 };
 
 /// A lock on bytes of a file keeps every other handle from reading and writing them (LockFileEx).
@@ -55,7 +64,7 @@ pub(crate) struct Directory {
 }
 
 impl Directory {
-    fn join(&self, name: &OsStr) -> PathBuf {
+    pub(super) fn join(&self, name: &OsStr) -> PathBuf {
         self.path.join(name)
     }
 
@@ -75,11 +84,22 @@ pub(crate) fn open_directory(base: Option<&Directory>, path: &Path) -> io::Resul
         Some(base) => base.absolute(path)?,
         None => std::path::absolute(path)?,
     };
-    let pin = open_pin(&path)?;
+    let pin = match open_pin(&path) {
+        // The system does not tell a file on the way from nothing there.
+        Err(error) if is_one_of(&error, &[ERROR_PATH_NOT_FOUND]) && is_below_a_file(&path) => {
+            return Err(io::Error::from_raw_os_error(ERROR_DIRECTORY as i32));
+        }
+        result => result?,
+    };
     if inspect(&pin)?.kind != FileKind::Directory {
         return Err(io::Error::from_raw_os_error(ERROR_DIRECTORY as i32));
     }
     Ok(Directory { path, pin })
+}
+
+fn is_below_a_file(path: &Path) -> bool {
+    let nearest = path.ancestors().skip(1).find_map(|ancestor| fs::metadata(ancestor).ok());
+    nearest.is_some_and(|metadata| !metadata.is_dir())
 }
 
 fn open_pin(path: &Path) -> io::Result<File> {
@@ -148,10 +168,21 @@ pub(crate) fn open_through(directory: &Directory, name: &OsStr, _: Through) -> i
     OpenOptions::new().write(true).open(directory.join(name))
 }
 
-/// The file gets the access control list that the directory hands down, and is shared for
-/// everything, so that it can be renamed and removed while it is open.
-pub(crate) fn create_temp(directory: &Directory, name: &OsStr, _: Option<u32>) -> io::Result<File> {
-    OpenOptions::new().read(true).write(true).create_new(true).open(directory.join(name))
+pub(crate) fn create_temp(
+    directory: &Directory,
+    name: &OsStr,
+    creation: Creation<'_>,
+) -> io::Result<File> {
+    match security::create(&directory.join(name), creation) {
+        // The name of a file that is about to be deleted is denied like one in a closed directory.
+        Err(error) if is_one_of(&error, &[ERROR_ACCESS_DENIED, ERROR_DELETE_PENDING]) => {
+            match look(directory, name) {
+                Err(look) if look.kind() == io::ErrorKind::NotFound => Err(error),
+                _ => Err(io::ErrorKind::AlreadyExists.into()), // so that another name is taken
+            }
+        }
+        result => result,
+    }
 }
 
 /// NTFS and FAT overlook it by default.
@@ -271,55 +302,8 @@ pub(crate) fn sync_directory(directory: &Directory) -> io::Result<()> {
     options.open(&directory.path)?.sync_all()
 }
 
-pub(crate) fn rename(directory: &Directory, from: &OsStr, to: &OsStr) -> io::Result<()> {
-    let (from, to) = (directory.join(from), directory.join(to));
-    match fs::rename(&from, &to) {
-        // No file with the read-only attribute is replaced; that this one may be was decided
-        // before.
-        Err(error) if is_one_of(&error, &[ERROR_ACCESS_DENIED]) && is_read_only(&to) => {
-            set_read_only(&to, false)?;
-            let result = fs::rename(&from, &to);
-            if result.is_err() {
-                set_read_only(&to, true)?;
-            }
-            result
-        }
-        result => result,
-    }
-}
-
-#[allow(unsafe_code, reason = "std has no rename that does not replace")]
-pub(crate) fn rename_no_replace(directory: &Directory, from: &OsStr, to: &OsStr) -> io::Result<()> {
-    let (from, to) = (wide(&directory.join(from)), wide(&directory.join(to)));
-    // SAFETY: both are strings that end in a zero, have no other, and outlive the call.
-    check(unsafe { MoveFileExW(from.as_ptr(), to.as_ptr(), MOVEFILE_WRITE_THROUGH) })
-}
-
 pub(crate) fn link(directory: &Directory, from: &OsStr, to: &OsStr) -> io::Result<()> {
     fs::hard_link(directory.join(from), directory.join(to))
-}
-
-pub(crate) fn remove_file(directory: &Directory, name: &OsStr) -> io::Result<()> {
-    let path = directory.join(name);
-    match fs::remove_file(&path) {
-        // A staged file has the attribute already if the published one is to have it.
-        Err(error) if is_one_of(&error, &[ERROR_ACCESS_DENIED]) && is_read_only(&path) => {
-            set_read_only(&path, false)?;
-            fs::remove_file(&path)
-        }
-        result => result,
-    }
-}
-
-fn is_read_only(path: &Path) -> bool {
-    fs::symlink_metadata(path).is_ok_and(|metadata| metadata.permissions().readonly())
-}
-
-/// Of a link, the attribute is the link's own.
-fn set_read_only(path: &Path, read_only: bool) -> io::Result<()> {
-    let mut permissions = fs::symlink_metadata(path)?.permissions();
-    permissions.set_readonly(read_only);
-    fs::set_permissions(path, permissions)
 }
 
 /// The longest path that the system takes or gives, with the zero at its end.

@@ -18,6 +18,16 @@ pub(crate) fn is_loop(error: &io::Error) -> bool {
     is_one_of(error, &[ERROR_CANT_RESOLVE_FILENAME])
 }
 
+/// A position before the start of a file, for which std has no kind.
+pub(crate) fn is_negative_seek(error: &io::Error) -> bool {
+    is_one_of(error, &[ERROR_NEGATIVE_SEEK])
+}
+
+/// A file is never a mount point of its own here; what is busy is in use.
+pub(crate) fn is_mount_point(_: &io::Error) -> bool {
+    false
+}
+
 /// A name or a path is longer than the file system takes. Of a name, Windows says then only that it
 /// is none.
 pub(crate) fn is_too_long(error: &io::Error) -> bool {
@@ -51,6 +61,15 @@ pub(crate) fn lacks_unnamed(error: &io::Error) -> bool {
 
 /// The caller may not set this metadata, or the file system has no such thing.
 pub(crate) fn cannot_be_kept(error: &io::Error) -> bool {
-    let codes = [ERROR_ACCESS_DENIED, ERROR_INVALID_PARAMETER, ERROR_PRIVILEGE_NOT_HELD];
+    let codes = [
+        ERROR_ACCESS_DENIED,
+        ERROR_INVALID_PARAMETER,
+        ERROR_PRIVILEGE_NOT_HELD,
+        // Only with a privilege may a file be given to somebody else.
+        ERROR_INVALID_OWNER,
+        ERROR_INVALID_PRIMARY_GROUP,
+        ERROR_INVALID_SECURITY_DESCR,
+        ERROR_INVALID_ACL,
+    ];
     is_unsupported(error) || is_one_of(error, &codes)
 }

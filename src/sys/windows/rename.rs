@@ -1,0 +1,265 @@
+//! Renaming and removing files, which somebody else may have open.
+
+use std::ffi::{OsStr, OsString};
+use std::fs::{self, File, OpenOptions};
+use std::io;
+use std::mem::{offset_of, size_of};
+use std::os::windows::fs::{MetadataExt, OpenOptionsExt};
+use std::os::windows::io::AsRawHandle;
+use std::path::{Path, PathBuf};
+use std::ptr;
+use std::thread;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use windows_sys::Win32::Foundation::ERROR_ACCESS_DENIED;
+use windows_sys::Win32::Storage::FileSystem::{
+    DELETE, FILE_ATTRIBUTE_DIRECTORY, FILE_ATTRIBUTE_READONLY, FILE_FLAG_BACKUP_SEMANTICS,
+    FILE_FLAG_OPEN_REPARSE_POINT, FILE_READ_ATTRIBUTES, FILE_RENAME_INFO, FileRenameInfoEx,
+    MOVEFILE_REPLACE_EXISTING, MOVEFILE_WRITE_THROUGH, MoveFileExW, REPLACEFILE_IGNORE_ACL_ERRORS,
+    REPLACEFILE_IGNORE_MERGE_ERRORS, ReplaceFileW, SetFileInformationByHandle,
+};
+
+use super::ladder::{self, Attributes, Calls, Code, Facts, Failure, Rung, code};
+use super::verdicts::is_one_of;
+use super::{Directory, check, inspect, wide};
+use crate::error::TargetState;
+use crate::options::ReadOnly;
+use crate::sys::{Halfway, Replacing};
+
+/// What the old file is called after the temp file while it has no other name. Not the name of a
+/// temp file, so that nobody takes it for an orphan.
+const OLD: &str = ".old";
+
+// From ntifs.h, by the names that FILE_RENAME_INFORMATION has there.
+const FILE_RENAME_REPLACE_IF_EXISTS: u32 = 0x1;
+const FILE_RENAME_POSIX_SEMANTICS: u32 = 0x2;
+const FILE_RENAME_IGNORE_READONLY_ATTRIBUTE: u32 = 0x40;
+
+pub(crate) fn rename(
+    directory: &Directory,
+    file: &mut File,
+    from: &OsStr,
+    to: &OsStr,
+    replacing: Replacing,
+) -> io::Result<()> {
+    let mut old = from.to_owned();
+    old.push(OLD);
+    let mut renaming = Renaming::new(directory, from, to, replacing.read_only);
+    renaming.file = Some(file);
+    ladder::replace(&mut renaming, replacing.read_only, replacing.in_use)
+        .map_err(|failure| error_of(failure, old))
+}
+
+fn error_of(failure: Failure, old: OsString) -> io::Error {
+    match failure {
+        Failure::Untouched(code) => error(code),
+        Failure::Stranded(code) => {
+            Halfway { state: TargetState::Displaced, old, cause: error(code) }.into()
+        }
+        Failure::BackupStays(code) => {
+            Halfway { state: TargetState::Replaced, old, cause: error(code) }.into()
+        }
+    }
+}
+
+pub(crate) fn rename_no_replace(directory: &Directory, from: &OsStr, to: &OsStr) -> io::Result<()> {
+    ladder::create(&mut Renaming::new(directory, from, to, ReadOnly::Refuse)).map_err(error)
+}
+
+fn error(code: Code) -> io::Error {
+    io::Error::from_raw_os_error(code as i32)
+}
+
+fn code_of(error: &io::Error) -> Code {
+    error.raw_os_error().map_or(code::INVALID_FUNCTION, |code| code as Code)
+}
+
+struct Renaming<'a> {
+    directory: &'a Directory,
+    /// The staged file, unless it does not matter whether the name still stands for it.
+    file: Option<&'a mut File>,
+    staged: PathBuf,
+    target: PathBuf,
+    backup: PathBuf,
+    read_only: ReadOnly,
+}
+
+impl<'a> Renaming<'a> {
+    fn new(directory: &'a Directory, from: &OsStr, to: &OsStr, read_only: ReadOnly) -> Self {
+        let mut old = from.to_owned();
+        old.push(OLD);
+        let (staged, target) = (directory.join(from), directory.join(to));
+        let backup = directory.join(&old);
+        Renaming { directory, file: None, staged, target, backup, read_only }
+    }
+
+    #[allow(unsafe_code, reason = "std has no rename that ignores the read-only attribute")]
+    fn rename_posix(&mut self) -> io::Result<()> {
+        let staged = open_with(&self.staged, DELETE)?;
+        if let Some(file) = &self.file {
+            if inspect(file)?.id != inspect(&staged)?.id {
+                return Err(io::ErrorKind::NotFound.into());
+            }
+        }
+        let mut flags = FILE_RENAME_REPLACE_IF_EXISTS | FILE_RENAME_POSIX_SEMANTICS;
+        if self.read_only == ReadOnly::Replace {
+            flags |= FILE_RENAME_IGNORE_READONLY_ATTRIBUTE;
+        }
+        let name = wide(&self.target);
+        let len = offset_of!(FILE_RENAME_INFO, FileName) + size_of_val(&name[..]);
+        let len = len.max(size_of::<FILE_RENAME_INFO>());
+        let mut info = vec![0_u64; len.div_ceil(size_of::<u64>())];
+        let info: *mut FILE_RENAME_INFO = info.as_mut_ptr().cast();
+        // SAFETY: `info` points to zeros, of which a FILE_RENAME_INFO may consist, aligned for it
+        // and long enough for it with a name of `name.len()` units behind its last field.
+        unsafe {
+            (*info).Anonymous.Flags = flags;
+            (*info).FileNameLength = (size_of_val(&name[..]) - size_of::<u16>()) as u32;
+            let start = (&raw mut (*info).FileName).cast::<u16>();
+            ptr::copy_nonoverlapping(name.as_ptr(), start, name.len());
+        }
+        // SAFETY: the handle is open for as long as `staged` lives, and the call only reads `len`
+        // bytes, all of which are there.
+        check(unsafe {
+            let (handle, info) = (staged.as_raw_handle(), info.cast());
+            SetFileInformationByHandle(handle, FileRenameInfoEx, info, len as u32)
+        })
+    }
+
+    /// Runs `replace`, which cannot replace a read-only file, over one that may be replaced.
+    fn over_read_only(&self, replace: impl FnOnce() -> io::Result<()>) -> io::Result<()> {
+        if self.read_only == ReadOnly::Refuse || !is_read_only(&self.target) {
+            return replace();
+        }
+        set_read_only(&self.target, false)?;
+        let result = replace();
+        if result.is_err() {
+            set_read_only(&self.target, true)?;
+        }
+        result
+    }
+
+    #[allow(unsafe_code, reason = "std cannot move a file aside in the same call")]
+    fn replace_file(&mut self) -> io::Result<()> {
+        // The call shares the staged file with nobody, so that no handle may be open meanwhile.
+        if let Some(file) = &mut self.file {
+            **file = self.directory.pin.try_clone()?;
+        }
+        let (staged, target) = (wide(&self.staged), wide(&self.target));
+        let backup = wide(&self.backup);
+        // The staged file has all that is to be kept of the target.
+        let flags = REPLACEFILE_IGNORE_MERGE_ERRORS | REPLACEFILE_IGNORE_ACL_ERRORS;
+        // SAFETY: the three are strings that end in a zero, have no other, and outlive the call;
+        // the last two arguments are reserved and must be null.
+        let result = self.over_read_only(|| {
+            check(unsafe {
+                let (target, staged, backup) = (target.as_ptr(), staged.as_ptr(), backup.as_ptr());
+                ReplaceFileW(target, staged, backup, flags, ptr::null(), ptr::null())
+            })
+        });
+        let now = if result.is_ok() { &self.target } else { &self.staged };
+        if let (Some(file), Ok(again)) = (&mut self.file, File::open(now)) {
+            **file = again;
+        }
+        result
+    }
+}
+
+impl Calls for Renaming<'_> {
+    fn attempt(&mut self, rung: Rung) -> Result<(), Code> {
+        let result = match rung {
+            Rung::PosixRename => self.rename_posix(),
+            Rung::MoveFile => self.over_read_only(|| {
+                move_file(&self.staged, &self.target, MOVEFILE_REPLACE_EXISTING)
+            }),
+            Rung::ReplaceFile => self.replace_file(),
+            Rung::MoveNew => move_file(&self.staged, &self.target, 0),
+        };
+        result.map_err(|error| match error.kind() {
+            io::ErrorKind::NotFound => code::FILE_NOT_FOUND,
+            _ => code_of(&error),
+        })
+    }
+
+    fn facts(&mut self) -> Facts {
+        let can_delete = |path| match open_with(path, DELETE) {
+            Ok(_) => Ok(()),
+            Err(error) => Err(code_of(&error)),
+        };
+        let attributes = open_with(&self.target, FILE_READ_ATTRIBUTES)
+            .and_then(|file| file.metadata())
+            .map(|metadata| metadata.file_attributes());
+        Facts {
+            target: match attributes {
+                Ok(attributes) => Ok(Attributes {
+                    directory: attributes & FILE_ATTRIBUTE_DIRECTORY != 0,
+                    read_only: attributes & FILE_ATTRIBUTE_READONLY != 0,
+                }),
+                Err(error) => Err(code_of(&error)),
+            },
+            delete_target: can_delete(&self.target),
+            delete_staged: can_delete(&self.staged),
+        }
+    }
+
+    fn pause(&mut self, longest: Duration) {
+        // Two programs that stand in each other's way should not wait in step.
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let half = longest / 2;
+        let part = now.subsec_nanos() / 100 % 1000; // the clock counts in steps of 100 ns
+        thread::sleep(half + half * part / 1000);
+    }
+
+    fn put_back(&mut self) -> Result<(), Code> {
+        move_file(&self.backup, &self.target, 0).map_err(|error| code_of(&error))
+    }
+
+    fn remove_backup(&mut self) -> Result<(), Code> {
+        match remove_path(&self.backup) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(code_of(&error)),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Opens what bears the name itself, shared for everything.
+pub(super) fn open_with(path: &Path, access: u32) -> io::Result<File> {
+    OpenOptions::new()
+        .access_mode(access)
+        .custom_flags(FILE_FLAG_BACKUP_SEMANTICS | FILE_FLAG_OPEN_REPARSE_POINT)
+        .open(path)
+}
+
+#[allow(unsafe_code, reason = "std has no rename that does not replace, or that writes through")]
+fn move_file(from: &Path, to: &Path, flags: u32) -> io::Result<()> {
+    let (from, to) = (wide(from), wide(to));
+    let flags = flags | MOVEFILE_WRITE_THROUGH;
+    // SAFETY: both are strings that end in a zero, have no other, and outlive the call.
+    check(unsafe { MoveFileExW(from.as_ptr(), to.as_ptr(), flags) })
+}
+
+pub(crate) fn remove_file(directory: &Directory, name: &OsStr) -> io::Result<()> {
+    remove_path(&directory.join(name))
+}
+
+fn remove_path(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        // A staged file has the attribute already if the published one is to have it.
+        Err(error) if is_one_of(&error, &[ERROR_ACCESS_DENIED]) && is_read_only(path) => {
+            set_read_only(path, false)?;
+            fs::remove_file(path)
+        }
+        result => result,
+    }
+}
+
+pub(super) fn is_read_only(path: &Path) -> bool {
+    fs::symlink_metadata(path).is_ok_and(|metadata| metadata.permissions().readonly())
+}
+
+/// Of a link, the attribute is the link's own.
+pub(super) fn set_read_only(path: &Path, read_only: bool) -> io::Result<()> {
+    let mut permissions = fs::symlink_metadata(path)?.permissions();
+    permissions.set_readonly(read_only);
+    fs::set_permissions(path, permissions)
+}

@@ -1,0 +1,136 @@
+//! What takes a symlink, a FIFO, a process that is killed or another user.
+
+use std::env;
+use std::io::{self, BufRead, BufReader};
+use std::os::unix::fs::symlink;
+use std::process::Stdio;
+
+use fs_err as fs;
+use wholefile::{ErrorKind, Lock, Step, TargetState};
+
+use super::{ask, builder, check_locked};
+use crate::child::{self, Child};
+use crate::dir::Dir;
+use crate::place::{Feature, lacks};
+use crate::system::{NOBODY, chmod, chown, is_root, make_fifo};
+
+#[test]
+fn whatever_path_leads_to_the_target_it_has_one_lock() {
+    if lacks(&[Feature::Symlinks]) {
+        return;
+    }
+    let dir = Dir::new();
+    let target = dir.write("target", "old");
+    dir.make("folder");
+    symlink("../target", dir.path("folder/link")).unwrap();
+    symlink(dir.path("folder/link"), dir.path("second link")).unwrap();
+    let _writer = builder(Lock::Wait).open(&target).unwrap();
+    for path in ["folder/link", "second link", "folder/../target"] {
+        check_locked(&ask(&dir.path(path), Lock::Try).unwrap_err(), &dir);
+    }
+}
+
+#[test]
+fn a_process_that_is_killed_lets_go_of_the_lock() {
+    if let Some(given) = child::given() {
+        let _writer = builder(Lock::Try).open(given.dir.path("target")).unwrap();
+        println!("locked");
+        io::stdin().read_line(&mut String::new()).unwrap();
+        return;
+    }
+    let dir = Dir::new();
+    let target = dir.write("target", "old");
+    let mut child = Child::of("locks::linux::a_process_that_is_killed_lets_go_of_the_lock")
+        .command(&dir, "")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    assert!(lines.map_while(Result::ok).any(|line| line.contains("locked")));
+    check_locked(&ask(&target, Lock::Try).unwrap_err(), &dir);
+    child.kill().unwrap();
+    child.wait().unwrap();
+    builder(Lock::Try).write(&target, "new").unwrap();
+    dir.assert_only(&["target"]);
+}
+
+#[test]
+fn what_is_no_lock_file_is_an_error_and_stays() {
+    if lacks(&[Feature::Symlinks, Feature::Fifos]) {
+        return;
+    }
+    let dir = Dir::new();
+    let target = dir.write("target", "old");
+    let lock = {
+        let _writer = builder(Lock::Try).open(&target).unwrap();
+        let error = ask(&target, Lock::Try).unwrap_err();
+        error.lock().unwrap().0.to_path_buf()
+    };
+    let victim = dir.write("victim", "precious");
+    let plants: [&dyn Fn(); 4] = [
+        &|| fs::create_dir(&lock).unwrap(),
+        &|| symlink(&victim, &lock).unwrap(),
+        &|| symlink(dir.path("elsewhere"), &lock).unwrap(),
+        &|| make_fifo(&lock),
+    ];
+    for plant in plants {
+        plant();
+        let before = dir.names();
+        let error = builder(Lock::Wait).write(&target, "new").unwrap_err();
+        assert_eq!((error.step(), error.target_state()), (Step::Lock, TargetState::Untouched));
+        assert_eq!(dir.names(), before);
+        assert_eq!(fs::read(&victim).unwrap(), b"precious");
+        if lock.is_dir() && !lock.is_symlink() {
+            fs::remove_dir(&lock).unwrap();
+        } else {
+            fs::remove_file(&lock).unwrap();
+        }
+    }
+    // One that an earlier writer left is as good as a new one.
+    fs::write(&lock, "").unwrap();
+    builder(Lock::Try).write(&target, "new").unwrap();
+    dir.assert_only(&["target", "victim"]);
+}
+
+#[test]
+fn a_strangers_lock_file_in_a_directory_of_everybodys_is_not_waited_for() {
+    if lacks(&[Feature::Owners, Feature::Modes]) {
+        return;
+    }
+    if !is_root(
+        "locks::linux::a_strangers_lock_file_in_a_directory_of_everybodys_is_not_waited_for",
+    ) {
+        return;
+    }
+    let dir = Dir::new();
+    chmod(dir.root(), 0o1777);
+    let target = dir.write("target", "old");
+    let lock = {
+        let _writer = builder(Lock::Try).open(&target).unwrap();
+        ask(&target, Lock::Try).unwrap_err().lock().unwrap().0.to_path_buf()
+    };
+    fs::write(&lock, "").unwrap();
+    chown(&lock, NOBODY, NOBODY);
+    let error = builder(Lock::Wait).write(&target, "new").unwrap_err();
+    assert_eq!((error.kind(), error.step()), (ErrorKind::PermissionDenied, Step::Lock));
+    assert!(lock.exists());
+}
+
+#[test]
+fn another_users_lock_cannot_be_held_by_everybody() {
+    const NAME: &str = "locks::linux::another_users_lock_cannot_be_held_by_everybody";
+    if let Some(given) = child::given() {
+        let error = builder(Lock::Wait).open(given.dir.path("target")).unwrap_err();
+        assert_eq!((error.kind(), error.step()), (ErrorKind::PermissionDenied, Step::Lock));
+        return;
+    }
+    if !is_root(NAME) {
+        return;
+    }
+    let dir = Dir::new();
+    chmod(dir.root(), 0o777);
+    let _writer = builder(Lock::Try).open(dir.write("target", "old")).unwrap();
+    assert!(env::var_os("WHOLEFILE_CHILD_DIR").is_none());
+    Child::of(NAME).nobody().run(&dir, "");
+}
