@@ -214,7 +214,7 @@ impl Builder {
 
     /// How many bytes are held in memory: up to so many, contents make no temp file before
     /// `commit`, and later writes reach the system in pieces of at least this size. Default: 65,536
-    /// bytes. With 0, each write goes straight to the temp file.
+    /// bytes; at most 1 GiB counts. With 0, each write goes straight to the temp file.
     pub fn buffer_size(&mut self, bytes: usize) -> &mut Self {
         self.options.buffer_size = bytes;
         self

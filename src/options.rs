@@ -79,7 +79,8 @@ pub enum Symlinks {
     Follow,
     /// Replace the link itself by a regular file.
     Replace,
-    /// Fail with [`ErrorKind::Symlink`](crate::ErrorKind::Symlink).
+    /// Fail with [`ErrorKind::Symlink`](crate::ErrorKind::Symlink). What counts is what is there at
+    /// `open`: a link that takes the name after that is replaced.
     Refuse,
 }
 

@@ -21,6 +21,9 @@ use crate::sys;
 /// the end has little left to do.
 const WRITE_BEHIND: u64 = 8 << 20;
 
+/// More than this is never held in memory: a seek and a write would else ask for any amount of it.
+const MAX_CAPACITY: usize = 1 << 30;
+
 /// The new contents.
 pub(crate) struct Contents {
     buffer: Vec<u8>,
@@ -72,6 +75,7 @@ impl fmt::Debug for Contents {
 
 impl Contents {
     pub(crate) fn new(capacity: usize) -> Self {
+        let capacity = capacity.min(MAX_CAPACITY);
         let place = Place::Memory;
         Contents { buffer: Vec::new(), capacity, position: 0, written_back: 0, place }
     }

@@ -74,7 +74,9 @@ impl AtomicWriter {
     /// under its own name: for contents that are worth a look although they were not worth a
     /// commit.
     ///
-    /// The file is neither synced nor does it have the target's metadata.
+    /// The file is neither synced nor does it have the target's metadata. It still has the name of
+    /// a temp file, and is locked until the returned one is closed: rename it before, or a
+    /// [`sweep`](crate::sweep()) takes it for an orphan.
     ///
     /// # Errors
     ///

@@ -144,6 +144,20 @@ fn a_position_that_no_file_can_have_is_an_error_and_not_a_panic() {
     }
 }
 
+/// Symptom: the process was aborted. Mechanism: with a buffer of any size, a seek far beyond the
+/// end and a write stayed in memory, which was asked for a gap of petabytes. Lost: everything that
+/// the process had not saved.
+#[test]
+fn no_buffer_is_so_large_that_a_gap_of_petabytes_fits_into_it() {
+    let dir = Dir::new();
+    let mut builder = AtomicWriter::builder();
+    let mut writer = builder.buffer_size(usize::MAX).open(dir.path("target")).unwrap();
+    writer.seek(SeekFrom::Start(1 << 50)).unwrap();
+    let _ = writer.write_all(b"x").and_then(|()| Ok(writer.set_len(1 << 50)?));
+    drop(writer);
+    dir.assert_only(&[]);
+}
+
 #[test]
 fn a_small_save_makes_no_temp_file_before_the_commit() {
     for len in [0, 1, BUFFER - 1, BUFFER] {
