@@ -79,7 +79,16 @@ impl SideLock {
                     return Err(Error::refused(ErrorKind::Unsupported, Step::Lock, &target.path));
                 }
             }
-            let now = sys::look(&target.directory, &name).map_err(failed)?;
+            let now = match sys::look(&target.directory, &name) {
+                // On Windows this too says that it is about to go.
+                Err(error)
+                    if !sys::LOCKS_ARE_ADVISORY
+                        && error.kind() == io::ErrorKind::PermissionDenied =>
+                {
+                    None
+                }
+                now => now.map_err(failed)?,
+            };
             if now.is_some_and(|now| now.info.id == info.id) {
                 held().push((info.id, thread::current().id()));
                 let directory = Arc::clone(&target.directory);

@@ -18,6 +18,8 @@ use std::os::windows::fs::OpenOptionsExt;
 use std::os::windows::io::AsRawHandle;
 use std::path::{Component, Path, PathBuf, Prefix};
 use std::ptr;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use windows_sys::Win32::Foundation::{
     ERROR_ACCESS_DENIED, ERROR_DELETE_PENDING, ERROR_DIRECTORY, ERROR_PATH_NOT_FOUND,
@@ -189,7 +191,20 @@ pub(crate) fn create_temp(
 pub(crate) const CASE_MAY_NOT_MATTER: bool = true;
 
 pub(crate) fn open_side_file(directory: &Directory, name: &OsStr) -> io::Result<File> {
-    OpenOptions::new().write(true).create(true).truncate(false).open(directory.join(name))
+    // One that its last holder has removed keeps its name until everybody has closed it.
+    const ABOUT_TO_GO: [u32; 3] =
+        [ERROR_ACCESS_DENIED, ERROR_DELETE_PENDING, ERROR_SHARING_VIOLATION];
+    let deadline = Instant::now() + Duration::from_secs(2);
+    let path = directory.join(name);
+    // Bounded by the deadline.
+    loop {
+        match OpenOptions::new().write(true).create(true).truncate(false).open(&path) {
+            Err(error) if is_one_of(&error, &ABOUT_TO_GO) && Instant::now() < deadline => {
+                thread::sleep(Duration::from_millis(1));
+            }
+            result => return result,
+        }
+    }
 }
 
 pub(crate) fn inspect(file: &File) -> io::Result<Info> {
