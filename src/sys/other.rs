@@ -18,8 +18,8 @@ pub(crate) use super::not_windows::{
 };
 pub(crate) use super::portable::{
     Handle, create_unnamed, exchange, leads_to_descriptor, link_unnamed, list, may_be_planted,
-    open_orphan, open_subdirectory, remove_xattr, set_flags, set_mode, set_owner, set_times,
-    set_xattr, start_writeback,
+    open_orphan, open_subdirectory, remove_xattr, set_flags, set_owner, set_times, set_xattr,
+    start_writeback,
 };
 
 /// Nobody knows.
@@ -164,6 +164,13 @@ pub(crate) fn get_xattr_of(
 
 pub(crate) fn list_xattrs(_: &File) -> io::Result<Vec<OsString>> {
     Ok(Vec::new())
+}
+
+/// Sets the one bit that there is.
+pub(crate) fn set_mode(file: &File, mode: u32) -> io::Result<()> {
+    let mut permissions = file.metadata()?.permissions();
+    permissions.set_readonly(mode & 0o222 == 0);
+    file.set_permissions(permissions)
 }
 
 pub(crate) fn reserve(_: &File, _: u64) -> io::Result<()> {

@@ -18,13 +18,6 @@ pub(super) fn mode_of(metadata: &Metadata) -> u32 {
     if metadata.permissions().readonly() { 0o444 } else { 0o666 }
 }
 
-/// Sets that one bit.
-pub(crate) fn set_mode(file: &File, mode: u32) -> io::Result<()> {
-    let mut permissions = file.metadata()?.permissions();
-    permissions.set_readonly(mode & 0o222 == 0);
-    file.set_permissions(permissions)
-}
-
 pub(super) fn kind_of(metadata: &Metadata) -> FileKind {
     match metadata.file_type() {
         kind if kind.is_symlink() => FileKind::Symlink,

@@ -1,5 +1,6 @@
 //! Windows: every step goes by an absolute path, and an open handle keeps the directory in place.
 
+mod attributes;
 mod ladder;
 mod names;
 mod rename;
@@ -32,17 +33,19 @@ use windows_sys::Win32::Storage::FileSystem::{
     GetFileInformationByHandle, GetFileType, GetFinalPathNameByHandleW, SetFileInformationByHandle,
 };
 
-use super::portable::{kind_of, mode_of, times_of};
+use super::portable::{kind_of, times_of};
 use super::{Creation, Existing, FileId, FileKind, Info, Through, Times};
 use crate::options::Durability;
 
+use attributes::mode_of;
 use verdicts::{is_one_of, is_unsupported};
 
 pub(crate) use super::portable::{
     Handle, create_unnamed, exchange, leads_to_descriptor, link_unnamed, list, may_be_planted,
-    open_orphan, open_subdirectory, remove_xattr, set_flags, set_mode, set_owner, set_times,
-    set_xattr, start_writeback,
+    open_orphan, open_subdirectory, remove_xattr, set_flags, set_owner, set_times, set_xattr,
+    start_writeback,
 };
+pub(crate) use attributes::set_mode;
 pub(crate) use fd_lock::RwLock;
 pub(crate) use names::may_name_file;
 pub(crate) use rename::{remove_file, rename, rename_no_replace};

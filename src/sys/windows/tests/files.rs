@@ -8,7 +8,8 @@ use std::time::Instant;
 
 use windows_sys::Win32::Foundation::{ERROR_ACCESS_DENIED, ERROR_INVALID_OWNER};
 use windows_sys::Win32::Storage::FileSystem::{
-    FILE_ATTRIBUTE_TEMPORARY, FILE_SHARE_READ, READ_CONTROL, WRITE_DAC,
+    FILE_ATTRIBUTE_HIDDEN, FILE_ATTRIBUTE_SYSTEM, FILE_ATTRIBUTE_TEMPORARY, FILE_SHARE_READ,
+    READ_CONTROL, WRITE_DAC,
 };
 
 use super::super::rename::open_with;
@@ -176,5 +177,27 @@ fn another_name_is_taken_where_a_file_is_about_to_be_deleted() -> io::Result<()>
         Err(error) => assert_eq!(error.kind(), io::ErrorKind::AlreadyExists, "{error:?}"),
     }
     drop(open);
+    Ok(())
+}
+
+fn set_attributes(path: &Path, attributes: u32) -> u32 {
+    let file = OpenOptions::new().write(true).open(path).expect("opened");
+    let _ = super::super::set_mode(&file, 0o666 | attributes << 16);
+    fs::metadata(path).expect("there").file_attributes() & attributes
+}
+
+#[test]
+fn a_hidden_file_stays_hidden() -> io::Result<()> {
+    let dir = tempfile::tempdir()?;
+    let path = dir.path().join("config");
+    fs::write(&path, "old")?;
+    let wanted = FILE_ATTRIBUTE_HIDDEN | FILE_ATTRIBUTE_SYSTEM;
+    let had = set_attributes(&path, wanted);
+    assert_eq!(had, wanted, "NTFS has both, and so has Wine where files have xattrs");
+    let commit = atomic_write(&path, "new")?;
+    assert!(commit.not_preserved().is_empty(), "{:?}", commit.not_preserved());
+    assert_eq!(fs::metadata(&path)?.file_attributes() & wanted, had);
+    AtomicWriter::builder().preserve(Metadata::Mode, Preserve::Skip).write(&path, "newer")?;
+    assert_eq!(fs::metadata(&path)?.file_attributes() & wanted, 0);
     Ok(())
 }
