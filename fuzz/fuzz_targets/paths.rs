@@ -97,8 +97,11 @@ fuzz_target!(|case: Case| {
     }
     match builder.write(path, "new") {
         Ok(commit) => {
-            assert_eq!(fs_err::read(path).unwrap(), b"new");
-            assert_eq!(fs_err::read(commit.path()).unwrap(), b"new");
+            // A link that was replaced may have been on the way to itself.
+            if !case.replace_links {
+                assert_eq!(fs_err::read(path).unwrap(), b"new");
+                assert_eq!(fs_err::read(commit.path()).unwrap(), b"new");
+            }
             let after = everything(root.path());
             let changed = after.iter().filter(|it| it.1.is_some() && !before.contains(it));
             assert_eq!(changed.count(), 1, "it wrote to one file");
