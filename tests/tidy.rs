@@ -11,7 +11,7 @@ const LAYERS: &[&[&str]] = &[
     &["concurrency", "protocol"],
     &["writer"],
     &["builder"],
-    &["os", "sweep", "write"],
+    &["many", "os", "saver", "sweep", "write"],
 ];
 
 /// What may be named only in these files or folders of `src/`.

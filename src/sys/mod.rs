@@ -7,7 +7,7 @@
 
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
-use std::io::{self, IoSlice, SeekFrom};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::fault::{self, Op};
@@ -22,7 +22,9 @@ mod arm;
 #[cfg(not(any(unix, windows)))]
 #[path = "other.rs"]
 mod arm;
+mod contents;
 mod info;
+mod metadata;
 #[cfg(not(windows))]
 mod not_windows;
 #[cfg(not(unix))]
@@ -42,7 +44,14 @@ pub(crate) use arm::{
 // The fault loops run on Unix, where the errors that each operation gives are known.
 #[cfg(all(test, unix))]
 pub(crate) use arm::{errors_of, lacking_error};
+pub(crate) use contents::{
+    read, reserve, seek, set_len, start_writeback, write, write_all, write_vectored,
+};
 pub(crate) use info::{Existing, FileId, FileKind, Info, Through, Times};
+pub(crate) use metadata::{
+    get_xattr_of, list_xattrs, list_xattrs_of, remove_xattr, set_flags, set_mode, set_owner,
+    set_times, set_xattr,
+};
 pub(crate) use replacing::{Halfway, Replacing};
 pub(crate) use security::{Creation, Security, security_of, set_access_of, set_owner_of};
 
@@ -202,117 +211,6 @@ pub(crate) fn lock_key(name: &OsStr) -> Vec<u8> {
 /// What the system says about an open file.
 pub(crate) fn inspect(file: &File) -> io::Result<Info> {
     run(Op::Inspect, || arm::inspect(file))
-}
-
-/// Reserves space for `len` bytes without changing the file's length. Where the file system cannot,
-/// checks that so much is free.
-pub(crate) fn reserve(file: &File, len: u64) -> io::Result<()> {
-    run(Op::Reserve, || arm::reserve(file, len))
-}
-
-/// Writes some of `bytes` at the file's cursor.
-pub(crate) fn write(op: Op, file: &File, bytes: &[u8]) -> io::Result<usize> {
-    let allowed = fault::allowance(op, bytes.len());
-    run(op, || io::Write::write(&mut &*file, &bytes[..allowed]))
-}
-
-/// Writes all of `bytes` at the file's cursor.
-pub(crate) fn write_all(op: Op, file: &File, mut bytes: &[u8]) -> io::Result<()> {
-    // Bounded: every turn but the last moves at least one byte.
-    while !bytes.is_empty() {
-        match write(op, file, bytes)? {
-            0 => return Err(io::ErrorKind::WriteZero.into()),
-            n => bytes = &bytes[n..],
-        }
-    }
-    Ok(())
-}
-
-/// Writes some of `slices` at the file's cursor.
-pub(crate) fn write_vectored(file: &File, slices: &[IoSlice<'_>]) -> io::Result<usize> {
-    run(Op::Write, || io::Write::write_vectored(&mut &*file, slices))
-}
-
-/// Reads at the file's cursor.
-pub(crate) fn read(op: Op, file: &File, bytes: &mut [u8]) -> io::Result<usize> {
-    let allowed = fault::allowance(op, bytes.len());
-    run(op, || io::Read::read(&mut &*file, &mut bytes[..allowed]))
-}
-
-/// Moves the file's cursor.
-pub(crate) fn seek(file: &File, position: SeekFrom) -> io::Result<u64> {
-    run(Op::Seek, || io::Seek::seek(&mut &*file, position)).map_err(|error| {
-        if arm::is_negative_seek(&error) {
-            return io::Error::new(io::ErrorKind::InvalidInput, error);
-        }
-        error
-    })
-}
-
-/// Sets the file's length.
-pub(crate) fn set_len(file: &File, len: u64) -> io::Result<()> {
-    run(Op::SetLen, || file.set_len(len))
-}
-
-/// Starts to write the given part of the file to its device, without waiting. A hint: nothing
-/// depends on it, so that its failure is no failure of the save.
-pub(crate) fn start_writeback(file: &File, offset: u64, len: u64) {
-    arm::start_writeback(file, offset, len);
-}
-
-/// The names of the extended attributes of a file that was looked at, none where the file system
-/// has no such thing.
-pub(crate) fn list_xattrs_of(
-    existing: &Existing,
-    directory: &Directory,
-    name: &OsStr,
-) -> io::Result<Vec<OsString>> {
-    run(Op::ListXattrs, || arm::list_xattrs_of(existing, directory, name))
-}
-
-/// The value of an extended attribute of a file that was looked at, `None` if it is gone.
-pub(crate) fn get_xattr_of(
-    existing: &Existing,
-    directory: &Directory,
-    name: &OsStr,
-    xattr: &OsStr,
-) -> io::Result<Option<Vec<u8>>> {
-    run(Op::GetXattr, || arm::get_xattr_of(existing, directory, name, xattr))
-}
-
-/// The names of the extended attributes of an open file.
-pub(crate) fn list_xattrs(file: &File) -> io::Result<Vec<OsString>> {
-    run(Op::ListXattrs, || arm::list_xattrs(file))
-}
-
-/// Sets an extended attribute.
-pub(crate) fn set_xattr(file: &File, xattr: &OsStr, value: &[u8]) -> io::Result<()> {
-    run(Op::SetXattr, || arm::set_xattr(file, xattr, value))
-}
-
-/// Removes an extended attribute.
-pub(crate) fn remove_xattr(file: &File, xattr: &OsStr) -> io::Result<()> {
-    run(Op::RemoveXattr, || arm::remove_xattr(file, xattr))
-}
-
-/// Sets the owner and the group, each if given.
-pub(crate) fn set_owner(file: &File, uid: Option<u32>, gid: Option<u32>) -> io::Result<()> {
-    run(Op::SetOwner, || arm::set_owner(file, uid, gid))
-}
-
-/// Sets the permission bits.
-pub(crate) fn set_mode(file: &File, mode: u32) -> io::Result<()> {
-    run(Op::SetMode, || arm::set_mode(file, mode))
-}
-
-/// Sets the flags that [`Info::flags`] has.
-pub(crate) fn set_flags(file: &File, flags: u32) -> io::Result<()> {
-    run(Op::SetMode, || arm::set_flags(file, flags))
-}
-
-/// Sets the times of last access and modification.
-pub(crate) fn set_times(file: &File, times: Times) -> io::Result<()> {
-    run(Op::SetTimes, || arm::set_times(file, times))
 }
 
 /// Waits until the contents and the metadata of the file are on its device (`Full`), or until

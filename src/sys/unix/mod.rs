@@ -6,6 +6,8 @@ mod bsd;
 mod growing;
 #[cfg(test)]
 mod injected;
+mod metadata;
+mod naming;
 mod reserve;
 mod sweep;
 mod sync;
@@ -19,10 +21,10 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{self, AtFlags, CWD, FileType, Mode, OFlags, Stat, Timespec, Timestamps};
+use rustix::fs::{self, AtFlags, CWD, FileType, Mode, OFlags, Stat};
 use rustix::process::geteuid;
 
-use super::{Creation, Existing, FileId, FileKind, Info, Replacing, Through, Times};
+use super::{Creation, Existing, FileId, FileKind, Info, Through, Times};
 
 pub(crate) use super::not_windows::{
     Security, is_negative_seek, may_name_file, security_of, set_access_of, set_owner_of,
@@ -30,6 +32,8 @@ pub(crate) use super::not_windows::{
 pub(crate) use fd_lock::RwLock;
 #[cfg(test)]
 pub(crate) use injected::{errors_of, lacking_error};
+pub(crate) use metadata::{set_flags, set_mode, set_owner, set_times};
+pub(crate) use naming::{exchange, link, remove_file, rename, rename_no_replace};
 pub(crate) use reserve::reserve;
 pub(crate) use sweep::{list, open_orphan, open_subdirectory};
 pub(crate) use sync::{sync_directory, sync_file};
@@ -308,73 +312,3 @@ pub(crate) fn start_writeback(file: &File, offset: u64, len: u64) {
 
 #[cfg(not(target_os = "linux"))]
 pub(crate) fn start_writeback(_: &File, _: u64, _: u64) {}
-
-pub(crate) fn set_owner(file: &File, uid: Option<u32>, gid: Option<u32>) -> io::Result<()> {
-    let uid = uid.map(fs::Uid::from_raw);
-    let gid = gid.map(fs::Gid::from_raw);
-    Ok(fs::fchown(file, uid, gid)?)
-}
-
-pub(crate) fn set_mode(file: &File, mode: u32) -> io::Result<()> {
-    Ok(fs::fchmod(file, raw_mode(mode))?)
-}
-
-#[cfg(any(target_vendor = "apple", target_os = "freebsd"))]
-pub(crate) use bsd::set_flags;
-#[cfg(not(any(target_vendor = "apple", target_os = "freebsd")))]
-pub(crate) fn set_flags(_: &File, _: u32) -> io::Result<()> {
-    Err(io::ErrorKind::Unsupported.into())
-}
-
-#[allow(clippy::unnecessary_cast, reason = "the types differ between systems")]
-pub(crate) fn set_times(file: &File, times: Times) -> io::Result<()> {
-    let timespec = |(seconds, nanoseconds): (i64, i64)| Timespec {
-        tv_sec: seconds as _,
-        tv_nsec: nanoseconds as _,
-    };
-    let times = Timestamps {
-        last_access: timespec(times.accessed),
-        last_modification: timespec(times.modified),
-    };
-    Ok(fs::futimens(file, &times)?)
-}
-
-pub(crate) fn rename(
-    directory: &Directory,
-    _: &mut File,
-    from: &OsStr,
-    to: &OsStr,
-    _: Replacing,
-) -> io::Result<()> {
-    Ok(fs::renameat(directory.fd(), from, directory.fd(), to)?)
-}
-
-#[cfg(any(target_os = "linux", target_os = "android", target_vendor = "apple"))]
-pub(crate) fn rename_no_replace(directory: &Directory, from: &OsStr, to: &OsStr) -> io::Result<()> {
-    let flags = fs::RenameFlags::NOREPLACE;
-    Ok(fs::renameat_with(directory.fd(), from, directory.fd(), to, flags)?)
-}
-
-#[cfg(any(target_os = "linux", target_os = "android", target_vendor = "apple"))]
-pub(crate) fn exchange(directory: &Directory, one: &OsStr, other: &OsStr) -> io::Result<()> {
-    let flags = fs::RenameFlags::EXCHANGE;
-    Ok(fs::renameat_with(directory.fd(), one, directory.fd(), other, flags)?)
-}
-
-#[cfg(not(any(target_os = "linux", target_os = "android", target_vendor = "apple")))]
-pub(crate) fn rename_no_replace(_: &Directory, _: &OsStr, _: &OsStr) -> io::Result<()> {
-    Err(rustix::io::Errno::NOSYS.into())
-}
-
-#[cfg(not(any(target_os = "linux", target_os = "android", target_vendor = "apple")))]
-pub(crate) fn exchange(_: &Directory, _: &OsStr, _: &OsStr) -> io::Result<()> {
-    Err(rustix::io::Errno::NOSYS.into())
-}
-
-pub(crate) fn link(directory: &Directory, from: &OsStr, to: &OsStr) -> io::Result<()> {
-    Ok(fs::linkat(directory.fd(), from, directory.fd(), to, AtFlags::empty())?)
-}
-
-pub(crate) fn remove_file(directory: &Directory, name: &OsStr) -> io::Result<()> {
-    Ok(fs::unlinkat(directory.fd(), name, AtFlags::empty())?)
-}

@@ -1,0 +1,221 @@
+//! The setters of a [`Builder`], and their defaults.
+
+use std::ffi::OsString;
+
+use super::Builder;
+use crate::options::{
+    Durability, HardLinks, InUse, Lock, Metadata, Preserve, Publish, ReadOnly, SpecialFiles,
+    Staging, Symlinks,
+};
+
+impl Builder {
+    /// What survives a power cut once `commit` has returned `Ok`. Default: [`Durability::Full`].
+    ///
+    /// Where the file system cannot give it, the save succeeds and the receipt says what was
+    /// achieved, unless [`require_durability`](Builder::require_durability) is set.
+    pub fn durability(&mut self, durability: Durability) -> &mut Self {
+        self.options.durability = durability;
+        self
+    }
+
+    /// Whether to fail with
+    /// [`ErrorKind::DurabilityUnavailable`](crate::ErrorKind::DurabilityUnavailable) where the
+    /// durability asked for cannot be had, if possible before the target is touched. Default:
+    /// `false`.
+    ///
+    /// With [`Durability::Full`], this costs a second sync of the directory.
+    pub fn require_durability(&mut self, require: bool) -> &mut Self {
+        self.options.require_durability = require;
+        self
+    }
+
+    /// Whether the target must exist, must not, or may. Default: [`Publish::Replace`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use wholefile::{AtomicWriter, ErrorKind, Publish};
+    ///
+    /// # let dir = tempfile::tempdir()?;
+    /// # let path = dir.path().join("invoice.pdf");
+    /// let mut builder = AtomicWriter::builder();
+    /// builder.publish(Publish::CreateNew);
+    /// builder.write(&path, "first")?;
+    /// let error = builder.write(&path, "second").unwrap_err();
+    /// assert_eq!(error.kind(), ErrorKind::AlreadyExists);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn publish(&mut self, publish: Publish) -> &mut Self {
+        self.options.publish = publish;
+        self
+    }
+
+    /// What to do when the path names a symlink. Default: [`Symlinks::Follow`].
+    pub fn symlinks(&mut self, symlinks: Symlinks) -> &mut Self {
+        self.options.symlinks = symlinks;
+        self
+    }
+
+    /// What to do when the target is a FIFO, a device, a socket or an open descriptor. Default:
+    /// [`SpecialFiles::Refuse`].
+    pub fn special_files(&mut self, special_files: SpecialFiles) -> &mut Self {
+        self.options.special_files = special_files;
+        self
+    }
+
+    /// What to do when the target has other hard links. Default: [`HardLinks::Break`].
+    pub fn hard_links(&mut self, hard_links: HardLinks) -> &mut Self {
+        self.options.hard_links = hard_links;
+        self
+    }
+
+    /// What to do when the target is marked read-only. Default: [`ReadOnly::Refuse`].
+    pub fn read_only(&mut self, read_only: ReadOnly) -> &mut Self {
+        self.options.read_only = read_only;
+        self
+    }
+
+    /// What to do when another program keeps the target open and the system cannot replace such a
+    /// file. Default: [`InUse::Fail`].
+    ///
+    /// # Platform
+    ///
+    /// Windows. Elsewhere an open file can always be replaced.
+    pub fn in_use(&mut self, in_use: InUse) -> &mut Self {
+        self.options.in_use = in_use;
+        self
+    }
+
+    /// How much of a kind of metadata the published file must take over from the one that it
+    /// replaces. Default: [`Preserve::Try`] for owner, mode and xattrs, [`Preserve::Skip`] for
+    /// times.
+    ///
+    /// Unix: from a file that another user may have planted, or hard-linked, in a directory like
+    /// `/tmp` ([`Symlinks::Follow`] has the rule), neither owner nor ACL nor xattrs are taken over,
+    /// and the mode only where it keeps somebody out; the receipt says so. Else that user would own
+    /// the new contents.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use wholefile::{AtomicWriter, Metadata, Preserve};
+    ///
+    /// # let dir = tempfile::tempdir()?;
+    /// # let path = dir.path().join("shared.db");
+    /// let commit = AtomicWriter::builder()
+    ///     .preserve(Metadata::Owner, Preserve::Require)
+    ///     .preserve(Metadata::Times, Preserve::Try)
+    ///     .write(&path, "contents")?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn preserve(&mut self, metadata: Metadata, preserve: Preserve) -> &mut Self {
+        self.options.preserve.set(metadata, preserve);
+        self
+    }
+
+    /// Whether to create the directories that lead to the target. Default: `false`.
+    ///
+    /// They get the permissions that any new directory gets. With [`Durability::Full`] each is
+    /// synced through its own parent. On a rollback those that are still empty are removed.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # let dir = tempfile::tempdir()?;
+    /// # let home = dir.path();
+    /// let path = home.join(".config/app/settings.toml");
+    /// wholefile::AtomicWriter::builder().create_parents(true).write(&path, "a = 1")?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn create_parents(&mut self, create_parents: bool) -> &mut Self {
+        self.options.create_parents = create_parents;
+        self
+    }
+
+    /// Whether writers of the same target wait for one another. Default: [`Lock::None`];
+    /// [`update`](Builder::update) takes [`Lock::Wait`] then.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use wholefile::{AtomicWriter, ErrorKind, Lock};
+    ///
+    /// # let dir = tempfile::tempdir()?;
+    /// # let path = dir.path().join("state.json");
+    /// let mut builder = AtomicWriter::builder();
+    /// let first = builder.lock(Lock::Try).open(&path)?;
+    /// let error = builder.lock(Lock::Timeout(Duration::from_secs(5))).open(&path).unwrap_err();
+    /// assert_eq!(error.kind(), ErrorKind::Locked); // at once: this thread would wait for itself
+    /// # drop(first);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn lock(&mut self, lock: Lock) -> &mut Self {
+        self.options.lock = lock;
+        self
+    }
+
+    /// Under what name the contents are staged. Default: [`Staging::Named`].
+    pub fn staging(&mut self, staging: Staging) -> &mut Self {
+        self.options.staging = staging;
+        self
+    }
+
+    /// What the temp file's name begins with. Default: `.wholefile-`.
+    ///
+    /// The name is this, twelve random letters and digits, and the
+    /// [suffix](Builder::staging_suffix). Whoever changes it must tell whoever removes orphans.
+    pub fn staging_prefix(&mut self, prefix: impl Into<OsString>) -> &mut Self {
+        self.options.staging_prefix = Some(prefix.into());
+        self
+    }
+
+    /// What the temp file's name ends with. Default: `.tmp`.
+    pub fn staging_suffix(&mut self, suffix: impl Into<OsString>) -> &mut Self {
+        self.options.staging_suffix = Some(suffix.into());
+        self
+    }
+
+    /// How many bytes are held in memory: up to so many, contents make no temp file before
+    /// `commit`, and later writes reach the system in pieces of at least this size. Default: 65,536
+    /// bytes; at most 1 GiB counts. With 0, each write goes straight to the temp file.
+    pub fn buffer_size(&mut self, bytes: usize) -> &mut Self {
+        self.options.buffer_size = bytes;
+        self
+    }
+
+    /// Reserves space for so many bytes at `open`, so that a full disk is an error there and not in
+    /// the middle. Default: 0, no reservation.
+    ///
+    /// The contents may be shorter or longer. Where the file system cannot reserve, it is asked
+    /// whether so much is free.
+    pub fn reserve(&mut self, bytes: u64) -> &mut Self {
+        self.options.reserve = bytes;
+        self
+    }
+
+    /// Whether to leave a target alone that has these contents already: no write, no sync, the same
+    /// inode and time of modification, and [`Outcome::Unchanged`](crate::Outcome::Unchanged) on the
+    /// receipt. Default: `false`.
+    ///
+    /// A [`mode`](Builder::mode) that differs from the target's counts as a change. With
+    /// [`require_durability`](Builder::require_durability), the contents that are there are synced.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use wholefile::{AtomicWriter, Outcome};
+    ///
+    /// # let dir = tempfile::tempdir()?;
+    /// # let path = dir.path().join("settings.toml");
+    /// let mut builder = AtomicWriter::builder();
+    /// builder.skip_unchanged(true);
+    /// assert_eq!(builder.write(&path, "a = 1")?.outcome(), Outcome::Created);
+    /// assert_eq!(builder.write(&path, "a = 1")?.outcome(), Outcome::Unchanged);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn skip_unchanged(&mut self, skip_unchanged: bool) -> &mut Self {
+        self.options.skip_unchanged = skip_unchanged;
+        self
+    }
+}
