@@ -41,6 +41,8 @@ pub(crate) enum Op {
     RemoveSideFile,
     List,
     OpenOrphan,
+    RemoveEntry,
+    MoveEntry,
 }
 
 #[cfg(test)]
@@ -85,6 +87,8 @@ impl Op {
         Op::RemoveSideFile,
         Op::List,
         Op::OpenOrphan,
+        Op::RemoveEntry,
+        Op::MoveEntry,
     ];
 }
 

@@ -58,6 +58,7 @@ mod error;
 mod fault;
 #[cfg(all(test, unix))]
 mod fault_loops;
+mod many;
 mod options;
 mod os;
 mod protocol;

@@ -1,19 +1,21 @@
-//! Orphans: the temp files of writers that were killed, and how they are told from those in use.
+//! Orphans: what writers that were killed have left, and how it is told from what is in use.
 //!
-//! A living writer holds the lock of its temp file, and whoever holds or awaits the lock of a
-//! target has its file open and locked. So a file whose lock can be taken has nobody: that is a
-//! fact, and needs no guess from its age or from a process number. The moment between the creation
-//! of a temp file and its lock is the writer's to look after: one that finds its fresh file taken
-//! makes another.
+//! A living writer holds the lock of its temp file or staging directory, and whoever holds or
+//! awaits the lock of a target has its file open and locked. So what has a lock that can be taken
+//! has nobody: that is a fact, and needs no guess from its age or from a process number. The moment
+//! between the creation of a temp file and its lock is the writer's to look after: one that finds
+//! its fresh file taken makes another.
 
 use std::ffi::{OsStr, OsString};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::concurrency::lock::{self, Answer};
 use crate::concurrency::side_lock;
 use crate::error::{Error, Result, Step};
+use crate::many::stage::{Found, Stage};
 use crate::options::Options;
 use crate::protocol::temp;
 use crate::sys::{self, Directory, FileKind, Info};
@@ -42,11 +44,13 @@ pub fn sweep(dir: impl AsRef<Path>) -> Result<Sweep> {
     Sweeper::new().run(dir)
 }
 
-/// Removes what writers that were killed left behind: temp files, and the files of their locks.
+/// Removes what writers that were killed left behind: temp files, the files of their locks, and
+/// staging directories with all that is in them.
 ///
-/// It removes only regular files whose name has exactly the documented pattern (`.wholefile-`,
-/// twelve letters and digits, `.tmp`, or `.wholefile-`, sixteen hexadecimal digits, `.lock`) and
-/// whose lock nobody holds. It follows no links. Writers need not be stopped meanwhile.
+/// It removes only what has exactly the documented pattern: regular files and directories named
+/// `.wholefile-`, twelve letters and digits, `.tmp`, and regular files named `.wholefile-`, sixteen
+/// hexadecimal digits, `.lock`. And only what has a lock that nobody holds. It follows no links and
+/// leaves alone what is mounted in a staging directory. Writers need not be stopped meanwhile.
 ///
 /// # Platform
 ///
@@ -81,6 +85,7 @@ pub struct Sweep {
     alive: Vec<PathBuf>,
     young: Vec<PathBuf>,
     unknown: Vec<PathBuf>,
+    kept: Vec<PathBuf>,
     errors: Vec<Error>,
 }
 
@@ -134,51 +139,99 @@ impl Sweeper {
         temp::check_affixes(&self.options, dir)?;
         let mut sweep = Sweep::default();
         let directory = sys::open_directory(None, dir).map_err(|error| failed(dir, error))?;
-        self.sweep_directory(&directory, dir, 0, &mut sweep)?;
+        self.sweep_directory(&Arc::new(directory), dir, 0, &mut sweep)?;
         Ok(sweep)
     }
 
     fn sweep_directory(
         &self,
-        directory: &Directory,
+        directory: &Arc<Directory>,
         path: &Path,
         depth: usize,
         sweep: &mut Sweep,
     ) -> Result<()> {
         let is_wanted = |name: &OsStr, kind: Option<FileKind>| match kind {
             Some(FileKind::File) => self.is_candidate(name),
-            Some(FileKind::Directory) => self.recursive,
+            Some(FileKind::Directory) => self.recursive || self.is_temp(name),
             None => self.recursive || self.is_candidate(name),
             Some(FileKind::Symlink | FileKind::Special) => false,
         };
         let found = sys::list(directory, is_wanted).map_err(|error| failed(path, error))?;
         for (name, kind) in found {
             let path = path.join(&name);
-            let may_be_directory = self.recursive && kind != Some(FileKind::File);
-            let result = match may_be_directory {
-                true if depth < MAX_DEPTH => {
-                    match sys::open_subdirectory(directory, &name) {
-                        Ok(below) => self.sweep_directory(&below, &path, depth + 1, sweep),
-                        // Where the list does not tell, it may be anything.
-                        Err(_) if kind.is_none() && self.is_candidate(&name) => {
-                            self.sweep_file(directory, &name, &path, sweep)
-                        }
-                        Err(_) if kind.is_none() => Ok(()),
-                        Err(error) => Err(failed(&path, error)),
-                    }
-                }
-                true => Err(failed(&path, io::Error::other("too many levels of directories"))),
-                false => self.sweep_file(directory, &name, &path, sweep),
-            };
-            if let Err(error) = result {
+            if let Err(error) = self.sweep_entry(directory, &name, kind, &path, depth, sweep) {
                 sweep.errors.push(error);
             }
         }
         Ok(())
     }
 
+    fn sweep_entry(
+        &self,
+        directory: &Arc<Directory>,
+        name: &OsStr,
+        kind: Option<FileKind>,
+        path: &Path,
+        depth: usize,
+        sweep: &mut Sweep,
+    ) -> Result<()> {
+        let failed = |error| failed(path, error);
+        let kind = match kind {
+            Some(kind) => Some(kind),
+            None => sys::look(directory, name).map_err(failed)?.map(|it| it.info.kind),
+        };
+        match kind {
+            Some(FileKind::File) if self.is_candidate(name) => {
+                self.sweep_file(directory, name, path, sweep)
+            }
+            Some(FileKind::Directory) if self.is_temp(name) => {
+                self.sweep_stage(directory, name, path, sweep).map_err(failed)
+            }
+            Some(FileKind::Directory) if self.recursive && depth < MAX_DEPTH => {
+                let below = sys::open_subdirectory(directory, name).map_err(failed)?;
+                self.sweep_directory(&Arc::new(below), path, depth + 1, sweep)
+            }
+            Some(FileKind::Directory) if self.recursive => {
+                Err(failed(io::Error::other("too many levels of directories")))
+            }
+            _ => Ok(()),
+        }
+    }
+
     fn is_candidate(&self, name: &OsStr) -> bool {
-        temp::is_name(name, &self.options) || side_lock::is_name(name)
+        self.is_temp(name) || side_lock::is_name(name)
+    }
+
+    fn is_temp(&self, name: &OsStr) -> bool {
+        temp::is_name(name, &self.options)
+    }
+
+    fn sweep_stage(
+        &self,
+        directory: &Arc<Directory>,
+        name: &OsStr,
+        path: &Path,
+        sweep: &mut Sweep,
+    ) -> io::Result<()> {
+        let list = match Stage::find(directory, name)? {
+            Found::Gone => return Ok(()),
+            Found::Alive => &mut sweep.alive,
+            Found::Unknown => &mut sweep.unknown,
+            Found::Kept => &mut sweep.kept,
+            Found::Orphan(stage, info) if age_of(&info) < self.min_age => {
+                stage.keep();
+                &mut sweep.young
+            }
+            Found::Orphan(stage, _) => {
+                match self.dry_run {
+                    true => stage.keep(),
+                    false => stage.remove()?,
+                }
+                &mut sweep.removed
+            }
+        };
+        list.push(path.to_path_buf());
+        Ok(())
     }
 
     fn sweep_file(
@@ -260,6 +313,13 @@ impl Sweep {
     #[must_use]
     pub fn unknown(&self) -> &[PathBuf] {
         &self.unknown
+    }
+
+    /// The staging directories that were kept although their writer is dead, because they are
+    /// needed to recover what it had begun to publish.
+    #[must_use]
+    pub fn kept(&self) -> &[PathBuf] {
+        &self.kept
     }
 
     /// What could not be looked at or removed, each with its path.

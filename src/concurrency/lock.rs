@@ -5,7 +5,7 @@ use std::io;
 use std::mem;
 
 use crate::fault::Op;
-use crate::sys;
+use crate::sys::{self, Directory};
 
 /// What came of asking for a lock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,6 +23,11 @@ pub(crate) fn hold(file: &File) -> io::Result<Answer> {
     // The guard borrows the lock, so a file and its guard cannot live in one struct. Forgotten, it
     // never unlocks: the system does, when the file is closed.
     answer(sys::run(Op::Lock, || sys::RwLock::new(file).try_write().map(mem::forget)))
+}
+
+/// As [`hold`], of a directory.
+pub(crate) fn hold_directory(directory: &Directory) -> io::Result<Answer> {
+    answer(sys::run(Op::Lock, || sys::RwLock::new(directory).try_write().map(mem::forget)))
 }
 
 /// Takes the exclusive lock of `file`, as soon as nobody else has it.

@@ -3,6 +3,7 @@
 
 mod cases;
 mod place;
+mod stages;
 
 use std::collections::HashSet;
 use std::ffi::OsStr;
@@ -61,7 +62,8 @@ fn every_operation_failed_once_with_each_of_its_errors() {
     eprintln!("{runs} runs, {} kinds of operation", seen.len());
     let mut never = place::not_to_be_had_here();
     never.push(Op::RemoveDirectory); // only after another failure
-    never.extend([Op::List, Op::OpenOrphan]); // for sweeps alone
+    // For sweeps and staging directories, which have loops of their own.
+    never.extend([Op::List, Op::OpenOrphan, Op::RemoveEntry, Op::MoveEntry]);
     let missing: Vec<&Op> = Op::ALL.iter().filter(|op| !seen.contains(op)).collect();
     assert!(missing.iter().all(|op| never.contains(op)), "no case reaches {missing:?}");
     assert!(runs > 3000, "only {runs} runs");
@@ -377,7 +379,7 @@ fn steps_of(op: Op) -> &'static [Step] {
         Op::Rename | Op::RenameNoReplace | Op::Exchange | Op::Link => &[Step::Publish],
         Op::OpenThrough | Op::WriteThrough => &[Step::Publish],
         Op::OpenSideFile => &[Step::Lock],
-        Op::RemoveSideFile | Op::List | Op::OpenOrphan => &[],
+        Op::RemoveSideFile | Op::List | Op::OpenOrphan | Op::RemoveEntry | Op::MoveEntry => &[],
         Op::RemoveTemp => &[Step::RemoveTemp],
     }
 }

@@ -12,6 +12,9 @@ use crate::sys::{self, Directory};
 #[derive(Debug, Default)]
 pub(crate) struct CreatedParents(Vec<Created>);
 
+/// The permissions that any new directory gets, as far as the umask leaves them.
+const MODE: u32 = 0o777;
+
 #[derive(Debug)]
 struct Created {
     parent: Arc<Directory>,
@@ -49,7 +52,7 @@ impl CreatedParents {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             result => return result,
         }
-        let by = match sys::make_directory(parent, name) {
+        let by = match sys::make_directory(parent, name, MODE) {
             // Somebody else made it meanwhile; whether that one survives a power cut is not known
             // either, so it is synced just the same.
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Maker::SomebodyElse,

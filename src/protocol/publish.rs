@@ -186,7 +186,7 @@ fn with_rename_flags(
     target: &Target,
     rename: impl FnOnce() -> io::Result<()>,
 ) -> Option<io::Result<()>> {
-    let device = || sys::device_of(&target.directory);
+    let device = || sys::inspect_directory(&target.directory).map(|info| info.id.device);
     // The device is asked for only where some file system is known to lack something.
     let any = LACKING.with_borrow(|lacking| !lacking.is_empty());
     if any && device().is_ok_and(|it| LACKING.with_borrow(|lacking| lacking.contains(&(op, it)))) {

@@ -163,7 +163,7 @@ impl Drop for TempName {
 
 /// Calls `create` with one random name after another until it does not answer `AlreadyExists`, and
 /// gives its result and the name. tempfile bounds the number of tries and reseeds.
-fn with_random_name<T>(
+pub(crate) fn with_random_name<T>(
     options: &Options,
     mut create: impl FnMut(&OsStr) -> io::Result<T>,
 ) -> io::Result<(T, OsString)> {

@@ -5,7 +5,7 @@
 //! error *means* is an arm's business too, since error numbers differ: the predicates `is_…`,
 //! `lacks_…` and `cannot_be_kept` are the table of verdicts.
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsStr;
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -31,15 +31,16 @@ mod not_windows;
 mod portable;
 mod replacing;
 mod security;
+mod tree;
 /// The decisions of the Windows arm, so that every system tests them.
 #[cfg(all(test, not(windows)))]
 #[path = "windows/decisions.rs"]
 mod windows_decisions;
 
 pub(crate) use arm::{
-    Directory, Handle, LOCKS_ARE_ADVISORY, RwLock, cannot_be_kept, is_loop, is_mount_point,
-    is_too_long, lacks_directory_sync, lacks_links, lacks_locks, lacks_rename_flags, lacks_unnamed,
-    may_name_file,
+    DIRECTORIES_CAN_BE_LOCKED, Directory, Handle, LOCKS_ARE_ADVISORY, RwLock, cannot_be_kept,
+    is_loop, is_mount_point, is_too_long, lacks_directory_sync, lacks_links, lacks_locks,
+    lacks_rename_flags, lacks_unnamed, may_name_file,
 };
 // The fault loops run on Unix, where the errors that each operation gives are known.
 #[cfg(all(test, unix))]
@@ -54,6 +55,10 @@ pub(crate) use metadata::{
 };
 pub(crate) use replacing::{Halfway, Replacing};
 pub(crate) use security::{Creation, Security, security_of, set_access_of, set_owner_of};
+pub(crate) use tree::{
+    inspect_directory, list, make_accessible, move_entry, open_inside, open_subdirectory,
+    remove_entry, set_directory_mode,
+};
 
 /// The extended attribute that holds a file's ACL. On macOS it is the one in which the kernel keeps
 /// it, though only the calls for ACLs may touch it (sys/kauth.h, `KAUTH_FILESEC_XATTR`).
@@ -90,14 +95,10 @@ pub(crate) fn path_of(directory: &Directory) -> Option<PathBuf> {
     arm::path_of(directory)
 }
 
-/// The device that `directory` is on.
-pub(crate) fn device_of(directory: &Directory) -> io::Result<u64> {
-    run(Op::Inspect, || arm::device_of(directory))
-}
-
-/// Creates the directory `name` in `directory`, with the permissions that any new directory gets.
-pub(crate) fn make_directory(directory: &Directory, name: &OsStr) -> io::Result<()> {
-    run(Op::MakeDirectory, || arm::make_directory(directory, name))
+/// Creates the directory `name` in `directory`, with at most the permissions `mode`, where the
+/// system has such a thing.
+pub(crate) fn make_directory(directory: &Directory, name: &OsStr, mode: u32) -> io::Result<()> {
+    run(Op::MakeDirectory, || arm::make_directory(directory, name, mode))
 }
 
 /// Removes the directory `name` in `directory`, if it is empty.
@@ -169,19 +170,6 @@ pub(crate) fn create_unnamed(directory: &Directory, mode: Option<u32>) -> io::Re
 /// Gives an unnamed temp file a name.
 pub(crate) fn link_unnamed(file: &File, directory: &Directory, name: &OsStr) -> io::Result<()> {
     run(Op::LinkUnnamed, || arm::link_unnamed(file, directory, name))
-}
-
-/// The names in `directory` that `is_wanted`, each with its kind where the system tells.
-pub(crate) fn list(
-    directory: &Directory,
-    is_wanted: impl Fn(&OsStr, Option<FileKind>) -> bool,
-) -> io::Result<Vec<(OsString, Option<FileKind>)>> {
-    run(Op::List, || arm::list(directory, &is_wanted))
-}
-
-/// Opens the directory `name` in `directory`, which must not be a link.
-pub(crate) fn open_subdirectory(directory: &Directory, name: &OsStr) -> io::Result<Directory> {
-    run(Op::OpenDirectory, || arm::open_subdirectory(directory, name))
 }
 
 /// Opens what may be an orphan, to ask for its lock. Not a link, and without waiting for anything.

@@ -17,13 +17,16 @@ pub(crate) use super::not_windows::{
     Security, is_negative_seek, may_name_file, security_of, set_access_of, set_owner_of,
 };
 pub(crate) use super::portable::{
-    Handle, create_unnamed, exchange, leads_to_descriptor, link_unnamed, list, may_be_planted,
-    open_orphan, open_subdirectory, remove_xattr, set_flags, set_owner, set_times, set_xattr,
-    start_writeback,
+    Handle, create_unnamed, exchange, leads_to_descriptor, link_unnamed, list, make_accessible,
+    may_be_planted, move_entry, open_inside, open_orphan, open_subdirectory, remove_xattr,
+    set_directory_mode, set_flags, set_owner, set_times, set_xattr, start_writeback,
 };
 
 /// Nobody knows.
 pub(crate) const LOCKS_ARE_ADVISORY: bool = false;
+
+/// Nothing can.
+pub(crate) const DIRECTORIES_CAN_BE_LOCKED: bool = false;
 
 /// Stands for fd-lock's lock, which is to be had on Unix and Windows only.
 pub(crate) struct RwLock<T>(PhantomData<T>);
@@ -72,11 +75,11 @@ pub(crate) fn path_of(directory: &Directory) -> Option<PathBuf> {
     directory.path.is_absolute().then(|| directory.path.clone())
 }
 
-pub(crate) fn device_of(_: &Directory) -> io::Result<u64> {
-    Err(io::ErrorKind::Unsupported.into())
+pub(crate) fn inspect_directory(directory: &Directory) -> io::Result<Info> {
+    Ok(info_of(&fs::metadata(&directory.path)?))
 }
 
-pub(crate) fn make_directory(directory: &Directory, name: &OsStr) -> io::Result<()> {
+pub(crate) fn make_directory(directory: &Directory, name: &OsStr, _: u32) -> io::Result<()> {
     fs::create_dir(directory.join(name))
 }
 
@@ -204,6 +207,10 @@ pub(crate) fn link(directory: &Directory, from: &OsStr, to: &OsStr) -> io::Resul
 }
 
 pub(crate) fn remove_file(directory: &Directory, name: &OsStr) -> io::Result<()> {
+    fs::remove_file(directory.join(name))
+}
+
+pub(crate) fn remove_entry(directory: &Directory, name: &OsStr) -> io::Result<()> {
     fs::remove_file(directory.join(name))
 }
 

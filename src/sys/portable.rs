@@ -158,6 +158,29 @@ pub(crate) fn open_subdirectory(directory: &Directory, name: &OsStr) -> io::Resu
     }
 }
 
+/// What is mounted inside a directory is a link to its place.
+pub(crate) fn open_inside(directory: &Directory, name: &OsStr) -> io::Result<Directory> {
+    open_subdirectory(directory, name)
+}
+
+/// There are no permission bits.
+pub(crate) fn make_accessible(_: &Directory, _: &OsStr) -> io::Result<()> {
+    unsupported()
+}
+
+pub(crate) fn set_directory_mode(_: &Directory, _: u32) -> io::Result<()> {
+    unsupported()
+}
+
+pub(crate) fn move_entry(
+    directory: &Directory,
+    from: &OsStr,
+    to_directory: &Directory,
+    to: &OsStr,
+) -> io::Result<()> {
+    std::fs::rename(directory.join(from), to_directory.join(to))
+}
+
 pub(crate) fn open_orphan(directory: &Directory, name: &OsStr) -> io::Result<File> {
     File::open(directory.join(name))
 }

@@ -1,5 +1,7 @@
 //! Orphans are removed, and only orphans.
 
+mod directories;
+
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::fs::symlink;
 use std::path::Path;
@@ -82,16 +84,16 @@ fn only_what_has_exactly_the_pattern_is_touched() {
     }
     dir.write("victim", "precious");
     // What has the name and is no file of ours.
-    for (index, make) in [
-        &(|path: &Path| fs::create_dir(path).unwrap()) as &dyn Fn(&Path),
-        &|path: &Path| symlink("victim", path).unwrap(),
-        &|path: &Path| make_fifo(path),
-    ]
-    .iter()
-    .enumerate()
+    for (index, make) in
+        [&(|path: &Path| symlink("victim", path).unwrap()) as &dyn Fn(&Path), &|path: &Path| {
+            make_fifo(path)
+        }]
+        .iter()
+        .enumerate()
     {
         make(&dir.path(format!(".wholefile-abcDEF01234{index}.tmp")));
     }
+    dir.make(".wholefile-0123456789abcdee.lock");
     let before = dir.names();
     for name in [TEMP, LOCK] {
         dir.write(name, "orphan");

@@ -60,8 +60,8 @@ pub(crate) fn errors_of(op: Op) -> Vec<i32> {
         Op::SetOwner | Op::SetMode | Op::SetTimes => &[ATTRIBUTE],
         Op::SyncFile => &[SYNC, &[Errno::INVAL]],
         Op::SyncDirectory => &[SYNC, NO_SYNC],
-        Op::Rename | Op::RenameNoReplace | Op::Exchange => &[CHANGE, RENAME],
-        Op::RemoveTemp | Op::RemoveSideFile => {
+        Op::Rename | Op::RenameNoReplace | Op::Exchange | Op::MoveEntry => &[CHANGE, RENAME],
+        Op::RemoveTemp | Op::RemoveSideFile | Op::RemoveEntry => {
             &[&[Errno::ACCESS, Errno::PERM, Errno::BUSY, Errno::ROFS]]
         }
     };

@@ -9,8 +9,8 @@ mod injected;
 mod metadata;
 mod naming;
 mod reserve;
-mod sweep;
 mod sync;
+mod tree;
 mod verdicts;
 mod xattr;
 
@@ -35,8 +35,11 @@ pub(crate) use injected::{errors_of, lacking_error};
 pub(crate) use metadata::{set_flags, set_mode, set_owner, set_times};
 pub(crate) use naming::{exchange, link, remove_file, rename, rename_no_replace};
 pub(crate) use reserve::reserve;
-pub(crate) use sweep::{list, open_orphan, open_subdirectory};
 pub(crate) use sync::{sync_directory, sync_file};
+pub(crate) use tree::{
+    inspect_directory, list, make_accessible, make_directory, move_entry, open_inside, open_orphan,
+    open_subdirectory, remove_directory, remove_entry, set_directory_mode,
+};
 pub(crate) use verdicts::{
     cannot_be_kept, is_loop, is_mount_point, is_too_long, lacks_directory_sync, lacks_links,
     lacks_locks, lacks_rename_flags, lacks_unnamed,
@@ -45,6 +48,9 @@ pub(crate) use xattr::{get_xattr_of, list_xattrs, list_xattrs_of, remove_xattr, 
 
 /// No lock keeps another process from reading or writing (flock(2)).
 pub(crate) const LOCKS_ARE_ADVISORY: bool = true;
+
+/// flock(2) takes any open file, a directory too.
+pub(crate) const DIRECTORIES_CAN_BE_LOCKED: bool = true;
 
 /// An open directory.
 #[derive(Debug)]
@@ -83,6 +89,13 @@ impl Directory {
     }
 }
 
+/// For its lock.
+impl AsFd for Directory {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd()
+    }
+}
+
 pub(crate) fn open_directory(base: Option<&Directory>, path: &Path) -> io::Result<Directory> {
     open_from(base.map_or(CWD, Directory::fd), path)
 }
@@ -111,18 +124,6 @@ pub(crate) fn path_of(directory: &Directory) -> Option<PathBuf> {
 /// The name that /proc gives to a descriptor.
 fn descriptor_path(fd: &impl AsRawFd) -> String {
     format!("/proc/self/fd/{}", fd.as_raw_fd())
-}
-
-pub(crate) fn device_of(directory: &Directory) -> io::Result<u64> {
-    Ok(info_of(&fs::fstat(directory.fd())?).id.device)
-}
-
-pub(crate) fn make_directory(directory: &Directory, name: &OsStr) -> io::Result<()> {
-    Ok(fs::mkdirat(directory.fd(), name, Mode::from_raw_mode(0o777))?)
-}
-
-pub(crate) fn remove_directory(directory: &Directory, name: &OsStr) -> io::Result<()> {
-    Ok(fs::unlinkat(directory.fd(), name, AtFlags::REMOVEDIR)?)
 }
 
 #[cfg(any(target_os = "linux", target_os = "android"))]

@@ -16,7 +16,7 @@ use std::io;
 use std::mem::size_of;
 use std::os::windows::ffi::OsStrExt;
 use std::os::windows::fs::OpenOptionsExt;
-use std::os::windows::io::AsRawHandle;
+use std::os::windows::io::{AsHandle, AsRawHandle, BorrowedHandle};
 use std::path::{Component, Path, PathBuf, Prefix};
 use std::ptr;
 use std::thread;
@@ -41,14 +41,14 @@ use attributes::mode_of;
 use verdicts::{is_one_of, is_unsupported};
 
 pub(crate) use super::portable::{
-    Handle, create_unnamed, exchange, leads_to_descriptor, link_unnamed, list, may_be_planted,
-    open_orphan, open_subdirectory, remove_xattr, set_flags, set_owner, set_times, set_xattr,
-    start_writeback,
+    Handle, create_unnamed, exchange, leads_to_descriptor, link_unnamed, list, make_accessible,
+    may_be_planted, move_entry, open_inside, open_orphan, open_subdirectory, remove_xattr,
+    set_directory_mode, set_flags, set_owner, set_times, set_xattr, start_writeback,
 };
 pub(crate) use attributes::set_mode;
 pub(crate) use fd_lock::RwLock;
 pub(crate) use names::may_name_file;
-pub(crate) use rename::{remove_file, rename, rename_no_replace};
+pub(crate) use rename::{remove_entry, remove_file, rename, rename_no_replace};
 pub(crate) use security::{Security, security_of, set_access_of, set_owner_of};
 pub(crate) use streams::{get_xattr_of, list_xattrs, list_xattrs_of};
 pub(crate) use verdicts::{
@@ -58,6 +58,9 @@ pub(crate) use verdicts::{
 
 /// A lock on bytes of a file keeps every other handle from reading and writing them (LockFileEx).
 pub(crate) const LOCKS_ARE_ADVISORY: bool = false;
+
+/// LockFileEx takes files only.
+pub(crate) const DIRECTORIES_CAN_BE_LOCKED: bool = false;
 
 /// A directory, by its absolute path.
 #[derive(Debug)]
@@ -81,6 +84,13 @@ impl Directory {
             return std::path::absolute(fs::canonicalize(&self.path)?.join(path));
         }
         std::path::absolute(self.path.join(path))
+    }
+}
+
+/// For its lock, which is never asked for.
+impl AsHandle for Directory {
+    fn as_handle(&self) -> BorrowedHandle<'_> {
+        self.pin.as_handle()
     }
 }
 
@@ -128,11 +138,11 @@ pub(crate) fn path_of(directory: &Directory) -> Option<PathBuf> {
     Some(directory.path.clone())
 }
 
-pub(crate) fn device_of(directory: &Directory) -> io::Result<u64> {
-    Ok(inspect(&directory.pin)?.id.device)
+pub(crate) fn inspect_directory(directory: &Directory) -> io::Result<Info> {
+    inspect(&directory.pin)
 }
 
-pub(crate) fn make_directory(directory: &Directory, name: &OsStr) -> io::Result<()> {
+pub(crate) fn make_directory(directory: &Directory, name: &OsStr, _: u32) -> io::Result<()> {
     fs::create_dir(directory.join(name))
 }
 

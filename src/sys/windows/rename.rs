@@ -4,7 +4,7 @@ use std::ffi::{OsStr, OsString};
 use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::mem::{offset_of, size_of};
-use std::os::windows::fs::{MetadataExt, OpenOptionsExt};
+use std::os::windows::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::os::windows::io::AsRawHandle;
 use std::path::{Path, PathBuf};
 use std::ptr;
@@ -240,6 +240,13 @@ fn move_file(from: &Path, to: &Path, flags: u32) -> io::Result<()> {
 
 pub(crate) fn remove_file(directory: &Directory, name: &OsStr) -> io::Result<()> {
     remove_path(&directory.join(name))
+}
+
+pub(crate) fn remove_entry(directory: &Directory, name: &OsStr) -> io::Result<()> {
+    let path = directory.join(name);
+    let kind = fs::symlink_metadata(&path)?.file_type();
+    // A link to a directory is removed like one.
+    if kind.is_symlink_dir() { fs::remove_dir(path) } else { remove_path(&path) }
 }
 
 fn remove_path(path: &Path) -> io::Result<()> {

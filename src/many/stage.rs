@@ -1,0 +1,225 @@
+//! The staging directory: where the new files of one directory wait to be published together.
+//!
+//! It is made in the directory that the files will be in, so that they inherit from it what they
+//! would have inherited there: the default ACL, the group where setgid says so, the project, the
+//! encryption and the SELinux label. It has the name of a temp file and is the owner's alone.
+//!
+//! Calling sequence: [`Stage::create`]; files are made in [`Stage::directory`] under any name but
+//! [`JOURNAL`], and published from there by a rename; then [`Stage::remove`] or a drop, which
+//! removes whatever is left in it, or [`Stage::keep`].
+//!
+//! Its sign of life is one lock for all that is in it, on the directory itself, or on a file in it
+//! where directories cannot be locked. The rules are those of a temp file (`protocol/temp.rs`):
+//! whoever gets the lock of one that has its name is alone with it, and whoever finds the fresh
+//! directory taken makes another.
+
+use std::ffi::{OsStr, OsString};
+use std::fs::File;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::tree;
+use crate::concurrency::lock::{self, Answer};
+use crate::options::Options;
+use crate::protocol::temp;
+use crate::sys::{self, Directory, Info};
+
+/// Whatever has this name in a staging directory says that the directory is needed for recovery,
+/// dead though its owner is: it is no orphan.
+pub(crate) const JOURNAL: &str = "journal";
+
+/// The file whose lock is the sign of life where a directory's own cannot be.
+const SIGN: &str = "lock";
+
+const MODE: u32 = 0o700;
+
+/// A staging directory, held. Dropped, it is removed with all that is in it.
+#[derive(Debug)]
+pub(crate) struct Stage {
+    parent: Arc<Directory>,
+    /// `None` once there is nothing to remove.
+    name: Option<OsString>,
+    /// Open, and with it locked.
+    directory: Arc<Directory>,
+    sign: Option<File>,
+}
+
+/// What a name in a directory that may be that of a staging directory stands for.
+#[derive(Debug)]
+pub(crate) enum Found {
+    /// Nothing any more.
+    Gone,
+    /// Its owner is alive.
+    Alive,
+    /// There are no locks, so that nobody can tell.
+    Unknown,
+    /// Its owner is dead, but it is needed for recovery.
+    Kept,
+    /// Its owner is dead, and it is held now.
+    Orphan(Stage, Info),
+}
+
+impl Stage {
+    /// Makes a staging directory in `parent`.
+    pub(crate) fn create(parent: &Arc<Directory>, options: &Options) -> io::Result<Stage> {
+        let ((directory, sign), name) = temp::with_random_name(options, |name| make(parent, name))?;
+        let (parent, directory) = (Arc::clone(parent), Arc::new(directory));
+        Ok(Stage { parent, name: Some(name), directory, sign })
+    }
+
+    /// Looks at what may be a staging directory, and takes hold of it if nobody does.
+    pub(crate) fn find(parent: &Arc<Directory>, name: &OsStr) -> io::Result<Found> {
+        let directory = match sys::open_subdirectory(parent, name) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Found::Gone),
+            result => result?,
+        };
+        let info = sys::inspect_directory(&directory)?;
+        let (answer, sign) = show_life(&directory)?;
+        match answer {
+            Answer::Busy => return Ok(Found::Alive),
+            Answer::Unavailable => return Ok(Found::Unknown),
+            Answer::Held => {}
+        }
+        if !stands_for(parent, name, &info)? {
+            return Ok(Found::Gone);
+        }
+        if sys::look(&directory, OsStr::new(JOURNAL))?.is_some() {
+            return Ok(Found::Kept);
+        }
+        let (parent, name) = (Arc::clone(parent), Some(name.to_owned()));
+        let stage = Stage { parent, name, directory: Arc::new(directory), sign };
+        Ok(Found::Orphan(stage, info))
+    }
+
+    /// The directory itself.
+    pub(crate) fn directory(&self) -> &Arc<Directory> {
+        &self.directory
+    }
+
+    /// Its path, if that of the directory that it is in is `parent`.
+    pub(crate) fn path(&self, parent: &Path) -> PathBuf {
+        parent.join(self.name.as_deref().unwrap_or_default())
+    }
+
+    /// Removes it with all that is in it.
+    pub(crate) fn remove(mut self) -> io::Result<()> {
+        self.remove_in_place()
+    }
+
+    /// Leaves it where it is, and lets go of it.
+    pub(crate) fn keep(mut self) {
+        self.name = None;
+    }
+
+    fn remove_in_place(&mut self) -> io::Result<()> {
+        let Some(name) = self.name.take() else { return Ok(()) };
+        let sign = self.sign.take();
+        let error = tree::empty(&self.directory, sign.as_ref().map(|_| OsStr::new(SIGN)));
+        if sign.is_some() {
+            drop(sign); // Windows keeps the name of a file that is open
+            let _ = sys::remove_entry(&self.directory, OsStr::new(SIGN));
+        }
+        match sys::remove_directory(&self.parent, &name) {
+            Err(gone) if gone.kind() == io::ErrorKind::NotFound => Ok(()),
+            // What stands in the way says more than that something does.
+            result => result.map_err(|failed| error.unwrap_or(failed)),
+        }
+    }
+}
+
+impl Drop for Stage {
+    fn drop(&mut self) {
+        let _ = self.remove_in_place();
+    }
+}
+
+/// Makes the directory `name`. `AlreadyExists` asks for another name.
+fn make(parent: &Directory, name: &OsStr) -> io::Result<(Directory, Option<File>)> {
+    sys::make_directory(parent, name, MODE)?;
+    let result = match hold(parent, name) {
+        Ok(Some(held)) => return Ok(held),
+        Ok(None) => Err(io::ErrorKind::AlreadyExists.into()),
+        Err(error) => Err(error),
+    };
+    // Whoever looks for orphans removes it too, but others may just have held it for a moment.
+    match sys::remove_directory(parent, name) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound && result.is_ok() => Err(error),
+        _ => result,
+    }
+}
+
+/// Opens the fresh directory `name` and shows life in it. `None` if somebody took it for an orphan.
+fn hold(parent: &Directory, name: &OsStr) -> io::Result<Option<(Directory, Option<File>)>> {
+    // Whatever the umask has left.
+    let directory = match tree::enter(parent, name) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        result => result?,
+    };
+    let (answer, sign) = match show_life(&directory) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        result => result?,
+    };
+    let is_own = match answer {
+        Answer::Held => stands_for(parent, name, &sys::inspect_directory(&directory)?)?,
+        Answer::Busy => false,
+        Answer::Unavailable => true,
+    };
+    Ok(is_own.then_some((directory, sign)))
+}
+
+/// Takes the lock that tells the staging directory of a living owner from an orphan.
+fn show_life(directory: &Directory) -> io::Result<(Answer, Option<File>)> {
+    if sys::DIRECTORIES_CAN_BE_LOCKED {
+        return Ok((lock::hold_directory(directory)?, None));
+    }
+    let sign = sys::open_side_file(directory, OsStr::new(SIGN))?;
+    Ok((lock::hold(&sign)?, Some(sign)))
+}
+
+fn stands_for(parent: &Directory, name: &OsStr, info: &Info) -> io::Result<bool> {
+    Ok(sys::look(parent, name)?.is_some_and(|now| now.info.id == info.id))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+    use std::thread;
+
+    use super::*;
+
+    /// Sweepers race with owners for every fresh staging directory: an owner that loses its own
+    /// must make another, and nobody's may vanish while it is held.
+    #[test]
+    fn no_owner_loses_its_staging_directory_to_a_sweeper() {
+        let root = tempfile::tempdir().unwrap();
+        let done = AtomicBool::new(false);
+        thread::scope(|scope| {
+            let sweepers: Vec<_> = (0..2)
+                .map(|_| {
+                    scope.spawn(|| {
+                        let mut removed = 0;
+                        while !done.load(Ordering::Relaxed) {
+                            let sweep = crate::sweep(root.path()).unwrap();
+                            assert!(sweep.errors().is_empty(), "{:?}", sweep.errors());
+                            removed += sweep.removed().len();
+                        }
+                        removed
+                    })
+                })
+                .collect();
+            let parent = Arc::new(sys::open_directory(None, root.path()).unwrap());
+            for _ in 0..3000 {
+                let stage = Stage::create(&parent, &Options::default()).unwrap();
+                let file = stage.path(root.path()).join("0");
+                std::fs::write(&file, "staged").unwrap();
+                assert!(file.exists());
+                stage.remove().unwrap();
+            }
+            done.store(true, Ordering::Relaxed);
+            let removed: usize = sweepers.into_iter().map(|it| it.join().unwrap()).sum();
+            eprintln!("{removed} removed before they were locked");
+        });
+        assert_eq!(std::fs::read_dir(root.path()).unwrap().count(), 0);
+    }
+}

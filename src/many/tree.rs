@@ -1,0 +1,125 @@
+//! Removing all that is in a directory, however deep it goes and whatever permissions it has,
+//! without following a link or crossing into what is mounted there.
+
+use std::ffi::{OsStr, OsString};
+use std::io;
+
+use crate::sys::{self, Directory, FileKind};
+
+/// As many levels are open at a time, each with a descriptor. What lies deeper is moved up.
+const MAX_LEVELS: usize = 32;
+/// As often as this, what lay too deep is removed where it was moved to: two million levels.
+const MAX_TURNS: usize = 1 << 16;
+/// As many names are tried for what is moved up.
+const MAX_NAMES: usize = 1000;
+
+const ALL_OF_THE_OWNER: u32 = 0o700;
+
+/// Removes all that is in `root` except what bears that name, as far as it can. Gives the first
+/// thing that went wrong.
+pub(super) fn empty(root: &Directory, except: Option<&OsStr>) -> Option<io::Error> {
+    let mut removal = Removal { root, except, moved: 0, error: None };
+    for _ in 0..MAX_TURNS {
+        let before = removal.moved;
+        removal.empty(root, 0);
+        if removal.moved == before {
+            break;
+        }
+    }
+    removal.error
+}
+
+/// Opens a directory of the caller's own, with all rights of its owner.
+pub(super) fn enter(directory: &Directory, name: &OsStr) -> io::Result<Directory> {
+    let inside = match sys::open_inside(directory, name) {
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+            sys::make_accessible(directory, name)?;
+            sys::open_inside(directory, name)?
+        }
+        result => result?,
+    };
+    let mode = sys::inspect_directory(&inside)?.mode;
+    if mode & ALL_OF_THE_OWNER != ALL_OF_THE_OWNER {
+        // Who needs them and cannot get them will see.
+        let _ = sys::set_directory_mode(&inside, mode | ALL_OF_THE_OWNER);
+    }
+    Ok(inside)
+}
+
+struct Removal<'a> {
+    root: &'a Directory,
+    except: Option<&'a OsStr>,
+    /// How many directories were moved up.
+    moved: usize,
+    error: Option<io::Error>,
+}
+
+impl Removal<'_> {
+    fn empty(&mut self, directory: &Directory, level: usize) {
+        let names = match sys::list(directory, |_, _| true) {
+            Ok(names) => names,
+            Err(error) => return self.went_wrong(error),
+        };
+        for (name, kind) in names {
+            if level == 0 && self.except == Some(&*name) {
+                continue;
+            }
+            if let Err(error) = self.remove(directory, &name, kind, level) {
+                self.went_wrong(error);
+            }
+        }
+    }
+
+    fn went_wrong(&mut self, error: io::Error) {
+        // What somebody else removes is gone as well.
+        if error.kind() != io::ErrorKind::NotFound {
+            self.error.get_or_insert(error);
+        }
+    }
+
+    fn remove(
+        &mut self,
+        directory: &Directory,
+        name: &OsStr,
+        kind: Option<FileKind>,
+        level: usize,
+    ) -> io::Result<()> {
+        let kind = match kind {
+            Some(kind) => Some(kind),
+            None => sys::look(directory, name)?.map(|existing| existing.info.kind),
+        };
+        if kind != Some(FileKind::Directory) {
+            return sys::remove_entry(directory, name);
+        }
+        if level == MAX_LEVELS {
+            return self.move_up(directory, name);
+        }
+        let inside = enter(directory, name)?;
+        self.empty(&inside, level + 1);
+        drop(inside); // Windows removes no directory that is open
+        sys::remove_directory(directory, name)
+    }
+
+    /// Moves a directory to the root, where it is removed at the next turn.
+    fn move_up(&mut self, directory: &Directory, name: &OsStr) -> io::Result<()> {
+        for _ in 0..MAX_NAMES {
+            self.moved += 1;
+            let up = OsString::from(format!("moved-{}", self.moved));
+            let mut result = sys::move_entry(directory, name, self.root, &up);
+            if matches!(&result, Err(error) if error.kind() == io::ErrorKind::PermissionDenied) {
+                // Its owner may write to it: it is to learn of its new parent.
+                sys::make_accessible(directory, name)?;
+                result = sys::move_entry(directory, name, self.root, &up);
+            }
+            match result.as_ref().map_err(io::Error::kind) {
+                Err(
+                    io::ErrorKind::AlreadyExists
+                    | io::ErrorKind::DirectoryNotEmpty
+                    | io::ErrorKind::NotADirectory,
+                ) => {}
+                _ => return result,
+            }
+        }
+        Err(io::ErrorKind::AlreadyExists.into())
+    }
+}

@@ -1,0 +1,56 @@
+//! The operations on directories and what is in them, each behind its fault point.
+
+use std::ffi::{OsStr, OsString};
+use std::io;
+
+use super::{Directory, FileKind, Info, arm, run};
+use crate::fault::Op;
+
+/// What the system says about an open directory.
+pub(crate) fn inspect_directory(directory: &Directory) -> io::Result<Info> {
+    run(Op::Inspect, || arm::inspect_directory(directory))
+}
+
+/// Sets the permission bits of an open directory.
+pub(crate) fn set_directory_mode(directory: &Directory, mode: u32) -> io::Result<()> {
+    run(Op::SetMode, || arm::set_directory_mode(directory, mode))
+}
+
+/// The names in `directory` that `is_wanted`, each with its kind where the system tells.
+pub(crate) fn list(
+    directory: &Directory,
+    is_wanted: impl Fn(&OsStr, Option<FileKind>) -> bool,
+) -> io::Result<Vec<(OsString, Option<FileKind>)>> {
+    run(Op::List, || arm::list(directory, &is_wanted))
+}
+
+/// Opens the directory `name` in `directory`, which must not be a link.
+pub(crate) fn open_subdirectory(directory: &Directory, name: &OsStr) -> io::Result<Directory> {
+    run(Op::OpenDirectory, || arm::open_subdirectory(directory, name))
+}
+
+/// As [`open_subdirectory`], unless something is mounted there.
+pub(crate) fn open_inside(directory: &Directory, name: &OsStr) -> io::Result<Directory> {
+    run(Op::OpenDirectory, || arm::open_inside(directory, name))
+}
+
+/// Gives the owner all rights to the directory `name` in `directory`, which must not be a link.
+pub(crate) fn make_accessible(directory: &Directory, name: &OsStr) -> io::Result<()> {
+    run(Op::SetMode, || arm::make_accessible(directory, name))
+}
+
+/// Removes what bears the `name` in `directory`, unless that is a directory.
+pub(crate) fn remove_entry(directory: &Directory, name: &OsStr) -> io::Result<()> {
+    run(Op::RemoveEntry, || arm::remove_entry(directory, name))
+}
+
+/// Moves what bears the name `from` in `directory` to another directory, where nothing bears its
+/// new name.
+pub(crate) fn move_entry(
+    directory: &Directory,
+    from: &OsStr,
+    to_directory: &Directory,
+    to: &OsStr,
+) -> io::Result<()> {
+    run(Op::MoveEntry, || arm::move_entry(directory, from, to_directory, to))
+}

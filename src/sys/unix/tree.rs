@@ -1,0 +1,118 @@
+//! Directories: making, opening, listing and removing them and what is in them.
+
+use std::ffi::{OsStr, OsString};
+use std::fs::File;
+use std::io;
+use std::os::unix::ffi::OsStrExt;
+
+use rustix::fs::{self, AtFlags, FileType, Mode, OFlags};
+
+use super::super::{FileKind, Info};
+use super::{Access, DIRECTORY, Directory, info_of, kind_of, raw_mode};
+
+pub(crate) fn inspect_directory(directory: &Directory) -> io::Result<Info> {
+    Ok(info_of(&fs::fstat(directory.fd())?))
+}
+
+pub(crate) fn set_directory_mode(directory: &Directory, mode: u32) -> io::Result<()> {
+    Ok(fs::fchmod(directory.fd(), raw_mode(mode))?)
+}
+
+pub(crate) fn make_directory(directory: &Directory, name: &OsStr, mode: u32) -> io::Result<()> {
+    Ok(fs::mkdirat(directory.fd(), name, raw_mode(mode))?)
+}
+
+pub(crate) fn remove_directory(directory: &Directory, name: &OsStr) -> io::Result<()> {
+    Ok(fs::unlinkat(directory.fd(), name, AtFlags::REMOVEDIR)?)
+}
+
+pub(crate) fn list(
+    directory: &Directory,
+    is_wanted: &dyn Fn(&OsStr, Option<FileKind>) -> bool,
+) -> io::Result<Vec<(OsString, Option<FileKind>)>> {
+    let mut found = Vec::new();
+    for entry in fs::Dir::read_from(directory.fd())? {
+        let entry = entry?;
+        let name = OsStr::from_bytes(entry.file_name().to_bytes());
+        let kind = match entry.file_type() {
+            FileType::Unknown => None,
+            file_type => Some(kind_of(file_type)),
+        };
+        if name != "." && name != ".." && is_wanted(name, kind) {
+            found.push((name.to_owned(), kind));
+        }
+    }
+    Ok(found)
+}
+
+pub(crate) fn open_subdirectory(directory: &Directory, name: &OsStr) -> io::Result<Directory> {
+    let flags = DIRECTORY | OFlags::NOFOLLOW;
+    let fd = fs::openat(directory.fd(), name, flags, Mode::empty())?;
+    Ok(Directory { fd, access: Access::Read })
+}
+
+pub(crate) fn open_orphan(directory: &Directory, name: &OsStr) -> io::Result<File> {
+    let flags =
+        OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+    Ok(File::from(fs::openat(directory.fd(), name, flags, Mode::empty())?))
+}
+
+#[cfg(any(target_os = "linux", target_os = "android"))]
+pub(crate) fn open_inside(directory: &Directory, name: &OsStr) -> io::Result<Directory> {
+    use rustix::fs::ResolveFlags;
+    use rustix::io::Errno;
+
+    let flags = DIRECTORY | OFlags::NOFOLLOW;
+    let resolve = ResolveFlags::NO_XDEV | ResolveFlags::NO_SYMLINKS | ResolveFlags::BENEATH;
+    match fs::openat2(directory.fd(), name, flags, Mode::empty(), resolve) {
+        // Older than Linux 5.6, or a seccomp filter that is.
+        Err(Errno::NOSYS | Errno::PERM) => same_device(directory, name),
+        fd => Ok(Directory { fd: fd?, access: Access::Read }),
+    }
+}
+
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+pub(crate) fn open_inside(directory: &Directory, name: &OsStr) -> io::Result<Directory> {
+    same_device(directory, name)
+}
+
+/// What is mounted elsewhere a second time is on the same device and is not found out here. It
+/// cannot be removed, at least, since it is busy.
+fn same_device(directory: &Directory, name: &OsStr) -> io::Result<Directory> {
+    let inside = open_subdirectory(directory, name)?;
+    if inspect_directory(&inside)?.id.device == inspect_directory(directory)?.id.device {
+        Ok(inside)
+    } else {
+        Err(rustix::io::Errno::XDEV.into())
+    }
+}
+
+const ALL_OF_THE_OWNER: Mode = Mode::RWXU;
+
+#[cfg(any(target_os = "linux", target_os = "android"))]
+pub(crate) fn make_accessible(directory: &Directory, name: &OsStr) -> io::Result<()> {
+    // Neither fchmodat(2) nor fchmod(2) takes O_PATH or a promise to follow no link, before Linux
+    // 6.6; the way through /proc leads to what was opened.
+    let flags = DIRECTORY | OFlags::PATH | OFlags::NOFOLLOW;
+    let fd = fs::openat(directory.fd(), name, flags, Mode::empty())?;
+    Ok(fs::chmod(super::descriptor_path(&fd), ALL_OF_THE_OWNER)?)
+}
+
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+pub(crate) fn make_accessible(directory: &Directory, name: &OsStr) -> io::Result<()> {
+    let flags = AtFlags::SYMLINK_NOFOLLOW;
+    Ok(fs::chmodat(directory.fd(), name, ALL_OF_THE_OWNER, flags)?)
+}
+
+pub(crate) fn remove_entry(directory: &Directory, name: &OsStr) -> io::Result<()> {
+    Ok(fs::unlinkat(directory.fd(), name, AtFlags::empty())?)
+}
+
+pub(crate) fn move_entry(
+    directory: &Directory,
+    from: &OsStr,
+    to_directory: &Directory,
+    to: &OsStr,
+) -> io::Result<()> {
+    Ok(fs::renameat(directory.fd(), from, to_directory.fd(), to)?)
+}
