@@ -5,7 +5,7 @@ use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::options::{Durability, Metadata};
+use crate::options::{Durability, Metadata, SyncPlan};
 
 /// The receipt of a commit. It tells what happened, not what was asked for.
 ///
@@ -28,6 +28,7 @@ use crate::options::{Durability, Metadata};
 pub struct Commit {
     pub(crate) outcome: Outcome,
     pub(crate) durability: Durability,
+    pub(crate) sync_plan: SyncPlan,
     pub(crate) len: u64,
     pub(crate) path: PathBuf,
     pub(crate) not_preserved: Vec<NotPreserved>,
@@ -87,6 +88,13 @@ impl Commit {
     #[must_use]
     pub fn durability(&self) -> Durability {
         self.durability
+    }
+
+    /// How the durability was achieved: [`SyncPlan::Fewest`] only if it was asked for and the file
+    /// system is known to allow it.
+    #[must_use]
+    pub fn sync_plan(&self) -> SyncPlan {
+        self.sync_plan
     }
 
     /// The length of the published contents in bytes.

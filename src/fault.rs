@@ -42,7 +42,9 @@ pub(crate) enum Op {
     List,
     OpenOrphan,
     RemoveEntry,
-    MoveEntry,
+    MoveDirectory,
+    Identify,
+    WriteOut,
 }
 
 #[cfg(test)]
@@ -88,15 +90,17 @@ impl Op {
         Op::List,
         Op::OpenOrphan,
         Op::RemoveEntry,
-        Op::MoveEntry,
+        Op::MoveDirectory,
+        Op::Identify,
+        Op::WriteOut,
     ];
 }
 
 #[cfg(not(test))]
-pub(crate) use inactive::{allowance, run};
+pub(crate) use inactive::{allowance, pretends, run};
 #[cfg(test)]
 #[cfg_attr(not(unix), allow(unused_imports, reason = "the fault loops run on Unix"))]
-pub(crate) use injection::{Fault, Plan, allowance, run, with_plan};
+pub(crate) use injection::{Fault, Plan, allowance, pretends, run, with_plan};
 
 #[cfg(not(test))]
 mod inactive {
@@ -113,6 +117,12 @@ mod inactive {
     #[inline(always)]
     pub(crate) fn allowance(_: Op, len: usize) -> usize {
         len
+    }
+
+    /// Whether an operation gives the answer that no file system here would.
+    #[inline(always)]
+    pub(crate) fn pretends(_: Op) -> bool {
+        false
     }
 }
 
@@ -144,6 +154,8 @@ mod injection {
         pub(crate) at: Option<(usize, Fault)>,
         /// Operations that this file system does not have, each with the error that it gives.
         pub(crate) lacking: Vec<(Op, i32)>,
+        /// Operations that give the answer that no file system here would.
+        pub(crate) pretending: Vec<Op>,
         /// Every operation so far.
         pub(crate) log: Vec<Op>,
         pub(crate) dead: bool,
@@ -201,6 +213,10 @@ mod injection {
             Some(Verdict::Fail(error)) => Err(error),
             Some(Verdict::GoThenFail(error)) => operation().and(Err(error)),
         }
+    }
+
+    pub(crate) fn pretends(op: Op) -> bool {
+        PLAN.with_borrow(|plan| plan.as_ref().is_some_and(|plan| plan.pretending.contains(&op)))
     }
 
     pub(crate) fn allowance(_: Op, len: usize) -> usize {

@@ -72,7 +72,7 @@ pub use commit::{Commit, NotPreserved, Outcome};
 pub use error::{Error, ErrorKind, Result, Step, TargetState};
 pub use options::{
     Durability, HardLinks, InUse, Lock, Metadata, Preserve, Publish, ReadOnly, SpecialFiles,
-    Staging, Symlinks,
+    Staging, Symlinks, SyncPlan,
 };
 pub use sweep::{Sweep, Sweeper, sweep};
 pub use write::{atomic_update, atomic_write, atomic_write_with};

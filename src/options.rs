@@ -6,7 +6,7 @@ use std::ffi::OsString;
 
 pub use self::choices::{
     Durability, HardLinks, InUse, Lock, Metadata, Preserve, Publish, ReadOnly, SpecialFiles,
-    Staging, Symlinks,
+    Staging, Symlinks, SyncPlan,
 };
 
 /// All that a [`Builder`](crate::Builder) holds.
@@ -14,6 +14,7 @@ pub use self::choices::{
 pub(crate) struct Options {
     pub(crate) durability: Durability,
     pub(crate) require_durability: bool,
+    pub(crate) sync_plan: SyncPlan,
     pub(crate) publish: Publish,
     pub(crate) symlinks: Symlinks,
     pub(crate) special_files: SpecialFiles,
@@ -37,6 +38,7 @@ impl Default for Options {
         Options {
             durability: Durability::default(),
             require_durability: false,
+            sync_plan: SyncPlan::default(),
             publish: Publish::default(),
             symlinks: Symlinks::default(),
             special_files: SpecialFiles::default(),

@@ -228,8 +228,8 @@ impl AtomicWriter {
             None => Outcome::Created,
         };
         drop(lock);
-        let (path, durability) = (target.path, durability?);
-        Ok(Commit { outcome, durability, len, path, not_preserved })
+        let (path, durability, sync_plan) = (target.path, durability?, published.sync.plan);
+        Ok(Commit { outcome, durability, sync_plan, len, path, not_preserved })
     }
 
     /// Discards what was written. The target is untouched; directories that were created for it are

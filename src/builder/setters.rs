@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use super::Builder;
 use crate::options::{
     Durability, HardLinks, InUse, Lock, Metadata, Preserve, Publish, ReadOnly, SpecialFiles,
-    Staging, Symlinks,
+    Staging, Symlinks, SyncPlan,
 };
 
 impl Builder {
@@ -26,6 +26,29 @@ impl Builder {
     /// With [`Durability::Full`], this costs a second sync of the directory.
     pub fn require_durability(&mut self, require: bool) -> &mut Self {
         self.options.require_durability = require;
+        self
+    }
+
+    /// How often the device is asked to empty its cache. Default: [`SyncPlan::Portable`].
+    ///
+    /// # Platform
+    ///
+    /// [`SyncPlan::Fewest`] is the same as [`SyncPlan::Portable`] on all systems but Linux.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use wholefile::{AtomicWriter, SyncPlan};
+    ///
+    /// # let dir = tempfile::tempdir()?;
+    /// # let path = dir.path().join("state.json");
+    /// let mut builder = AtomicWriter::builder();
+    /// let commit = builder.sync_plan(SyncPlan::Fewest).write(&path, "{}")?;
+    /// println!("saved, {} durability, {} plan", commit.durability(), commit.sync_plan());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn sync_plan(&mut self, sync_plan: SyncPlan) -> &mut Self {
+        self.options.sync_plan = sync_plan;
         self
     }
 

@@ -6,7 +6,7 @@ use std::path::Path;
 use crate::fault::Op;
 use crate::{
     AtomicWriter, Builder, Commit, Durability, Error, ErrorKind, Lock, Metadata, Preserve, Publish,
-    Result, SpecialFiles, Staging, TargetState,
+    Result, SpecialFiles, Staging, SyncPlan, TargetState,
 };
 
 pub(super) const OLD: &[u8] = b"old contents";
@@ -35,16 +35,30 @@ pub(super) struct Case {
     pub(super) before: Before,
     /// Operations that the file system does not have or denies.
     pub(super) lacking: &'static [Op],
+    /// Operations that give the answer that no file system here would.
+    pub(super) pretending: &'static [Op],
+    /// Whether the thread has made such a save already.
+    pub(super) is_known: bool,
     pub(super) save: fn(&Path) -> Result<Commit>,
 }
 
 const fn case(name: &'static str, before: Before, save: fn(&Path) -> Result<Commit>) -> Case {
-    Case { name, before, lacking: &[], save }
+    Case { name, before, lacking: &[], pretending: &[], is_known: false, save }
 }
 
 impl Case {
     const fn lacking(mut self, lacking: &'static [Op]) -> Case {
         self.lacking = lacking;
+        self
+    }
+
+    const fn pretending(mut self, pretending: &'static [Op]) -> Case {
+        self.pretending = pretending;
+        self
+    }
+
+    const fn known(mut self) -> Case {
+        self.is_known = true;
         self
     }
 }
@@ -71,6 +85,18 @@ fn no_durability(path: &Path) -> Result<Commit> {
 
 fn required(path: &Path) -> Result<Commit> {
     full().require_durability(true).write(path, NEW)
+}
+
+fn fewest(path: &Path) -> Result<Commit> {
+    full().sync_plan(SyncPlan::Fewest).write(path, NEW)
+}
+
+fn fewest_ordered(path: &Path) -> Result<Commit> {
+    builder(Durability::Ordered).sync_plan(SyncPlan::Fewest).write(path, NEW)
+}
+
+fn fewest_unnamed(path: &Path) -> Result<Commit> {
+    full().sync_plan(SyncPlan::Fewest).staging(Staging::Unnamed).write(path, NEW)
 }
 
 fn create_new(path: &Path) -> Result<Commit> {
@@ -175,6 +201,9 @@ fn pieces(writer: &mut AtomicWriter) -> std::io::Result<()> {
     writer.flush()
 }
 
+/// As on a file system that needs no more syncs than these.
+const FEWEST: &[Op] = &[Op::Identify];
+
 pub(super) const CASES: &[Case] = &[
     case("create", Before::Nothing, plain),
     case("replace", Before::File, plain),
@@ -197,6 +226,15 @@ pub(super) const CASES: &[Case] = &[
         .lacking(&[Op::SetOwner]),
     case("replace with the times", Before::File, times),
     case("replace with all metadata required", Before::File, all_required),
+    case("replace with the fewest syncs", Before::File, fewest).pretending(FEWEST).known(),
+    case("replace with the fewest syncs, the first time", Before::File, fewest).pretending(FEWEST),
+    case("replace with the fewest syncs where that is no use", Before::File, fewest).known(),
+    case("replace with the fewest syncs, ordered", Before::File, fewest_ordered)
+        .pretending(FEWEST)
+        .known(),
+    case("create unnamed with the fewest syncs", Before::Nothing, fewest_unnamed)
+        .pretending(FEWEST)
+        .known(),
     case("replace through a symlink", Before::Symlink, plain),
     case("replace where new files get an ACL", Before::DefaultAcl, plain),
     case("create with parents", Before::NoParents, parents),

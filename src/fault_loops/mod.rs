@@ -3,6 +3,7 @@
 
 mod cases;
 mod place;
+mod single;
 mod stages;
 
 use std::collections::HashSet;
@@ -14,17 +15,29 @@ use std::thread;
 use self::cases::{Before, CASES, Case, NEW};
 use self::place::Place;
 use crate::fault::{Fault, Op, Plan, with_plan};
-use crate::{Commit, Durability, ErrorKind, Metadata, Outcome, Result, Step, TargetState, sys};
+use crate::{
+    Commit, Durability, ErrorKind, Metadata, Outcome, Result, Step, SyncPlan, TargetState, sys,
+};
 
 /// Runs a case under a fault, on a thread of its own, so that nothing is remembered between runs.
 fn run(case: &Case, at: Option<(usize, Fault)>) -> (Place, Result<Commit>, Plan) {
     let lacking = case.lacking.iter().map(|op| (*op, sys::lacking_error(*op))).collect();
-    let plan = Plan { at, lacking, ..Plan::default() };
+    let pretending = case.pretending.to_vec();
+    let plan = Plan { at, lacking, pretending, ..Plan::default() };
+    let first = Plan { at: None, ..plan.clone() };
     let place = Place::new(case.before);
-    let (path, save) = (place.path(), case.save);
-    let (result, plan) = thread::spawn(move || with_plan(plan, || save(&path)))
-        .join()
-        .unwrap_or_else(|_| panic!("{}: {at:?} panicked", case.name));
+    let (path, save, is_known) = (place.path(), case.save, case.is_known);
+    let scenario = move || {
+        if is_known {
+            // One on the same thread and file system, so that what it does has been found out.
+            let beside = path.with_file_name("beside");
+            with_plan(first, || save(&beside)).0.unwrap();
+            fs_err::remove_file(beside).unwrap();
+        }
+        with_plan(plan, || save(&path))
+    };
+    let (result, plan) =
+        thread::spawn(scenario).join().unwrap_or_else(|_| panic!("{}: {at:?} panicked", case.name));
     (place, result, plan)
 }
 
@@ -63,7 +76,7 @@ fn every_operation_failed_once_with_each_of_its_errors() {
     let mut never = place::not_to_be_had_here();
     never.push(Op::RemoveDirectory); // only after another failure
     // For sweeps and staging directories, which have loops of their own.
-    never.extend([Op::List, Op::OpenOrphan, Op::RemoveEntry, Op::MoveEntry]);
+    never.extend([Op::List, Op::OpenOrphan, Op::RemoveEntry, Op::MoveDirectory]);
     let missing: Vec<&Op> = Op::ALL.iter().filter(|op| !seen.contains(op)).collect();
     assert!(missing.iter().all(|op| never.contains(op)), "no case reaches {missing:?}");
     assert!(runs > 3000, "only {runs} runs");
@@ -162,82 +175,6 @@ fn check_result(case: &Case, place: &Place, result: &Result<Commit>, plan: &Plan
     );
 }
 
-/// A user who could open the temp file, as everybody can for a target that everybody may read,
-/// could lock it before its writer did. The writer then took another name and left the file to
-/// whoever had the lock, believing that to be the sweeper: a neighbour who kept at it filled the
-/// directory with files that belonged to the writer, up to 65,536 in one save.
-#[test]
-fn a_temp_file_that_somebody_else_locked_does_not_stay() {
-    let case = CASES.iter().find(|case| case.name == "replace").unwrap();
-    let (_, _, plan) = run(case, None);
-    let lock = plan.log.iter().position(|op| *op == Op::Lock).unwrap();
-    let would_block = sys::errors_of(Op::Lock)
-        .into_iter()
-        .find(|code| io::Error::from_raw_os_error(*code).kind() == io::ErrorKind::WouldBlock)
-        .unwrap();
-    let (place, result, plan) = run(case, Some((lock, Fault::Error(would_block))));
-    assert_eq!(plan.log.iter().filter(|op| **op == Op::CreateTemp).count(), 2);
-    let commit = result.as_ref().unwrap();
-    assert!(commit.not_preserved().is_empty(), "{commit:?}");
-    assert_eq!(place.contents().as_deref(), Some(NEW), "{result:?}");
-    assert_eq!(place.others(), Vec::<PathBuf>::new());
-}
-
-/// With `create_parents`, a directory that another program made at the same moment counted as
-/// created by this save, and a rollback removed it while it was still empty: the other program's
-/// next step in it failed.
-#[test]
-fn a_rollback_leaves_the_directories_that_somebody_else_made() {
-    let case = CASES.iter().find(|case| case.name == "create with parents").unwrap();
-    let (_, _, plan) = run(case, None);
-    let made: Vec<usize> =
-        (0..plan.log.len()).filter(|index| plan.log[*index] == Op::MakeDirectory).collect();
-    assert_eq!(made.len(), 2, "a, a/b");
-    let exists = sys::errors_of(Op::MakeDirectory)
-        .into_iter()
-        .find(|code| io::Error::from_raw_os_error(*code).kind() == io::ErrorKind::AlreadyExists)
-        .unwrap();
-    let fault = Fault::DoneThenError(exists); // as if somebody else had done it
-    let doomed = Case {
-        save: |path| {
-            let writer = crate::AtomicWriter::builder().create_parents(true).open(path)?;
-            Err(writer.abandon(ErrorKind::Closure, Step::Write, io::ErrorKind::Other.into()))
-        },
-        ..*case
-    };
-    for (at, left) in [(made[0], &["a"][..]), (made[1], &["a", "a/b"])] {
-        let (place, result, _) = run(&doomed, Some((at, fault)));
-        result.unwrap_err();
-        for directory in ["a", "a/b"] {
-            let is_there = place.folder().join(directory).is_dir();
-            assert_eq!(is_there, left.contains(&directory), "{directory} after {at}");
-        }
-    }
-    let (place, result, _) = run(&doomed, None);
-    result.unwrap_err();
-    assert!(!place.folder().join("a").exists(), "its own directories go");
-}
-
-/// A neighbour who guessed the name of a temp file, and planted something there, would have the
-/// contents written through it.
-#[test]
-fn a_temp_file_is_never_made_of_what_is_there() {
-    let place = Place::new(Before::File);
-    let folder = place.folder();
-    let directory = sys::open_directory(None, folder).unwrap();
-    rustix::fs::symlink("target", folder.join("link")).unwrap();
-    rustix::fs::symlink("nothing", folder.join("dangling")).unwrap();
-    fs_err::hard_link(folder.join("target"), folder.join("hard link")).unwrap();
-    fs_err::create_dir(folder.join("directory")).unwrap();
-    for name in ["target", "link", "dangling", "hard link", "directory"] {
-        let creation = sys::Creation { mode: Some(0o600), owner_of: None, access_of: None };
-        let error = sys::create_temp(&directory, OsStr::new(name), creation).unwrap_err();
-        assert_eq!(error.kind(), io::ErrorKind::AlreadyExists, "{name}");
-    }
-    assert_eq!(place.contents().as_deref(), place.old());
-    assert!(!folder.join("nothing").exists());
-}
-
 struct Faulted<'a> {
     case: &'a Case,
     clean_error: Option<(ErrorKind, Step)>,
@@ -324,6 +261,7 @@ impl Faulted<'_> {
             Op::SetOwner | Op::SetMode | Op::SetTimes => denied || sys::cannot_be_kept(error),
             Op::SyncDirectory => sys::lacks_directory_sync(error),
             Op::SyncFile => self.case.before == Before::Device,
+            Op::Identify => true, // nothing is known then, and the plan is portable
             Op::RenameNoReplace | Op::Exchange => sys::lacks_rename_flags(error),
             Op::OpenDirectory => kind == io::ErrorKind::NotFound,
             Op::RemoveSideFile => true, // the next one takes it
@@ -374,12 +312,13 @@ fn steps_of(op: Op) -> &'static [Step] {
         | Op::SetOwner
         | Op::SetMode
         | Op::SetTimes => &[Step::Metadata],
-        Op::SyncFile => &[Step::SyncFile],
+        Op::SyncFile | Op::WriteOut => &[Step::SyncFile],
         Op::SyncDirectory => &[Step::SyncDirectory],
         Op::Rename | Op::RenameNoReplace | Op::Exchange | Op::Link => &[Step::Publish],
         Op::OpenThrough | Op::WriteThrough => &[Step::Publish],
         Op::OpenSideFile => &[Step::Lock],
-        Op::RemoveSideFile | Op::List | Op::OpenOrphan | Op::RemoveEntry | Op::MoveEntry => &[],
+        Op::Identify => &[],
+        Op::RemoveSideFile | Op::List | Op::OpenOrphan | Op::RemoveEntry | Op::MoveDirectory => &[],
         Op::RemoveTemp => &[Step::RemoveTemp],
     }
 }

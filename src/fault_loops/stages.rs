@@ -55,7 +55,7 @@ fn a_staging_directory_that_stays_is_an_error() {
     let (clean, plan) = run(folder.path(), None);
     clean.unwrap();
     assert!(names(folder.path()).is_empty());
-    assert!(plan.log.contains(&Op::MoveEntry) && plan.log.contains(&Op::RemoveEntry));
+    assert!(plan.log.contains(&Op::MoveDirectory) && plan.log.contains(&Op::RemoveEntry));
     let mut survived = 0;
     for (index, op) in plan.log.iter().copied().enumerate() {
         for fault in faults_of(op) {

@@ -4,7 +4,7 @@
 use std::ffi::{OsStr, OsString};
 use std::io;
 
-use crate::sys::{self, Directory, FileKind};
+use crate::sys::{self, Directory, Entry, FileKind};
 
 /// As many levels are open at a time, each with a descriptor. What lies deeper is moved up.
 const MAX_LEVELS: usize = 32;
@@ -105,11 +105,12 @@ impl Removal<'_> {
         for _ in 0..MAX_NAMES {
             self.moved += 1;
             let up = OsString::from(format!("moved-{}", self.moved));
-            let mut result = sys::move_entry(directory, name, self.root, &up);
+            let (from, to) = (Entry { directory, name }, Entry { directory: self.root, name: &up });
+            let mut result = sys::move_directory(from, to);
             if matches!(&result, Err(error) if error.kind() == io::ErrorKind::PermissionDenied) {
-                // Its owner may write to it: it is to learn of its new parent.
+                // It is to learn of its new parent, so that its owner must be able to write to it.
                 sys::make_accessible(directory, name)?;
-                result = sys::move_entry(directory, name, self.root, &up);
+                result = sys::move_directory(from, to);
             }
             match result.as_ref().map_err(io::Error::kind) {
                 Err(

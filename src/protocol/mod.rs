@@ -8,6 +8,7 @@ pub(crate) mod temp;
 pub(crate) mod metadata;
 pub(crate) mod unchanged;
 // Making it the target.
+pub(crate) mod knowledge;
 pub(crate) mod publish;
 pub(crate) mod sync;
 pub(crate) mod write_through;

@@ -1,24 +1,22 @@
 //! The one atomic step that makes the staged file the target.
 
 use std::cell::RefCell;
-use std::ffi::OsStr;
 use std::fs::File;
 use std::io;
 
-use super::staging::Staged;
-use super::sync::Sealed;
+use super::sync::{Sealed, SealedFile, Synced};
 use super::target::Target;
-use super::temp::Temp;
+use super::temp::TempName;
 use crate::error::{Error, ErrorKind, Step, TargetState};
 use crate::fault::Op;
-use crate::options::{Durability, Options, Publish};
-use crate::sys::{self, Halfway, Replacing};
+use crate::options::{Options, Publish};
+use crate::sys::{self, Directory, Entry, Halfway, Replacing};
 
 /// Proof that the new contents are visible under the target's name.
 #[derive(Debug)]
 pub(crate) struct Published {
     /// How durable the contents are.
-    pub(super) contents: Durability,
+    pub(crate) sync: Synced,
 }
 
 /// What the staged file's own name stands for once it is published.
@@ -45,35 +43,32 @@ pub(crate) fn publish(
     target: &Target,
     options: &Options,
 ) -> std::result::Result<Published, Unpublished> {
-    let Sealed { staged: Staged { mut temp, .. }, durability: contents } = sealed;
-    let Some(name) = temp.name().map(OsStr::to_owned) else {
-        let error = Error::refused(ErrorKind::Unsupported, Step::Publish, &target.path);
-        return Err(Unpublished::Failed(error));
-    };
-    let name = &*name;
+    let Sealed { name, mut file, sync } = sealed;
+    let from = name.entry();
+    let to = Entry { directory: &target.directory, name: &target.name };
     let replacing = Replacing { read_only: options.read_only, in_use: options.in_use };
     let published = match options.publish {
-        Publish::Replace => replace(target, &mut temp, name, replacing).map_err(Cause::from),
-        Publish::CreateNew => create_new(target, name),
+        Publish::Replace => replace(from, file.open_file(), to, replacing).map_err(Cause::from),
+        Publish::CreateNew => create_new(from, to),
         Publish::Existing => {
-            replace_existing(target, &mut temp, name, replacing).map_err(Cause::from)
+            replace_existing(from, file.open_file(), to, replacing).map_err(Cause::from)
         }
     };
     match published {
         Ok(OldName::Gone) => {
-            temp.keep();
-            Ok(Published { contents })
+            name.keep();
+            Ok(Published { sync })
         }
         Ok(OldName::Present) => {
-            let leftover = target.path.with_file_name(name);
-            temp.remove().map(|()| Published { contents }).map_err(|error| {
+            let leftover = name.beside(&target.path);
+            name.remove().map(|()| Published { sync }).map_err(|error| {
                 let error = Error::failed(Step::RemoveTemp, &target.path, error)
                     .with_state(TargetState::Replaced)
                     .with_leftover(Some(leftover));
                 Unpublished::Failed(error)
             })
         }
-        Err(cause) => Err(failed(target, temp, name, cause)),
+        Err(cause) => Err(failed(target, name, file, cause)),
     }
 }
 
@@ -91,59 +86,58 @@ impl From<io::Error> for Cause {
     }
 }
 
-fn failed(target: &Target, temp: Temp, name: &OsStr, cause: Cause) -> Unpublished {
+fn failed(target: &Target, name: TempName, file: SealedFile, cause: Cause) -> Unpublished {
     let Cause { error, kind } = cause;
     let error = match error.downcast::<Halfway>() {
-        Ok(halfway) => return Unpublished::Failed(failed_halfway(target, temp, halfway)),
+        Ok(halfway) => return Unpublished::Failed(failed_halfway(target, name, halfway)),
         Err(error) => error,
     };
-    let (state, old_name) = after_failure(target, &temp, name);
+    let (state, old_name) = after_failure(target, &name, &file);
     let mut error = Error::failed(Step::Publish, &target.path, error).with_state(state);
     if let Some(kind) = kind {
         error = error.with_kind(kind);
     }
     if old_name == OldName::Present {
-        return Unpublished::Failed(temp.abandon(&target.path, error));
+        return Unpublished::Failed(name.abandon(&target.path, error));
     }
-    let (file, _) = temp.keep();
-    let is_swept =
-        state == TargetState::Untouched && sys::inspect(&file).is_ok_and(|info| info.links == 0);
-    match is_swept {
-        true => Unpublished::Swept(file, error),
-        false => Unpublished::Failed(error),
+    name.keep();
+    let is_removed = |file: &File| sys::inspect(file).is_ok_and(|info| info.links == 0);
+    match file {
+        SealedFile::Open(file) if state == TargetState::Untouched && is_removed(&file) => {
+            Unpublished::Swept(file, error)
+        }
+        _ => Unpublished::Failed(error),
     }
 }
 
 /// The old file has another name now, and stays under it: nothing is worth more after a failure.
-fn failed_halfway(target: &Target, temp: Temp, halfway: Halfway) -> Error {
+fn failed_halfway(target: &Target, name: TempName, halfway: Halfway) -> Error {
     let Halfway { state, old, cause } = halfway;
     let error = match state {
         TargetState::Replaced => {
-            temp.keep();
+            name.keep();
             Error::failed(Step::RemoveTemp, &target.path, cause)
         }
-        _ => temp.abandon(&target.path, Error::failed(Step::Publish, &target.path, cause)),
+        _ => name.abandon(&target.path, Error::failed(Step::Publish, &target.path, cause)),
     };
     error.with_state(state).with_leftover(Some(target.path.with_file_name(old)))
 }
 
 fn replace(
-    target: &Target,
-    temp: &mut Temp,
-    name: &OsStr,
+    from: Entry<'_>,
+    file: Option<&mut File>,
+    to: Entry<'_>,
     replacing: Replacing,
 ) -> io::Result<OldName> {
-    sys::rename(&target.directory, &mut temp.file, name, &target.name, replacing)
-        .map(|()| OldName::Gone)
+    sys::rename(from, file, to, replacing).map(|()| OldName::Gone)
 }
 
 /// Never overwrites.
-fn create_new(target: &Target, name: &OsStr) -> std::result::Result<OldName, Cause> {
-    let directory = &target.directory;
-    let rename = || sys::rename_no_replace(directory, name, &target.name);
-    match with_rename_flags(Op::RenameNoReplace, target, rename) {
+fn create_new(from: Entry<'_>, to: Entry<'_>) -> std::result::Result<OldName, Cause> {
+    let rename = || sys::rename_no_replace(from, to);
+    match with_rename_flags(Op::RenameNoReplace, to.directory, rename) {
         Some(result) => Ok(result.map(|()| OldName::Gone)?),
-        None => match sys::link(directory, name, &target.name) {
+        None => match sys::link(from, to) {
             // Neither way, as on FAT: nothing is left that is both exclusive and atomic.
             Err(error) if sys::lacks_links(&error) => {
                 Err(Cause { error, kind: Some(ErrorKind::Unsupported) })
@@ -155,19 +149,18 @@ fn create_new(target: &Target, name: &OsStr) -> std::result::Result<OldName, Cau
 
 /// Never creates.
 fn replace_existing(
-    target: &Target,
-    temp: &mut Temp,
-    name: &OsStr,
+    from: Entry<'_>,
+    file: Option<&mut File>,
+    to: Entry<'_>,
     replacing: Replacing,
 ) -> io::Result<OldName> {
-    let directory = &target.directory;
-    let exchange = || sys::exchange(directory, name, &target.name);
-    if let Some(result) = with_rename_flags(Op::Exchange, target, exchange) {
+    let exchange = || sys::exchange(from, to);
+    if let Some(result) = with_rename_flags(Op::Exchange, to.directory, exchange) {
         return result.map(|()| OldName::Present);
     }
     // Without an exchange, somebody may remove the target between the look and the rename.
-    match sys::look(directory, &target.name)? {
-        Some(_) => replace(target, temp, name, replacing),
+    match sys::look(to.directory, to.name)? {
+        Some(_) => replace(from, file, to, replacing),
         None => Err(io::ErrorKind::NotFound.into()),
     }
 }
@@ -183,10 +176,10 @@ const MAX_LACKING: usize = 256;
 /// Runs a rename with flags. `None` if this file system has no such thing.
 fn with_rename_flags(
     op: Op,
-    target: &Target,
+    directory: &Directory,
     rename: impl FnOnce() -> io::Result<()>,
 ) -> Option<io::Result<()>> {
-    let device = || sys::inspect_directory(&target.directory).map(|info| info.id.device);
+    let device = || sys::inspect_directory(directory).map(|info| info.id.device);
     // The device is asked for only where some file system is known to lack something.
     let any = LACKING.with_borrow(|lacking| !lacking.is_empty());
     if any && device().is_ok_and(|it| LACKING.with_borrow(|lacking| lacking.contains(&(op, it)))) {
@@ -208,12 +201,12 @@ fn with_rename_flags(
 
 /// What became of the target when publishing failed: a network file system may have done what it
 /// reports as failed, so the names are asked.
-fn after_failure(target: &Target, temp: &Temp, name: &OsStr) -> (TargetState, OldName) {
-    let id_of = |name| sys::look(&target.directory, name).map(|it| it.map(|it| it.info.id));
-    let Ok(staged) = sys::inspect(&temp.file).map(|info| info.id) else {
-        return (TargetState::Unknown, OldName::Present);
-    };
-    let (at_target, at_name) = (id_of(&target.name), id_of(name));
+fn after_failure(target: &Target, name: &TempName, file: &SealedFile) -> (TargetState, OldName) {
+    let id_at =
+        |entry: Entry<'_>| sys::look(entry.directory, entry.name).map(|it| it.map(|it| it.info.id));
+    let Ok(staged) = file.id() else { return (TargetState::Unknown, OldName::Present) };
+    let at_target = id_at(Entry { directory: &target.directory, name: &target.name });
+    let at_name = id_at(name.entry());
     let old_name = if matches!(at_name, Ok(None)) { OldName::Gone } else { OldName::Present };
     let before = target.existing.as_ref().map(|existing| existing.info.id);
     let state = match (at_target, at_name) {

@@ -3,20 +3,56 @@
 use std::fs::File;
 use std::io;
 
+use super::knowledge;
 use super::publish::Published;
 use super::staging::Staged;
 use super::target::Target;
+use super::temp::TempName;
 use crate::error::{Error, ErrorKind, Result, Step, TargetState};
-use crate::options::{Durability, Options};
-use crate::sys;
+use crate::options::{Durability, Options, SyncPlan};
+use crate::sys::{self, FileId, FileSystem};
 
 /// A staged file that is complete, has its metadata and is synced as far as was asked: the only
 /// thing that can be published.
 #[derive(Debug)]
 pub(crate) struct Sealed {
-    pub(super) staged: Staged,
-    /// How far the sync is proven, which is less than was asked where the file system cannot.
-    pub(super) durability: Durability,
+    pub(super) name: TempName,
+    pub(super) file: SealedFile,
+    pub(super) sync: Synced,
+}
+
+/// A sealed file itself.
+#[derive(Debug)]
+pub(super) enum SealedFile {
+    Open(File),
+    /// It was closed, so that its number does not matter to how many files there may be.
+    #[allow(dead_code)]
+    Closed(FileId),
+}
+
+impl SealedFile {
+    pub(super) fn open_file(&mut self) -> Option<&mut File> {
+        match self {
+            SealedFile::Open(file) => Some(file),
+            SealedFile::Closed(_) => None,
+        }
+    }
+
+    pub(super) fn id(&self) -> io::Result<FileId> {
+        match self {
+            SealedFile::Open(file) => sys::inspect(file).map(|info| info.id),
+            SealedFile::Closed(id) => Ok(*id),
+        }
+    }
+}
+
+/// How the contents of a file were made durable.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Synced {
+    /// How far that is proven, which is less than was asked where the file system cannot. Under
+    /// [`SyncPlan::Fewest`] it becomes so with the sync of the directory.
+    pub(crate) durability: Durability,
+    pub(crate) plan: SyncPlan,
 }
 
 /// Whoever insists on full durability learns before anything is written that it cannot be had.
@@ -34,11 +70,15 @@ pub(crate) fn check_required(target: &Target, options: &Options) -> Result<()> {
 /// Step 3 of a commit: syncs the staged file. A sync that fails is never tried again on the same
 /// file, since the system may have forgotten what it could not write (fsync(2), "EIO").
 pub(crate) fn seal(mut staged: Staged, target: &Target, options: &Options) -> Result<Sealed> {
-    let result = sync_contents(&staged, target, options)
-        .and_then(|durability| give_name(&mut staged, target, options, durability));
-    match result {
-        Ok(durability) => Ok(Sealed { staged, durability }),
-        Err(error) => Err(staged.temp.abandon(&target.path, error)),
+    let result = sync_contents(&staged.temp.file, target, options)
+        .and_then(|sync| give_name(&mut staged, target, options, sync));
+    let sync = match result {
+        Ok(sync) => sync,
+        Err(error) => return Err(staged.temp.abandon(&target.path, error)),
+    };
+    match staged.temp.into_parts() {
+        (Some(name), file) => Ok(Sealed { name, file: SealedFile::Open(file), sync }),
+        (None, _) => Err(Error::refused(ErrorKind::Unsupported, Step::CreateTemp, &target.path)),
     }
 }
 
@@ -50,7 +90,7 @@ pub(crate) fn sync_directories(
     options: &Options,
 ) -> Result<Durability> {
     if options.durability < Durability::Full {
-        return Ok(published.contents);
+        return Ok(published.sync.durability);
     }
     let achieved = sync_names(target)
         .map_err(|error| failed_directory(target, error).with_state(TargetState::Replaced))?;
@@ -58,7 +98,7 @@ pub(crate) fn sync_directories(
         let error = refused_directory(target).with_state(TargetState::Replaced);
         return Err(error);
     }
-    Ok(achieved.min(published.contents))
+    Ok(achieved.min(published.sync.durability))
 }
 
 /// Makes contents durable that were there already.
@@ -74,11 +114,28 @@ pub(super) fn unchanged(old: &File, target: &Target, options: &Options) -> Resul
     Ok(options.durability)
 }
 
-fn sync_contents(staged: &Staged, target: &Target, options: &Options) -> Result<Durability> {
+/// Makes the contents durable, by the plan that was asked for where that is known to be enough.
+fn sync_contents(file: &File, target: &Target, options: &Options) -> Result<Synced> {
+    let portable = |durability| Synced { durability, plan: SyncPlan::Portable };
     if options.durability == Durability::None {
-        return Ok(Durability::None);
+        return Ok(portable(Durability::None));
     }
-    sync_file(&staged.temp.file, target, options)
+    if options.sync_plan == SyncPlan::Portable {
+        return sync_file(file, target, options).map(portable);
+    }
+    match knowledge::of(&target.directory) {
+        Ok(FileSystem::Journalled) => {
+            sys::write_out(file)
+                .map_err(|error| Error::failed(Step::SyncFile, &target.path, error))?;
+            Ok(Synced { durability: options.durability, plan: SyncPlan::Fewest })
+        }
+        Ok(_) => sync_file(file, target, options).map(portable),
+        Err(unknown) => {
+            let durability = sync_file(file, target, options)?;
+            unknown.learn(&target.directory);
+            Ok(portable(durability))
+        }
+    }
 }
 
 /// Gives the durability that was achieved, at least the one that was asked for if the caller
@@ -98,17 +155,17 @@ fn give_name(
     staged: &mut Staged,
     target: &Target,
     options: &Options,
-    durability: Durability,
-) -> Result<Durability> {
+    sync: Synced,
+) -> Result<Synced> {
     if staged.temp.name().is_some() {
-        return Ok(durability);
+        return Ok(sync);
     }
     staged
         .temp
         .ensure_name(options)
         .map_err(|error| Error::failed(Step::CreateTemp, &target.path, error))?;
     // btrfs does not make the contents durable under the new name unless it is synced once more.
-    sync_contents(staged, target, options)
+    sync_contents(&staged.temp.file, target, options)
 }
 
 /// Syncs the target's directory and the directories that hold a created one. `Ordered` if the file

@@ -26,6 +26,15 @@ pub(crate) struct Target {
     /// Set if the contents go into the file rather than into its place.
     pub(crate) through: Option<Through>,
     pub(crate) parents: CreatedParents,
+    /// Where the contents are staged, if not beside the target.
+    pub(crate) place: Option<StagingPlace>,
+}
+
+/// A name that is this save's alone, in a directory that is its writer's alone and is locked.
+#[derive(Clone, Debug)]
+pub(crate) struct StagingPlace {
+    pub(crate) directory: Arc<Directory>,
+    pub(crate) name: OsString,
 }
 
 impl Target {
@@ -67,7 +76,8 @@ impl Target {
                 }
             }
             let path = resolved;
-            let mut target = Target { directory: opened, name, path, existing, through, parents };
+            let (directory, place) = (opened, None);
+            let mut target = Target { directory, name, path, existing, through, parents, place };
             target.apply_policies(options)?;
             return Ok(target);
         }

@@ -7,11 +7,11 @@ use std::io;
 use std::path::{Path, PathBuf, is_separator};
 use std::sync::Arc;
 
-use super::target::Target;
+use super::target::{StagingPlace, Target};
 use crate::concurrency::lock::{self, Answer};
 use crate::error::{Error, ErrorKind, Result, Step};
 use crate::options::{Options, Staging};
-use crate::sys::{self, Creation, Directory};
+use crate::sys::{self, Creation, Directory, Entry};
 
 /// The name of a temp file is `PREFIX`, `RANDOM_LEN` letters and digits, `SUFFIX`: 27 bytes.
 const PREFIX: &str = ".wholefile-";
@@ -33,7 +33,7 @@ pub(crate) struct Temp {
 
 /// The name of a temp file. Dropped, it removes the file.
 #[derive(Debug)]
-struct TempName {
+pub(crate) struct TempName {
     directory: Arc<Directory>,
     /// `None` once there is nothing to remove.
     name: Option<OsString>,
@@ -47,6 +47,9 @@ impl Temp {
         creation: Creation<'_>,
     ) -> Result<Temp> {
         let failed = |error| Error::failed(Step::CreateTemp, &target.path, error);
+        if let Some(place) = &target.place {
+            return Temp::create_at(place, creation).map_err(failed);
+        }
         let directory = Arc::clone(&target.directory);
         if options.staging == Staging::Unnamed {
             match create_unnamed(&directory, creation.mode) {
@@ -73,6 +76,14 @@ impl Temp {
         }
     }
 
+    /// Creates it where nobody else makes anything and one lock shows life for all.
+    fn create_at(place: &StagingPlace, creation: Creation<'_>) -> io::Result<Temp> {
+        let directory = Arc::clone(&place.directory);
+        let file = sys::create_temp(&directory, &place.name, creation)?;
+        let name = TempName::of(place);
+        Ok(Temp { name: Some(name), file, directory })
+    }
+
     /// As [`Temp::create`], and sees that nobody who looks for orphans took the file for one before
     /// it was locked.
     pub(crate) fn create_seen(
@@ -83,6 +94,9 @@ impl Temp {
         for _ in 0..MAX_UNSEEN {
             let temp = Temp::create(target, options, creation)?;
             let failed = |error| Error::failed(Step::CreateTemp, &target.path, error);
+            if target.place.is_some() {
+                return Ok(temp);
+            }
             match sys::inspect(&temp.file) {
                 Ok(info) if temp.name.is_some() && info.links == 0 => drop(temp.keep()),
                 Ok(_) => return Ok(temp),
@@ -124,11 +138,15 @@ impl Temp {
 
     /// Removes the file after `error`, which then names it if even that failed.
     pub(crate) fn abandon(self, target: &Path, error: Error) -> Error {
-        let path = self.name().map(|name| target.with_file_name(name));
-        match self.remove() {
-            Ok(()) => error,
-            Err(_) => error.with_leftover(path),
+        match self.name {
+            Some(name) => name.abandon(target, error),
+            None => error,
         }
+    }
+
+    /// The name, if there is one, and the file.
+    pub(crate) fn into_parts(self) -> (Option<TempName>, File) {
+        (self.name, self.file)
     }
 
     /// The path of the temp file, absolute where the system can tell.
@@ -142,7 +160,37 @@ impl Temp {
 }
 
 impl TempName {
-    fn remove(mut self) -> io::Result<()> {
+    /// Of a file that was staged there.
+    pub(crate) fn of(place: &StagingPlace) -> TempName {
+        let StagingPlace { directory, name } = place.clone();
+        TempName { directory, name: Some(name) }
+    }
+
+    /// Where the file is.
+    pub(crate) fn entry(&self) -> Entry<'_> {
+        Entry { directory: &self.directory, name: self.name.as_deref().unwrap_or_default() }
+    }
+
+    /// The path of the temp file of `target`, where it is beside it.
+    pub(crate) fn beside(&self, target: &Path) -> PathBuf {
+        target.with_file_name(self.entry().name)
+    }
+
+    /// Leaves the file where it is: published.
+    pub(crate) fn keep(mut self) {
+        self.name = None;
+    }
+
+    /// Removes the file after `error`, which then names it if even that failed.
+    pub(crate) fn abandon(self, target: &Path, error: Error) -> Error {
+        let path = self.beside(target);
+        match self.remove() {
+            Ok(()) => error,
+            Err(_) => error.with_leftover(Some(path)),
+        }
+    }
+
+    pub(crate) fn remove(mut self) -> io::Result<()> {
         self.remove_in_place()
     }
 

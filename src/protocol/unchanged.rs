@@ -8,7 +8,7 @@ use super::sync;
 use crate::commit::{Commit, Outcome};
 use crate::error::{Error, Result, Step};
 use crate::fault::Op;
-use crate::options::Durability;
+use crate::options::{Durability, SyncPlan};
 use crate::sys;
 
 /// As much of each is compared at a time.
@@ -52,7 +52,15 @@ pub(crate) fn check(contents: &mut Contents, plan: Plan<'_>) -> Result<Option<Co
         durability = sync::unchanged(&old, target, options)?;
     }
     let (path, not_preserved) = (target.path.clone(), Vec::new());
-    Ok(Some(Commit { outcome: Outcome::Unchanged, durability, len, path, not_preserved }))
+    let sync_plan = SyncPlan::Portable;
+    Ok(Some(Commit {
+        outcome: Outcome::Unchanged,
+        durability,
+        sync_plan,
+        len,
+        path,
+        not_preserved,
+    }))
 }
 
 fn have_same_contents(

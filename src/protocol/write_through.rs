@@ -7,7 +7,7 @@ use super::staging::{Contents, Plan};
 use crate::commit::{Commit, Outcome};
 use crate::error::{self, Error, ErrorKind, Result, Step, TargetState};
 use crate::fault::Op;
-use crate::options::Durability;
+use crate::options::{Durability, SyncPlan};
 use crate::sys::{self, FileKind, Through};
 
 const CHUNK_LEN: usize = 64 << 10;
@@ -47,7 +47,8 @@ pub(crate) fn commit(mut contents: Contents, plan: Plan<'_>, through: Through) -
     let len = copy(&mut contents, plan, &file)?;
     let durability = sync(&file, plan).map_err(|error| error.with_state(TargetState::Replaced))?;
     let (path, not_preserved) = (target.path.clone(), Vec::new());
-    Ok(Commit { outcome: Outcome::WrittenThrough, durability, len, path, not_preserved })
+    let sync_plan = SyncPlan::Portable;
+    Ok(Commit { outcome: Outcome::WrittenThrough, durability, sync_plan, len, path, not_preserved })
 }
 
 fn copy(contents: &mut Contents, plan: Plan<'_>, to: &File) -> Result<u64> {

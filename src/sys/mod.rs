@@ -11,7 +11,6 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::fault::{self, Op};
-use crate::options::Durability;
 
 #[cfg(unix)]
 #[path = "unix/mod.rs"]
@@ -31,6 +30,7 @@ mod not_windows;
 mod portable;
 mod replacing;
 mod security;
+mod syncs;
 mod tree;
 /// The decisions of the Windows arm, so that every system tests them.
 #[cfg(all(test, not(windows)))]
@@ -55,8 +55,11 @@ pub(crate) use metadata::{
 };
 pub(crate) use replacing::{Halfway, Replacing};
 pub(crate) use security::{Creation, Security, security_of, set_access_of, set_owner_of};
+pub(crate) use syncs::{
+    FileSystem, Mount, file_system_of, mount_of, sync_directory, sync_file, write_out,
+};
 pub(crate) use tree::{
-    inspect_directory, list, make_accessible, move_entry, open_inside, open_subdirectory,
+    inspect_directory, list, make_accessible, move_directory, open_inside, open_subdirectory,
     remove_entry, set_directory_mode,
 };
 
@@ -69,6 +72,13 @@ pub(crate) const ACL_XATTR: &str = if cfg!(target_vendor = "apple") {
 } else {
     "system.posix_acl_access"
 };
+
+/// A name in a directory.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Entry<'a> {
+    pub(crate) directory: &'a Directory,
+    pub(crate) name: &'a OsStr,
+}
 
 /// A signal may interrupt a call again and again; no real program sees this many in a row.
 const INTERRUPTIONS: usize = 10_000;
@@ -201,44 +211,30 @@ pub(crate) fn inspect(file: &File) -> io::Result<Info> {
     run(Op::Inspect, || arm::inspect(file))
 }
 
-/// Waits until the contents and the metadata of the file are on its device (`Full`), or until
-/// nothing that comes later can overtake them (`Ordered`). Gives how far that is proven: less than
-/// was asked where the system has only a weaker sync for this file.
-pub(crate) fn sync_file(file: &File, durability: Durability) -> io::Result<Durability> {
-    run(Op::SyncFile, || arm::sync_file(file, durability))
-}
-
-/// Waits until the names in the directory are on its device. Where the system cannot prove that
-/// they are, the error is one of [`lacks_directory_sync`].
-pub(crate) fn sync_directory(directory: &Directory) -> io::Result<()> {
-    run(Op::SyncDirectory, || arm::sync_directory(directory))
-}
-
-/// Renames `file`, which bears the name `from`, replacing what bears the new name. It may be opened
-/// anew for that. The error may be a [`Halfway`].
+/// Renames a file, replacing what bears the new name. If it is open, it may be opened anew for
+/// that. The error may be a [`Halfway`].
 pub(crate) fn rename(
-    directory: &Directory,
-    file: &mut File,
-    from: &OsStr,
-    to: &OsStr,
+    from: Entry<'_>,
+    mut file: Option<&mut File>,
+    to: Entry<'_>,
     replacing: Replacing,
 ) -> io::Result<()> {
-    run(Op::Rename, || arm::rename(directory, file, from, to, replacing))
+    run(Op::Rename, || arm::rename(from, file.as_deref_mut(), to, replacing))
 }
 
 /// Renames, failing with `AlreadyExists` where something bears the new name.
-pub(crate) fn rename_no_replace(directory: &Directory, from: &OsStr, to: &OsStr) -> io::Result<()> {
-    run(Op::RenameNoReplace, || arm::rename_no_replace(directory, from, to))
+pub(crate) fn rename_no_replace(from: Entry<'_>, to: Entry<'_>) -> io::Result<()> {
+    run(Op::RenameNoReplace, || arm::rename_no_replace(from, to))
 }
 
 /// Exchanges two files, failing with `NotFound` where either is missing.
-pub(crate) fn exchange(directory: &Directory, one: &OsStr, other: &OsStr) -> io::Result<()> {
-    run(Op::Exchange, || arm::exchange(directory, one, other))
+pub(crate) fn exchange(one: Entry<'_>, other: Entry<'_>) -> io::Result<()> {
+    run(Op::Exchange, || arm::exchange(one, other))
 }
 
 /// Gives a file a second name, failing with `AlreadyExists` where something bears it.
-pub(crate) fn link(directory: &Directory, from: &OsStr, to: &OsStr) -> io::Result<()> {
-    run(Op::Link, || arm::link(directory, from, to))
+pub(crate) fn link(from: Entry<'_>, to: Entry<'_>) -> io::Result<()> {
+    run(Op::Link, || arm::link(from, to))
 }
 
 /// Removes a temp file.

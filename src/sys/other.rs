@@ -10,16 +10,17 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use fs_err as fs;
 
 use super::portable::{kind_of, mode_of, times_of};
-use super::{Creation, Existing, FileId, FileKind, Info, Replacing, Through};
+use super::{Creation, Entry, Existing, FileId, FileKind, Info, Replacing, Through};
 use crate::options::Durability;
 
 pub(crate) use super::not_windows::{
     Security, is_negative_seek, may_name_file, security_of, set_access_of, set_owner_of,
 };
 pub(crate) use super::portable::{
-    Handle, create_unnamed, exchange, leads_to_descriptor, link_unnamed, list, make_accessible,
-    may_be_planted, move_entry, open_inside, open_orphan, open_subdirectory, remove_xattr,
-    set_directory_mode, set_flags, set_owner, set_times, set_xattr, start_writeback,
+    Handle, Mount, create_unnamed, exchange, file_system_of, leads_to_descriptor, link_unnamed,
+    list, make_accessible, may_be_planted, mount_of, move_directory, open_inside, open_orphan,
+    open_subdirectory, remove_xattr, set_directory_mode, set_flags, set_owner, set_times,
+    set_xattr, start_writeback, write_out,
 };
 
 /// Nobody knows.
@@ -189,21 +190,20 @@ pub(crate) fn sync_directory(_: &Directory) -> io::Result<()> {
 }
 
 pub(crate) fn rename(
-    directory: &Directory,
-    _: &mut File,
-    from: &OsStr,
-    to: &OsStr,
+    from: Entry<'_>,
+    _: Option<&mut File>,
+    to: Entry<'_>,
     _: Replacing,
 ) -> io::Result<()> {
-    fs::rename(directory.join(from), directory.join(to))
+    fs::rename(from.path(), to.path())
 }
 
-pub(crate) fn rename_no_replace(_: &Directory, _: &OsStr, _: &OsStr) -> io::Result<()> {
+pub(crate) fn rename_no_replace(_: Entry<'_>, _: Entry<'_>) -> io::Result<()> {
     Err(io::ErrorKind::Unsupported.into())
 }
 
-pub(crate) fn link(directory: &Directory, from: &OsStr, to: &OsStr) -> io::Result<()> {
-    fs::hard_link(directory.join(from), directory.join(to))
+pub(crate) fn link(from: Entry<'_>, to: Entry<'_>) -> io::Result<()> {
+    fs::hard_link(from.path(), to.path())
 }
 
 pub(crate) fn remove_file(directory: &Directory, name: &OsStr) -> io::Result<()> {

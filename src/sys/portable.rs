@@ -4,14 +4,21 @@
 use std::ffi::{OsStr, OsString};
 use std::fs::{File, FileTimes, Metadata};
 use std::io;
+use std::path::PathBuf;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use super::{Directory, FileKind, Info, Times};
+use super::{Directory, Entry, FileKind, FileSystem, Info, Times};
 
 /// Nothing holds an existing file: it is opened anew, and checked to be the same where the system
 /// can tell.
 #[derive(Debug)]
 pub(crate) struct Handle;
+
+impl Entry<'_> {
+    pub(super) fn path(self) -> PathBuf {
+        self.directory.join(self.name)
+    }
+}
 
 /// The permission bits that stand for a file's one bit, as the C library of Windows has them.
 pub(super) fn mode_of(metadata: &Metadata) -> u32 {
@@ -110,7 +117,7 @@ pub(crate) fn set_flags(_: &File, _: u32) -> io::Result<()> {
     unsupported()
 }
 
-pub(crate) fn exchange(_: &Directory, _: &OsStr, _: &OsStr) -> io::Result<()> {
+pub(crate) fn exchange(_: Entry<'_>, _: Entry<'_>) -> io::Result<()> {
     unsupported()
 }
 
@@ -172,13 +179,24 @@ pub(crate) fn set_directory_mode(_: &Directory, _: u32) -> io::Result<()> {
     unsupported()
 }
 
-pub(crate) fn move_entry(
-    directory: &Directory,
-    from: &OsStr,
-    to_directory: &Directory,
-    to: &OsStr,
-) -> io::Result<()> {
-    std::fs::rename(directory.join(from), to_directory.join(to))
+pub(crate) fn move_directory(from: Entry<'_>, to: Entry<'_>) -> io::Result<()> {
+    std::fs::rename(from.path(), to.path())
+}
+
+/// None is told from another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Mount;
+
+pub(crate) fn mount_of(_: &Directory) -> io::Result<Mount> {
+    unsupported()
+}
+
+pub(crate) fn file_system_of(_: &Directory) -> io::Result<FileSystem> {
+    Ok(FileSystem::Unknown)
+}
+
+pub(crate) fn write_out(_: &File) -> io::Result<()> {
+    unsupported()
 }
 
 pub(crate) fn open_orphan(directory: &Directory, name: &OsStr) -> io::Result<File> {

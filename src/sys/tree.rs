@@ -3,7 +3,7 @@
 use std::ffi::{OsStr, OsString};
 use std::io;
 
-use super::{Directory, FileKind, Info, arm, run};
+use super::{Directory, Entry, FileKind, Info, arm, run};
 use crate::fault::Op;
 
 /// What the system says about an open directory.
@@ -44,13 +44,7 @@ pub(crate) fn remove_entry(directory: &Directory, name: &OsStr) -> io::Result<()
     run(Op::RemoveEntry, || arm::remove_entry(directory, name))
 }
 
-/// Moves what bears the name `from` in `directory` to another directory, where nothing bears its
-/// new name.
-pub(crate) fn move_entry(
-    directory: &Directory,
-    from: &OsStr,
-    to_directory: &Directory,
-    to: &OsStr,
-) -> io::Result<()> {
-    run(Op::MoveEntry, || arm::move_entry(directory, from, to_directory, to))
+/// Moves a directory to where nothing is, or an empty one.
+pub(crate) fn move_directory(from: Entry<'_>, to: Entry<'_>) -> io::Result<()> {
+    run(Op::MoveDirectory, || arm::move_directory(from, to))
 }

@@ -19,6 +19,8 @@ mod any_path;
 #[cfg(target_os = "linux")]
 mod child;
 #[cfg(target_os = "linux")]
+mod images;
+#[cfg(target_os = "linux")]
 mod system;
 
 #[cfg(target_os = "linux")]
@@ -34,5 +36,7 @@ mod place;
 mod place;
 #[cfg(target_os = "linux")]
 mod sweeps;
+#[cfg(target_os = "linux")]
+mod sync_plan;
 #[cfg(target_os = "linux")]
 mod watcher;

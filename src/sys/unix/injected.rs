@@ -59,8 +59,10 @@ pub(crate) fn errors_of(op: Op) -> Vec<i32> {
         Op::ListXattrs | Op::GetXattr | Op::SetXattr | Op::RemoveXattr => &[XATTR],
         Op::SetOwner | Op::SetMode | Op::SetTimes => &[ATTRIBUTE],
         Op::SyncFile => &[SYNC, &[Errno::INVAL]],
+        Op::WriteOut => &[SYNC, &[Errno::INVAL, Errno::SPIPE]],
+        Op::Identify => &[&[Errno::ACCESS, Errno::NOSYS, Errno::NOTTY, Errno::OPNOTSUPP]],
         Op::SyncDirectory => &[SYNC, NO_SYNC],
-        Op::Rename | Op::RenameNoReplace | Op::Exchange | Op::MoveEntry => &[CHANGE, RENAME],
+        Op::Rename | Op::RenameNoReplace | Op::Exchange | Op::MoveDirectory => &[CHANGE, RENAME],
         Op::RemoveTemp | Op::RemoveSideFile | Op::RemoveEntry => {
             &[&[Errno::ACCESS, Errno::PERM, Errno::BUSY, Errno::ROFS]]
         }

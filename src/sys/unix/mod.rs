@@ -2,6 +2,9 @@
 
 #[cfg(any(target_vendor = "apple", target_os = "freebsd"))]
 mod bsd;
+#[cfg_attr(target_os = "linux", path = "file_system.rs")]
+#[cfg_attr(not(target_os = "linux"), path = "file_system_unknown.rs")]
+mod file_system;
 #[cfg(any(target_vendor = "apple", target_os = "freebsd", test))]
 mod growing;
 #[cfg(test)]
@@ -30,6 +33,7 @@ pub(crate) use super::not_windows::{
     Security, is_negative_seek, may_name_file, security_of, set_access_of, set_owner_of,
 };
 pub(crate) use fd_lock::RwLock;
+pub(crate) use file_system::{Mount, file_system_of, mount_of, write_out};
 #[cfg(test)]
 pub(crate) use injected::{errors_of, lacking_error};
 pub(crate) use metadata::{set_flags, set_mode, set_owner, set_times};
@@ -37,8 +41,8 @@ pub(crate) use naming::{exchange, link, remove_file, rename, rename_no_replace};
 pub(crate) use reserve::reserve;
 pub(crate) use sync::{sync_directory, sync_file};
 pub(crate) use tree::{
-    inspect_directory, list, make_accessible, make_directory, move_entry, open_inside, open_orphan,
-    open_subdirectory, remove_directory, remove_entry, set_directory_mode,
+    inspect_directory, list, make_accessible, make_directory, move_directory, open_inside,
+    open_orphan, open_subdirectory, remove_directory, remove_entry, set_directory_mode,
 };
 pub(crate) use verdicts::{
     cannot_be_kept, is_loop, is_mount_point, is_too_long, lacks_directory_sync, lacks_links,

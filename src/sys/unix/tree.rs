@@ -7,7 +7,7 @@ use std::os::unix::ffi::OsStrExt;
 
 use rustix::fs::{self, AtFlags, FileType, Mode, OFlags};
 
-use super::super::{FileKind, Info};
+use super::super::{Entry, FileKind, Info};
 use super::{Access, DIRECTORY, Directory, info_of, kind_of, raw_mode};
 
 pub(crate) fn inspect_directory(directory: &Directory) -> io::Result<Info> {
@@ -108,11 +108,6 @@ pub(crate) fn remove_entry(directory: &Directory, name: &OsStr) -> io::Result<()
     Ok(fs::unlinkat(directory.fd(), name, AtFlags::empty())?)
 }
 
-pub(crate) fn move_entry(
-    directory: &Directory,
-    from: &OsStr,
-    to_directory: &Directory,
-    to: &OsStr,
-) -> io::Result<()> {
-    Ok(fs::renameat(directory.fd(), from, to_directory.fd(), to)?)
+pub(crate) fn move_directory(from: Entry<'_>, to: Entry<'_>) -> io::Result<()> {
+    Ok(fs::renameat(from.directory.fd(), from.name, to.directory.fd(), to.name)?)
 }

@@ -34,16 +34,17 @@ use windows_sys::Win32::Storage::FileSystem::{
 };
 
 use super::portable::{kind_of, times_of};
-use super::{Creation, Existing, FileId, FileKind, Info, Through, Times};
+use super::{Creation, Entry, Existing, FileId, FileKind, Info, Through, Times};
 use crate::options::Durability;
 
 use attributes::mode_of;
 use verdicts::{is_one_of, is_unsupported};
 
 pub(crate) use super::portable::{
-    Handle, create_unnamed, exchange, leads_to_descriptor, link_unnamed, list, make_accessible,
-    may_be_planted, move_entry, open_inside, open_orphan, open_subdirectory, remove_xattr,
-    set_directory_mode, set_flags, set_owner, set_times, set_xattr, start_writeback,
+    Handle, Mount, create_unnamed, exchange, file_system_of, leads_to_descriptor, link_unnamed,
+    list, make_accessible, may_be_planted, mount_of, move_directory, open_inside, open_orphan,
+    open_subdirectory, remove_xattr, set_directory_mode, set_flags, set_owner, set_times,
+    set_xattr, start_writeback, write_out,
 };
 pub(crate) use attributes::set_mode;
 pub(crate) use fd_lock::RwLock;
@@ -330,8 +331,8 @@ pub(crate) fn sync_directory(directory: &Directory) -> io::Result<()> {
     options.open(&directory.path)?.sync_all()
 }
 
-pub(crate) fn link(directory: &Directory, from: &OsStr, to: &OsStr) -> io::Result<()> {
-    fs::hard_link(directory.join(from), directory.join(to))
+pub(crate) fn link(from: Entry<'_>, to: Entry<'_>) -> io::Result<()> {
+    fs::hard_link(from.path(), to.path())
 }
 
 /// The longest path that the system takes or gives, with the zero at its end.

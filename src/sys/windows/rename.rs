@@ -24,7 +24,7 @@ use super::verdicts::is_one_of;
 use super::{Directory, check, inspect, wide};
 use crate::error::TargetState;
 use crate::options::ReadOnly;
-use crate::sys::{Halfway, Replacing};
+use crate::sys::{Entry, Halfway, Replacing};
 
 /// What the old file is called after the temp file while it has no other name. Not the name of a
 /// temp file, so that nobody takes it for an orphan.
@@ -36,16 +36,15 @@ const FILE_RENAME_POSIX_SEMANTICS: u32 = 0x2;
 const FILE_RENAME_IGNORE_READONLY_ATTRIBUTE: u32 = 0x40;
 
 pub(crate) fn rename(
-    directory: &Directory,
-    file: &mut File,
-    from: &OsStr,
-    to: &OsStr,
+    from: Entry<'_>,
+    file: Option<&mut File>,
+    to: Entry<'_>,
     replacing: Replacing,
 ) -> io::Result<()> {
-    let mut old = from.to_owned();
+    let mut old = from.name.to_owned();
     old.push(OLD);
-    let mut renaming = Renaming::new(directory, from, to, replacing.read_only);
-    renaming.file = Some(file);
+    let mut renaming = Renaming::new(from, to, replacing.read_only);
+    renaming.file = file;
     ladder::replace(&mut renaming, replacing.read_only, replacing.in_use)
         .map_err(|failure| error_of(failure, old))
 }
@@ -62,8 +61,8 @@ fn error_of(failure: Failure, old: OsString) -> io::Error {
     }
 }
 
-pub(crate) fn rename_no_replace(directory: &Directory, from: &OsStr, to: &OsStr) -> io::Result<()> {
-    ladder::create(&mut Renaming::new(directory, from, to, ReadOnly::Refuse)).map_err(error)
+pub(crate) fn rename_no_replace(from: Entry<'_>, to: Entry<'_>) -> io::Result<()> {
+    ladder::create(&mut Renaming::new(from, to, ReadOnly::Refuse)).map_err(error)
 }
 
 fn error(code: Code) -> io::Error {
@@ -85,12 +84,12 @@ struct Renaming<'a> {
 }
 
 impl<'a> Renaming<'a> {
-    fn new(directory: &'a Directory, from: &OsStr, to: &OsStr, read_only: ReadOnly) -> Self {
-        let mut old = from.to_owned();
+    fn new(from: Entry<'a>, to: Entry<'a>, read_only: ReadOnly) -> Self {
+        let mut old = from.name.to_owned();
         old.push(OLD);
-        let (staged, target) = (directory.join(from), directory.join(to));
-        let backup = directory.join(&old);
-        Renaming { directory, file: None, staged, target, backup, read_only }
+        let (staged, target) = (from.path(), to.path());
+        let backup = to.directory.join(&old);
+        Renaming { directory: to.directory, file: None, staged, target, backup, read_only }
     }
 
     #[allow(unsafe_code, reason = "std has no rename that ignores the read-only attribute")]

@@ -1,0 +1,114 @@
+//! Single faults, and what they once led to.
+
+use std::ffi::OsStr;
+use std::io;
+use std::path::PathBuf;
+
+use super::cases::{Before, CASES, Case, NEW};
+use super::place::Place;
+use super::run;
+use crate::fault::{Fault, Op};
+use crate::{ErrorKind, Step, SyncPlan, sys};
+
+#[test]
+fn the_fewest_syncs_are_made_where_they_are_known_to_be_enough() {
+    for (name, plan, syncs) in [
+        ("replace with the fewest syncs", SyncPlan::Fewest, &[Op::WriteOut, Op::SyncDirectory][..]),
+        (
+            "replace with the fewest syncs, the first time",
+            SyncPlan::Portable,
+            &[Op::SyncFile, Op::SyncDirectory],
+        ),
+        (
+            "replace with the fewest syncs where that is no use",
+            SyncPlan::Portable,
+            &[Op::SyncFile, Op::SyncDirectory],
+        ),
+        ("replace with the fewest syncs, ordered", SyncPlan::Fewest, &[Op::WriteOut]),
+    ] {
+        let case = CASES.iter().find(|case| case.name == name).unwrap();
+        let (_, result, log) = run(case, None);
+        assert_eq!(result.unwrap().sync_plan(), plan, "{name}");
+        let is_sync = |op: &&Op| [Op::SyncFile, Op::WriteOut, Op::SyncDirectory].contains(op);
+        assert_eq!(
+            log.log.iter().filter(is_sync).collect::<Vec<_>>(),
+            syncs.iter().collect::<Vec<_>>()
+        );
+    }
+}
+
+/// A user who could open the temp file, as everybody can for a target that everybody may read,
+/// could lock it before its writer did. The writer then took another name and left the file to
+/// whoever had the lock, believing that to be the sweeper: a neighbour who kept at it filled the
+/// directory with files that belonged to the writer, up to 65,536 in one save.
+#[test]
+fn a_temp_file_that_somebody_else_locked_does_not_stay() {
+    let case = CASES.iter().find(|case| case.name == "replace").unwrap();
+    let (_, _, plan) = run(case, None);
+    let lock = plan.log.iter().position(|op| *op == Op::Lock).unwrap();
+    let would_block = sys::errors_of(Op::Lock)
+        .into_iter()
+        .find(|code| io::Error::from_raw_os_error(*code).kind() == io::ErrorKind::WouldBlock)
+        .unwrap();
+    let (place, result, plan) = run(case, Some((lock, Fault::Error(would_block))));
+    assert_eq!(plan.log.iter().filter(|op| **op == Op::CreateTemp).count(), 2);
+    let commit = result.as_ref().unwrap();
+    assert!(commit.not_preserved().is_empty(), "{commit:?}");
+    assert_eq!(place.contents().as_deref(), Some(NEW), "{result:?}");
+    assert_eq!(place.others(), Vec::<PathBuf>::new());
+}
+
+/// With `create_parents`, a directory that another program made at the same moment counted as
+/// created by this save, and a rollback removed it while it was still empty: the other program's
+/// next step in it failed.
+#[test]
+fn a_rollback_leaves_the_directories_that_somebody_else_made() {
+    let case = CASES.iter().find(|case| case.name == "create with parents").unwrap();
+    let (_, _, plan) = run(case, None);
+    let made: Vec<usize> =
+        (0..plan.log.len()).filter(|index| plan.log[*index] == Op::MakeDirectory).collect();
+    assert_eq!(made.len(), 2, "a, a/b");
+    let exists = sys::errors_of(Op::MakeDirectory)
+        .into_iter()
+        .find(|code| io::Error::from_raw_os_error(*code).kind() == io::ErrorKind::AlreadyExists)
+        .unwrap();
+    let fault = Fault::DoneThenError(exists); // as if somebody else had done it
+    let doomed = Case {
+        save: |path| {
+            let writer = crate::AtomicWriter::builder().create_parents(true).open(path)?;
+            Err(writer.abandon(ErrorKind::Closure, Step::Write, io::ErrorKind::Other.into()))
+        },
+        ..*case
+    };
+    for (at, left) in [(made[0], &["a"][..]), (made[1], &["a", "a/b"])] {
+        let (place, result, _) = run(&doomed, Some((at, fault)));
+        result.unwrap_err();
+        for directory in ["a", "a/b"] {
+            let is_there = place.folder().join(directory).is_dir();
+            assert_eq!(is_there, left.contains(&directory), "{directory} after {at}");
+        }
+    }
+    let (place, result, _) = run(&doomed, None);
+    result.unwrap_err();
+    assert!(!place.folder().join("a").exists(), "its own directories go");
+}
+
+/// A neighbour who guessed the name of a temp file, and planted something there, would have the
+/// contents written through it.
+#[test]
+fn a_temp_file_is_never_made_of_what_is_there() {
+    let place = Place::new(Before::File);
+    let folder = place.folder();
+    let directory = sys::open_directory(None, folder).unwrap();
+    rustix::fs::symlink("target", folder.join("link")).unwrap();
+    rustix::fs::symlink("nothing", folder.join("dangling")).unwrap();
+    fs_err::hard_link(folder.join("target"), folder.join("hard link")).unwrap();
+    fs_err::create_dir(folder.join("directory")).unwrap();
+    for name in ["target", "link", "dangling", "hard link", "directory"] {
+        let creation = sys::Creation { mode: Some(0o600), owner_of: None, access_of: None };
+        let error = sys::create_temp(&directory, OsStr::new(name), creation).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::AlreadyExists, "{name}");
+    }
+    assert_eq!(place.contents().as_deref(), place.old());
+    assert!(!folder.join("nothing").exists());
+}

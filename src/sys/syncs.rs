@@ -1,0 +1,55 @@
+//! Syncs, and what is known of a file system about them, each behind its fault point.
+
+use std::fs::File;
+use std::io;
+
+use super::{Directory, arm, run};
+use crate::fault::{self, Op};
+use crate::options::Durability;
+
+pub(crate) use arm::Mount;
+
+/// What a file system is known to do about syncs beyond what every one must.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum FileSystem {
+    /// Nothing.
+    Unknown,
+    /// A sync of the whole of it leaves nothing out, and tells what went wrong.
+    Whole,
+    /// That, and one journal, on the same device, keeps in order what was written out, the metadata
+    /// and the names: nothing later survives a power cut without what came before.
+    Journalled,
+}
+
+/// Waits until the contents and the metadata of the file are on its device (`Full`), or until
+/// nothing that comes later can overtake them (`Ordered`). Gives how far that is proven: less than
+/// was asked where the system has only a weaker sync for this file.
+pub(crate) fn sync_file(file: &File, durability: Durability) -> io::Result<Durability> {
+    run(Op::SyncFile, || arm::sync_file(file, durability))
+}
+
+/// Waits until the names in the directory are on its device. Where the system cannot prove that
+/// they are, the error is one of [`lacks_directory_sync`](super::lacks_directory_sync).
+pub(crate) fn sync_directory(directory: &Directory) -> io::Result<()> {
+    run(Op::SyncDirectory, || arm::sync_directory(directory))
+}
+
+/// Writes the contents of the file to its device and waits until the device has taken them, which
+/// may have them in its cache only. Proves something on a [`FileSystem::Journalled`] alone.
+pub(crate) fn write_out(file: &File) -> io::Result<()> {
+    run(Op::WriteOut, || arm::write_out(file))
+}
+
+/// The mount that the directory is in, for as long as it is one.
+pub(crate) fn mount_of(directory: &Directory) -> io::Result<Mount> {
+    run(Op::Identify, || arm::mount_of(directory))
+}
+
+/// What is known of the file system that the directory is on. To be asked after something on it was
+/// synced: before that, not every way of its own to do so shows.
+pub(crate) fn file_system_of(directory: &Directory) -> io::Result<FileSystem> {
+    match fault::pretends(Op::Identify) {
+        true => run(Op::Identify, || Ok(FileSystem::Journalled)),
+        false => run(Op::Identify, || arm::file_system_of(directory)),
+    }
+}

@@ -1,0 +1,96 @@
+//! File systems of the test's own, on loop devices, for root.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use fs_err as fs;
+
+use crate::dir::Dir;
+use crate::system::{is_root, run, skipped};
+
+/// A file system in an image, mounted. Dropped, it is unmounted.
+pub(crate) struct Image {
+    dir: Dir,
+    mounted: PathBuf,
+    /// Devices that only this file system uses, beside its own.
+    loops: Vec<String>,
+}
+
+/// How a file system is made and mounted; `JOURNAL` stands for a second device.
+pub(crate) struct Recipe {
+    pub(crate) make: &'static str,
+    pub(crate) options: &'static str,
+}
+
+const JOURNAL: &str = "JOURNAL";
+
+impl Image {
+    /// `None`, and said so, where it cannot be made.
+    pub(crate) fn new(test: &str, recipe: &Recipe) -> Option<Image> {
+        if !is_root(test) {
+            return None;
+        }
+        let program = recipe.make.split(' ').next().unwrap();
+        if Command::new(program).arg("-V").output().is_err() {
+            skipped(test, &format!("there is no {program}"));
+            return None;
+        }
+        let dir = Dir::new();
+        let mounted = dir.make("mounted");
+        let file = sparse(&dir, "image");
+        let mut image = Image { dir, mounted, loops: Vec::new() };
+        let mut journal = String::new();
+        if recipe.make.contains(JOURNAL) {
+            let file = sparse(&image.dir, "journal");
+            journal = run("losetup", &["--find".as_ref(), "--show".as_ref(), file.as_os_str()]);
+            image.loops.push(journal.trim().to_owned());
+            if program == "mkfs.ext4" {
+                run(program, &["-q", "-F", "-O", "journal_dev", "-b", "4096", journal.trim()]);
+            }
+        }
+        let make = recipe.make.replace(JOURNAL, journal.trim());
+        let mut arguments: Vec<&str> = make.split(' ').skip(1).collect();
+        arguments.push(file.to_str().unwrap());
+        run(program, &arguments);
+        let options = format!("loop,{}", recipe.options.replace(JOURNAL, journal.trim()));
+        let (file, mounted) = (file.as_os_str(), image.mounted.as_os_str());
+        let output = Command::new("mount").args(["-o", &options]).args([file, mounted]).output();
+        let output = output.unwrap();
+        if !output.status.success() {
+            skipped(test, &format!("{}: {}", make, String::from_utf8_lossy(&output.stderr)));
+            return None;
+        }
+        Some(image)
+    }
+
+    pub(crate) fn root(&self) -> &Path {
+        &self.mounted
+    }
+
+    /// As many flushes as its device was asked for so far.
+    pub(crate) fn flushes(&self) -> u64 {
+        let device = run(
+            "findmnt",
+            &["-n".as_ref(), "-o".as_ref(), "SOURCE".as_ref(), self.mounted.as_os_str()],
+        );
+        let name = device.trim().trim_start_matches("/dev/");
+        let stat = fs::read_to_string(format!("/sys/block/{name}/stat")).unwrap();
+        // The 16th number (Documentation/block/stat.rst).
+        stat.split_whitespace().nth(15).unwrap().parse().unwrap()
+    }
+}
+
+fn sparse(dir: &Dir, name: &str) -> PathBuf {
+    let path = dir.path(name);
+    fs::File::create(&path).unwrap().set_len(400 << 20).unwrap();
+    path
+}
+
+impl Drop for Image {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg(&self.mounted).status();
+        for device in &self.loops {
+            let _ = Command::new("losetup").args(["-d", device]).status();
+        }
+    }
+}
