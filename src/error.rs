@@ -12,8 +12,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 pub use self::kinds::{ErrorKind, Step, TargetState};
-pub(crate) use self::sentences::planted;
 use self::sentences::{Aftermath, Reason};
+pub(crate) use self::sentences::{forked, panicked, planted};
 
 /// The result of everything in this crate that can fail.
 pub type Result<T> = std::result::Result<T, Error>;
@@ -110,6 +110,14 @@ impl Error {
         Error(Box::new(Details { kind, step, path, state, leftover: None, lock: None, source }))
     }
 
+    /// The same, for one more who must be told.
+    pub(crate) fn again(&self) -> Self {
+        let Details { kind, step, ref path, state, ref leftover, ref lock, ref source } = *self.0;
+        let (path, leftover, lock) = (path.clone(), leftover.clone(), lock.clone());
+        let source = source.as_ref().map(copy_of);
+        Error(Box::new(Details { kind, step, path, state, leftover, lock, source }))
+    }
+
     pub(crate) fn with_kind(mut self, kind: ErrorKind) -> Self {
         self.0.kind = kind;
         self
@@ -128,6 +136,14 @@ impl Error {
     pub(crate) fn with_leftover(mut self, leftover: Option<PathBuf>) -> Self {
         self.0.leftover = leftover.or(self.0.leftover.take());
         self
+    }
+}
+
+/// An `io::Error` cannot be cloned: what is no error of the system becomes its sentence.
+pub(crate) fn copy_of(error: &io::Error) -> io::Error {
+    match error.raw_os_error() {
+        Some(code) => io::Error::from_raw_os_error(code),
+        None => io::Error::new(error.kind(), error.to_string()),
     }
 }
 

@@ -10,7 +10,7 @@
 //!
 //! A temp file in the target's directory takes the new contents; the file is synced, renamed over
 //! the target, and the directory is synced. [`AtomicWriter`] takes the contents as a stream,
-//! [`Builder`] has the options.
+//! [`Builder`] has the options, [`Saver`] saves in the background.
 //!
 //! # What is guaranteed
 //!
@@ -62,6 +62,7 @@ mod many;
 mod options;
 mod os;
 mod protocol;
+mod saver;
 mod sweep;
 mod sys;
 mod write;
@@ -74,6 +75,7 @@ pub use options::{
     Durability, HardLinks, InUse, Lock, Metadata, Preserve, Publish, ReadOnly, SpecialFiles,
     Staging, Symlinks, SyncPlan,
 };
+pub use saver::{Saver, SaverBuilder};
 pub use sweep::{Sweep, Sweeper, sweep};
 pub use write::{atomic_update, atomic_write, atomic_write_with};
 pub use writer::AtomicWriter;

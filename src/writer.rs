@@ -16,7 +16,7 @@ use std::path::Path;
 use crate::commit::{Commit, NotPreserved, Outcome};
 use crate::concurrency::side_lock::SideLock;
 use crate::concurrency::update;
-use crate::error::{Error, ErrorKind, Result, Step};
+use crate::error::{self, Error, ErrorKind, Result, Step};
 use crate::options::Options;
 use crate::protocol::metadata::Snapshot;
 use crate::protocol::publish::{Published, Unpublished};
@@ -310,13 +310,11 @@ impl AtomicWriter {
 
 impl Poison {
     fn of(error: &Error) -> Self {
-        // An io::Error cannot be cloned.
-        let error_again = match error.io_error().map(|error| (error, error.raw_os_error())) {
-            Some((_, Some(code))) => io::Error::from_raw_os_error(code),
-            Some((error, None)) => io::Error::new(error.kind(), error.to_string()),
+        let cause = match error.io_error() {
+            Some(error) => error::copy_of(error),
             None => io::Error::other(error.to_string()),
         };
-        Poison { step: error.step(), error: error_again }
+        Poison { step: error.step(), error: cause }
     }
 }
 

@@ -52,6 +52,8 @@ pub enum Step {
     RemoveTemp,
     /// Looking for orphans, and removing them.
     Sweep,
+    /// Handing contents to the thread of a [`Saver`](crate::Saver), or waiting for it.
+    Save,
 }
 
 /// What went wrong, as a caller can act on it.
@@ -101,6 +103,9 @@ pub enum ErrorKind {
     /// Somebody else holds the lock of the target, or this thread does: a wait would never end
     /// then. [`Error::lock`](crate::Error::lock) has its file and how long was waited.
     Locked,
+    /// The call would wait for its own thread: a [`Saver`](crate::Saver) is flushed from within its
+    /// callback.
+    Deadlock,
     /// An earlier operation on the writer failed, so what is staged may be incomplete.
     Poisoned,
     /// The caller's own closure returned an error.
@@ -140,6 +145,7 @@ impl ErrorKind {
             ErrorKind::PermissionDenied | ErrorKind::ReadOnly => io::ErrorKind::PermissionDenied,
             ErrorKind::ReadOnlyFilesystem => io::ErrorKind::ReadOnlyFilesystem,
             ErrorKind::MountPoint | ErrorKind::Locked => io::ErrorKind::ResourceBusy,
+            ErrorKind::Deadlock => io::ErrorKind::Deadlock,
             ErrorKind::StorageFull => io::ErrorKind::StorageFull,
             ErrorKind::SpecialFile
             | ErrorKind::DurabilityUnavailable

@@ -2,6 +2,7 @@
 //!
 //! An operation and a path, to follow "failed to"; the cause is in the source, or else named here.
 
+use std::any::Any;
 use std::fmt;
 use std::io;
 
@@ -11,6 +12,22 @@ use super::{Details, ErrorKind, Step, TargetState};
 pub(crate) fn planted() -> io::Error {
     let reason = "another user may have put it there, in a directory that everybody may write to";
     io::Error::new(io::ErrorKind::PermissionDenied, reason)
+}
+
+/// The cause of a [`ErrorKind::Unsupported`] in a process that was forked from a saver's.
+pub(crate) fn forked() -> io::Error {
+    let reason = "the thread that saves stayed in the process that this one was forked from";
+    io::Error::new(io::ErrorKind::Unsupported, reason)
+}
+
+/// The cause of an error where a commit panicked.
+pub(crate) fn panicked(payload: &(dyn Any + Send)) -> io::Error {
+    let message = match (payload.downcast_ref::<&str>(), payload.downcast_ref::<String>()) {
+        (Some(message), _) => message,
+        (_, Some(message)) => message.as_str(),
+        _ => "without a message",
+    };
+    io::Error::other(format!("a panic: {message}"))
 }
 
 impl ErrorKind {
@@ -35,6 +52,7 @@ impl ErrorKind {
             ErrorKind::NotPreserved => "metadata that must be kept cannot be kept",
             ErrorKind::DurabilityUnavailable => "the required durability cannot be had here",
             ErrorKind::Locked => "another writer holds its lock",
+            ErrorKind::Deadlock => "the call would wait for its own thread",
             ErrorKind::Poisoned => "an earlier operation on the writer failed",
             ErrorKind::Closure => "the closure that writes the contents failed",
             ErrorKind::Unsupported => "this is not supported here",
@@ -59,6 +77,7 @@ impl fmt::Display for Step {
             Step::SyncDirectory => "sync the directory of",
             Step::RemoveTemp => "remove the temp file of",
             Step::Sweep => "sweep",
+            Step::Save => "save",
         })
     }
 }

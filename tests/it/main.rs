@@ -12,6 +12,7 @@ mod errors;
 mod locks;
 mod policies;
 mod readers;
+mod saver;
 
 // These probe and mount the file systems of Linux.
 #[cfg(target_os = "linux")]
