@@ -1,0 +1,146 @@
+//! Whom is measured, and what each of them promises.
+
+pub(crate) mod bare;
+mod peers;
+mod wholefile;
+
+use std::ffi::OsStr;
+use std::io;
+use std::path::Path;
+
+use crate::payload::Payload;
+
+/// What survives a power cut once the save has returned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Survives {
+    /// Whole old or new, and new once it has returned: file and directory are synced.
+    Full,
+    /// Whole old or new: the file is synced before it is renamed.
+    Ordered,
+    /// Nothing is promised.
+    Nothing,
+    /// Nothing is promised, and readers see half a file while it is written.
+    NotEvenReaders,
+}
+
+/// In which build of the benchmark a contender is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Build {
+    This,
+    /// The one with the feature `unnamed`.
+    Unnamed,
+}
+
+/// One way to save a file.
+#[derive(Debug)]
+pub(crate) struct Contender {
+    pub(crate) name: &'static str,
+    pub(crate) survives: Survives,
+    /// What of the old file's metadata the new one has.
+    pub(crate) keeps: &'static str,
+    pub(crate) build: Build,
+    pub(crate) save: fn(&Path, &Payload) -> io::Result<()>,
+}
+
+pub(crate) const EVERYTHING: &str = "owner, mode, xattrs";
+pub(crate) const NOTHING: &str = "nothing";
+
+/// How wholefile is called in every table.
+pub(crate) const FULL: &str = "wholefile, Full";
+pub(crate) const ORDERED: &str = "wholefile, Ordered";
+pub(crate) const NONE: &str = "wholefile, None";
+pub(crate) const BARE_FULL: &str = "bare system calls, Full";
+pub(crate) const BARE_NONE: &str = "bare system calls, None";
+pub(crate) const AWF: &str = "atomic-write-file";
+pub(crate) const AWF_UNNAMED: &str = "atomic-write-file, unnamed";
+pub(crate) const AWF_BUFFERED: &str = "atomic-write-file in a BufWriter";
+pub(crate) const PERSIST: &str = "tempfile + persist";
+
+impl Contender {
+    const fn new(
+        name: &'static str,
+        survives: Survives,
+        keeps: &'static str,
+        save: fn(&Path, &Payload) -> io::Result<()>,
+    ) -> Self {
+        Contender { name, survives, keeps, build: Build::This, save }
+    }
+
+    /// What it promises, for a table.
+    pub(crate) fn guarantee(&self) -> String {
+        let survives = match self.survives {
+            Survives::Full => "durable",
+            Survives::Ordered => "old or new after a power cut",
+            Survives::Nothing => "atomic, nothing after a power cut",
+            Survives::NotEvenReaders => "not atomic",
+        };
+        format!("{survives}; keeps {}", self.keeps)
+    }
+}
+
+/// All of them: wholefile first in each group, then the bare calls, then the peers.
+pub(crate) const ALL: &[Contender] = &[
+    Contender::new(FULL, Survives::Full, EVERYTHING, wholefile::full),
+    Contender::new(BARE_FULL, Survives::Full, EVERYTHING, bare::full),
+    Contender::new("bare system calls, no metadata, Full", Survives::Full, NOTHING, bare::plain),
+    Contender::new(AWF, Survives::Full, "owner, mode", peers::atomic_write_file),
+    Contender {
+        build: Build::Unnamed,
+        ..Contender::new(AWF_UNNAMED, Survives::Full, "owner, mode", peers::atomic_write_file)
+    },
+    Contender::new(AWF_BUFFERED, Survives::Full, "owner, mode", peers::atomic_write_file_buffered),
+    Contender::new("atomicwrites", Survives::Full, NOTHING, peers::atomicwrites),
+    Contender::new("cap-std-ext", Survives::Full, "mode", peers::cap_std_ext),
+    Contender::new(
+        "tempfile + sync_all + persist + directory sync",
+        Survives::Full,
+        NOTHING,
+        peers::tempfile_full,
+    ),
+    Contender::new(ORDERED, Survives::Ordered, EVERYTHING, wholefile::ordered),
+    Contender::new("bare system calls, Ordered", Survives::Ordered, EVERYTHING, bare::ordered),
+    Contender::new(
+        "tempfile + sync_all + persist",
+        Survives::Ordered,
+        NOTHING,
+        peers::tempfile_ordered,
+    ),
+    Contender::new(NONE, Survives::Nothing, EVERYTHING, wholefile::none),
+    Contender::new(BARE_NONE, Survives::Nothing, EVERYTHING, bare::none),
+    Contender::new(PERSIST, Survives::Nothing, NOTHING, peers::tempfile_none),
+    Contender::new("gix-lock", Survives::Nothing, NOTHING, peers::gix_lock),
+    Contender::new("std::fs::write", Survives::NotEvenReaders, EVERYTHING, peers::std_fs_write),
+];
+
+pub(crate) const ROLLED_BACK: &[Contender] = &[
+    Contender::new("wholefile, rolled back", Survives::Full, EVERYTHING, wholefile::rolled_back),
+    Contender::new("bare system calls, dropped", Survives::Full, EVERYTHING, bare::dropped),
+    Contender::new(
+        "atomic-write-file, discarded",
+        Survives::Full,
+        "owner, mode",
+        peers::atomic_write_file_discarded,
+    ),
+    Contender::new("tempfile, closed", Survives::Nothing, NOTHING, peers::tempfile_closed),
+];
+
+pub(crate) const SKIPS: &str = "wholefile, skip_unchanged";
+
+pub(crate) const UNCHANGED: &[Contender] = &[
+    Contender::new(SKIPS, Survives::Full, EVERYTHING, wholefile::unchanged),
+    Contender::new("std::fs::read, compare", Survives::Full, EVERYTHING, bare::unchanged),
+    Contender::new(
+        "atomic-write-file, unchanged",
+        Survives::Full,
+        "owner, mode",
+        peers::atomic_write_file,
+    ),
+];
+
+pub(crate) fn find(name: &str) -> Option<&'static Contender> {
+    [ALL, ROLLED_BACK, UNCHANGED].into_iter().flatten().find(|it| it.name == name)
+}
+
+fn parent_and_name(path: &Path) -> io::Result<(&Path, &OsStr)> {
+    path.parent().zip(path.file_name()).ok_or_else(|| io::ErrorKind::InvalidInput.into())
+}

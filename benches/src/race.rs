@@ -1,0 +1,144 @@
+//! Contenders take turns, A B C, B C A, C A B and so on, so that whatever disturbs the machine
+//! disturbs them alike. What counts is the ratio of the turns of one round.
+
+use anyhow::Result;
+use serde::{Deserialize, Serialize};
+
+use crate::job::Outcome;
+use crate::places::Place;
+
+/// Somebody who takes turns.
+pub(crate) trait Racer {
+    fn name(&self) -> &str;
+    fn guarantee(&self) -> String;
+    /// Does the work so many times.
+    fn turn(&mut self, times: usize) -> Result<Outcome>;
+}
+
+/// How long a race takes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Pace {
+    pub(crate) rounds: usize,
+    /// How long a turn should take.
+    pub(crate) turn_ns: u64,
+    /// At most so often is the work done in one turn.
+    pub(crate) max_times: usize,
+}
+
+/// A case at a place, with what was measured of every contender.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Cell {
+    pub(crate) case: String,
+    pub(crate) place: String,
+    pub(crate) rows: Vec<Row>,
+}
+
+/// Medians for one contender.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Row {
+    pub(crate) contender: String,
+    pub(crate) guarantee: String,
+    /// The time of one piece of work.
+    pub(crate) nanoseconds: f64,
+    /// The time of the first contender as a multiple of this one's: below 1, the first is faster.
+    pub(crate) ratio: f64,
+    /// The quartiles of the ratio.
+    pub(crate) quartiles: (f64, f64),
+    /// Flush requests for one piece of work, where the kernel counts them.
+    pub(crate) flushes: Option<f64>,
+    /// Of the thread that works.
+    pub(crate) allocations: f64,
+    /// The most memory that its process has had, beyond what an idle one has.
+    pub(crate) peak_kib: Option<u64>,
+}
+
+impl Row {
+    /// Neither this library nor the bare system calls nor a floor that promises less.
+    pub(crate) fn is_peer(&self) -> bool {
+        !["wholefile", "bare", "std::"].iter().any(|it| self.contender.starts_with(it))
+    }
+}
+
+struct Turn {
+    nanoseconds: f64,
+    flushes: Option<f64>,
+    allocations: f64,
+    peak_kib: u64,
+}
+
+/// Runs it. The first of `racers` is the one that the others are compared with.
+pub(crate) fn race(
+    case: &str,
+    place: &Place,
+    racers: &mut [Box<dyn Racer>],
+    pace: Pace,
+) -> Result<Cell> {
+    let times: Vec<usize> =
+        racers.iter_mut().map(|racer| calibrate(&mut **racer, pace)).collect::<Result<_>>()?;
+    let mut turns: Vec<Vec<Turn>> = racers.iter().map(|_| Vec::new()).collect();
+    for round in 0..pace.rounds {
+        for step in 0..racers.len() {
+            let index = (round + step) % racers.len();
+            turns[index].push(take_turn(place, &mut *racers[index], times[index])?);
+        }
+    }
+    let reference = &turns[0];
+    let rows = racers.iter().zip(&turns).map(|(racer, turns)| row(&**racer, turns, reference));
+    Ok(Cell { case: case.to_owned(), place: place.name.to_owned(), rows: rows.collect() })
+}
+
+/// How often the work is done in one turn. The contender has done it once then, so that it does not
+/// pay for what is only done once.
+fn calibrate(racer: &mut dyn Racer, pace: Pace) -> Result<usize> {
+    let nanoseconds = racer.turn(1)?.nanoseconds.max(1);
+    let fits = (pace.turn_ns / nanoseconds) as usize;
+    Ok(fits.clamp(1, pace.max_times))
+}
+
+fn take_turn(place: &Place, racer: &mut dyn Racer, times: usize) -> Result<Turn> {
+    place.settle()?;
+    let before = place.flushes()?;
+    let outcome = racer.turn(times)?;
+    let after = place.flushes()?;
+    let times = times as f64;
+    Ok(Turn {
+        nanoseconds: outcome.nanoseconds as f64 / times,
+        flushes: before.zip(after).map(|(before, after)| (after - before) as f64 / times),
+        allocations: outcome.allocations as f64 / times,
+        peak_kib: outcome.peak_kib,
+    })
+}
+
+fn row(racer: &dyn Racer, turns: &[Turn], reference: &[Turn]) -> Row {
+    let ratios = turns.iter().zip(reference).map(|(turn, it)| it.nanoseconds / turn.nanoseconds);
+    let ratios = sorted(ratios);
+    let flushes: Option<Vec<f64>> = turns.iter().map(|turn| turn.flushes).collect();
+    Row {
+        contender: racer.name().to_owned(),
+        guarantee: racer.guarantee(),
+        nanoseconds: middle(&sorted(turns.iter().map(|turn| turn.nanoseconds))),
+        ratio: middle(&ratios),
+        quartiles: (quantile(&ratios, 0.25), quantile(&ratios, 0.75)),
+        flushes: flushes.map(|flushes| middle(&sorted(flushes.into_iter()))),
+        allocations: middle(&sorted(turns.iter().map(|turn| turn.allocations))),
+        peak_kib: turns.iter().map(|turn| turn.peak_kib).max().filter(|peak| *peak > 0),
+    }
+}
+
+fn sorted(values: impl Iterator<Item = f64>) -> Vec<f64> {
+    let mut values: Vec<f64> = values.collect();
+    values.sort_by(f64::total_cmp);
+    values
+}
+
+fn middle(sorted: &[f64]) -> f64 {
+    quantile(sorted, 0.5)
+}
+
+/// Between two values, a mixture of both.
+fn quantile(sorted: &[f64], part: f64) -> f64 {
+    let Some(last) = sorted.len().checked_sub(1) else { return f64::NAN };
+    let at = part * last as f64;
+    let (low, high) = (sorted[at.floor() as usize], sorted[at.ceil() as usize]);
+    low + (high - low) * at.fract()
+}

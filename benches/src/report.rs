@@ -1,0 +1,116 @@
+//! RESULTS.md.
+
+use std::fmt::Write;
+use std::path::Path;
+
+use anyhow::Result;
+use fs_err as fs;
+
+use crate::race::{Cell, Row};
+use crate::targets::{self, Limit, Target};
+
+const HEAD: &str = include_str!("report/head.md");
+
+pub(crate) fn write(folder: &Path, cells: &[Cell]) -> Result<()> {
+    let mut text = HEAD.to_owned();
+    machine(&mut text)?;
+    targets(&mut text, &targets::all(cells))?;
+    text.push_str("\n## All cases\n");
+    let mut cases: Vec<&str> = Vec::new();
+    for cell in cells {
+        if !cases.contains(&&*cell.case) {
+            cases.push(&cell.case);
+        }
+    }
+    for case in cases {
+        let of_case: Vec<&Cell> = cells.iter().filter(|cell| cell.case == case).collect();
+        table(&mut text, case, &of_case)?;
+    }
+    fs::write(folder.join("RESULTS.md"), text)?;
+    Ok(())
+}
+
+/// What a reader needs to know of the machine to judge the times.
+fn machine(text: &mut String) -> Result<()> {
+    let kernel = fs::read_to_string("/proc/sys/kernel/osrelease")?;
+    let cores = std::thread::available_parallelism()?;
+    let memory = fs::read_to_string("/proc/meminfo")?;
+    let kib = memory.split_whitespace().nth(1).and_then(|kib| kib.parse::<u64>().ok());
+    let gib = kib.unwrap_or_default() >> 20;
+    let kernel = kernel.split('-').next().unwrap_or_default().trim();
+    writeln!(text, "\nLinux {kernel}, {cores} cores, {gib} GiB of memory.")?;
+    Ok(())
+}
+
+fn targets(text: &mut String, targets: &[Target]) -> Result<()> {
+    writeln!(
+        text,
+        "\n## The targets\n\n| case | at most / at least | measured | |\n|---|---|---|---|"
+    )?;
+    for target in targets {
+        let limit = match target.limit {
+            Limit::AtMost(limit) => format!("≤ {limit}"),
+            Limit::AtLeast(limit) => format!("≥ {limit}"),
+        };
+        let measured = target.measured.iter().map(|it| format!("{}: {:.2}", it.of, it.value));
+        let measured: Vec<String> = measured.collect();
+        let holds = match target.holds() {
+            Some(true) => "holds",
+            Some(false) => "**does not hold**",
+            None => "not measured",
+        };
+        writeln!(text, "| {} | {limit} | {} | {holds} |", target.case, measured.join("<br>"))?;
+    }
+    Ok(())
+}
+
+/// One table for a case, with a column for each place.
+fn table(text: &mut String, case: &str, cells: &[&Cell]) -> Result<()> {
+    let places: Vec<&str> = cells.iter().map(|cell| &*cell.place).collect();
+    writeln!(text, "\n### {case}\n")?;
+    writeln!(text, "| | guarantee | {} |", places.join(" | "))?;
+    writeln!(text, "|---|---|{}", "---|".repeat(places.len()))?;
+    let mut names: Vec<(&str, &str)> = Vec::new();
+    for row in cells.iter().flat_map(|cell| &cell.rows) {
+        if !names.iter().any(|(name, _)| *name == row.contender) {
+            names.push((&row.contender, &row.guarantee));
+        }
+    }
+    for (name, guarantee) in names {
+        let entries: Vec<String> = cells.iter().map(|cell| entry(cell, name)).collect();
+        writeln!(text, "| {name} | {guarantee} | {} |", entries.join(" | "))?;
+    }
+    Ok(())
+}
+
+fn entry(cell: &Cell, name: &str) -> String {
+    let Some(row) = cell.rows.iter().find(|row| row.contender == name) else {
+        return "".to_owned();
+    };
+    let flushes = row.flushes.map_or(String::new(), |flushes| format!(", {flushes:.2} fl"));
+    let ratio = ratio(row);
+    format!("{ratio} ({}{flushes})", time(row.nanoseconds))
+}
+
+fn ratio(row: &Row) -> String {
+    let (low, high) = row.quartiles;
+    format!("{:.2} [{low:.2}–{high:.2}]", row.ratio)
+}
+
+/// With three digits.
+fn time(nanoseconds: f64) -> String {
+    let (number, unit) = match nanoseconds {
+        it if it < 1e3 => (it, "ns"),
+        it if it < 1e6 => (it / 1e3, "µs"),
+        it if it < 1e9 => (it / 1e6, "ms"),
+        it => (it / 1e9, "s"),
+    };
+    let digits = if number < 10.0 {
+        2
+    } else if number < 100.0 {
+        1
+    } else {
+        0
+    };
+    format!("{number:.digits$} {unit}")
+}
