@@ -1,11 +1,12 @@
 //! What all cases need: the places, the pace, the other build, and where the results go.
 
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 use anyhow::{Context, Result};
 use fs_err as fs;
 
-use crate::contenders::{Build, Contender};
+use crate::contenders::{self, Build, Task};
 use crate::job::{Job, Outcome, Session, Work};
 use crate::payload::Contents;
 use crate::places::{self, Images, Place};
@@ -21,95 +22,140 @@ pub(crate) enum Extent {
     Quick,
 }
 
+/// In which process a contender takes its turns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Process {
+    /// In this one, where its build allows it.
+    Shared,
+    /// In one of its own for each turn, so that the memory it has had is known.
+    Own,
+}
+
+/// What all contenders of a race do.
+#[derive(Clone, Debug)]
+pub(crate) struct Course<'a> {
+    pub(crate) case: &'a str,
+    pub(crate) work: Work,
+    pub(crate) contents: Contents,
+    pub(crate) process: Process,
+    pub(crate) pace: Pace,
+}
+
 #[derive(Debug)]
 pub(crate) struct Bench {
     pub(crate) places: Vec<Place>,
     pub(crate) extent: Extent,
-    pub(crate) pace: Pace,
+    pub(crate) cells: Vec<Cell>,
     /// The build of the program with the other staging of atomic-write-file.
     unnamed: Option<PathBuf>,
-    pub(crate) cells: Vec<Cell>,
-    started: std::time::Instant,
+    started: Instant,
 }
 
 impl Bench {
     /// Makes the places in `scratch`, which is on the machine's own disk.
     pub(crate) fn new(scratch: &Path, extent: Extent, only: Option<&str>) -> Result<Bench> {
         fs::create_dir_all(scratch)?;
-        let started = std::time::Instant::now();
+        let started = Instant::now();
         eprintln!("making file systems, and building the other staging of atomic-write-file");
         let unnamed = worker::build_unnamed()
             .inspect_err(|error| eprintln!("SKIPPED its unnamed staging: {error:#}"))
             .ok();
         let wanted = |name: &str| only.is_none_or(|only| only.split(',').any(|it| it == name));
         let mut places = Vec::new();
-        if wanted(places::DISK) {
-            places.push(Place::disk(scratch)?);
-        }
         if wanted(places::TMPFS) {
             keep(&mut places, places::TMPFS, Place::tmpfs(scratch));
+        }
+        if wanted(places::DISK) {
+            places.push(Place::disk(scratch)?);
         }
         for name in places::LOOPS.into_iter().filter(|name| wanted(name)) {
             keep(&mut places, name, Place::on_loop(name, scratch, Images::OnDisk));
         }
-        let pace = match extent {
+        Ok(Bench { places, extent, cells: Vec::new(), unnamed, started })
+    }
+
+    /// How single saves race.
+    pub(crate) fn pace(&self) -> Pace {
+        match self.extent {
             Extent::Whole => Pace { rounds: 15, turn_ns: 12_000_000, max_times: 400 },
             Extent::Quick => Pace { rounds: 5, turn_ns: 3_000_000, max_times: 100 },
+        }
+    }
+
+    /// How many rounds there are where each turn takes long.
+    pub(crate) fn long_pace(&self) -> Pace {
+        let rounds = match self.extent {
+            Extent::Whole => 5,
+            Extent::Quick => 2,
         };
-        Ok(Bench { places, extent, pace, unnamed, cells: Vec::new(), started })
+        Pace { rounds, turn_ns: 0, max_times: 1 }
     }
 
-    pub(crate) fn place(&self, name: &str) -> Option<&Place> {
-        self.places.iter().find(|place| place.name == name)
+    /// The indices of the places that bear one of these names, if they could be made.
+    pub(crate) fn places_named(&self, names: &[&str]) -> Vec<usize> {
+        (0..self.places.len()).filter(|index| names.contains(&self.places[*index].name)).collect()
     }
 
-    /// Lets single saves race. The first contender is the one that the others are compared with.
-    pub(crate) fn saves(
-        &self,
-        case: &str,
-        place: &Place,
-        contenders: &[&'static Contender],
-        (work, contents): (Work, Contents),
-    ) -> Result<Cell> {
-        let folder = place.folder.join("saves");
+    /// Lets contenders race, each in a folder of its own, and keeps what was measured. The first is
+    /// the one that the others are compared with.
+    pub(crate) fn race(
+        &mut self,
+        place: usize,
+        course: &Course<'_>,
+        contenders: &[&'static str],
+    ) -> Result<()> {
+        let folder = self.places[place].folder.join("race");
         let mut racers = Vec::new();
         for (index, contender) in contenders.iter().enumerate() {
-            let job = Job {
-                contender: contender.name.to_owned(),
-                work,
-                contents,
-                folder: folder.join(index.to_string()),
-            };
-            if let Some(turns) = self.turns(contender, job)? {
-                racers.push(Box::new(Saves { contender, turns }) as Box<dyn Racer>);
-            }
+            racers.extend(self.racer(contender, course, folder.join(index.to_string()))?);
         }
-        let cell = race::race(case, place, &mut racers, self.pace)
-            .with_context(|| format!("{case} on {}", place.name))?;
-        drop(racers);
-        fs::remove_dir_all(folder)?;
-        Ok(cell)
+        self.race_of(place, course, racers)?;
+        Ok(fs::remove_dir_all(folder)?)
+    }
+
+    /// As [`Bench::race`], for racers that were made ready.
+    pub(crate) fn race_of(
+        &mut self,
+        place: usize,
+        course: &Course<'_>,
+        mut racers: Vec<Box<dyn Racer>>,
+    ) -> Result<()> {
+        let place = &self.places[place];
+        let cell = race::race(course.case, place, &mut racers, course.pace)
+            .with_context(|| format!("{} on {}", course.case, place.name))?;
+        let seconds = self.started.elapsed().as_secs();
+        let ratio = |row: &race::Row| format!("{} {:.2}", row.contender, row.ratio);
+        let ratios: Vec<String> = cell.rows.iter().skip(1).map(ratio).collect();
+        eprintln!("{seconds:>4} s  {} on {}: {}", cell.case, cell.place, ratios.join(", "));
+        self.cells.push(cell);
+        Ok(())
     }
 
     /// `None` if the build that has the contender could not be made.
-    fn turns(&self, contender: &Contender, job: Job) -> Result<Option<Turns>> {
-        Ok(match (contender.build, &self.unnamed) {
-            (Build::This, _) => Some(Turns::Here(Session::new(job)?)),
-            (Build::Unnamed, Some(program)) => {
-                Some(Turns::There(Worker::start(worker::command(program), &job)?))
+    pub(crate) fn racer(
+        &self,
+        contender: &'static str,
+        course: &Course<'_>,
+        folder: PathBuf,
+    ) -> Result<Option<Box<dyn Racer>>> {
+        let task = contenders::find(contender).context(contender)?;
+        let Course { work, contents, .. } = *course;
+        let job = Job { contender: contender.to_owned(), work, contents, folder };
+        let program = match task.build() {
+            Build::This => std::env::current_exe()?,
+            Build::Unnamed => match &self.unnamed {
+                Some(program) => program.clone(),
+                None => return Ok(None),
+            },
+        };
+        let turns = match (course.process, task.build()) {
+            (Process::Own, _) => Turns::New(program),
+            (Process::Shared, Build::This) => Turns::Here(Session::new(job.clone())?),
+            (Process::Shared, Build::Unnamed) => {
+                Turns::There(Worker::start(worker::command(&program), &job)?)
             }
-            (Build::Unnamed, None) => None,
-        })
-    }
-
-    /// Keeps what was measured, and says so.
-    pub(crate) fn add(&mut self, cell: Cell) {
-        let seconds = self.started.elapsed().as_secs();
-        let rows =
-            cell.rows.iter().skip(1).map(|row| format!("{} {:.2}", row.contender, row.ratio));
-        let rows: Vec<String> = rows.collect();
-        eprintln!("{seconds:>4} s  {} on {}: {}", cell.case, cell.place, rows.join(", "));
-        self.cells.push(cell);
+        };
+        Ok(Some(Box::new(Contestant { task, job, turns })))
     }
 }
 
@@ -123,26 +169,39 @@ fn keep(places: &mut Vec<Place>, name: &str, place: Result<Place>) {
 enum Turns {
     Here(Session),
     There(Worker),
+    /// A new process for each, of this program.
+    New(PathBuf),
 }
 
-struct Saves {
-    contender: &'static Contender,
+struct Contestant {
+    task: Task,
+    job: Job,
     turns: Turns,
 }
 
-impl Racer for Saves {
+impl Racer for Contestant {
     fn name(&self) -> &str {
-        self.contender.name
+        &self.job.contender
     }
 
     fn guarantee(&self) -> String {
-        self.contender.guarantee()
+        self.task.guarantee()
+    }
+
+    fn pieces(&self) -> usize {
+        self.job.work.pieces()
     }
 
     fn turn(&mut self, times: usize) -> Result<Outcome> {
         match &mut self.turns {
             Turns::Here(session) => session.turn(times, |_| {}),
             Turns::There(worker) => worker.turn(times, Marks::Hidden),
+            Turns::New(program) => {
+                let mut worker = Worker::start(worker::command(program), &self.job)?;
+                let outcome = worker.turn(times, Marks::Hidden)?;
+                worker.end()?;
+                Ok(outcome)
+            }
         }
     }
 }

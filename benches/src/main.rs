@@ -64,5 +64,9 @@ fn measure(args: &Args) -> Result<()> {
     let extent = if args.quick { Extent::Quick } else { Extent::Whole };
     let mut bench = Bench::new(&args.scratch, extent, args.only.as_deref())?;
     cases::single::run(&mut bench)?;
+    cases::update::run(&mut bench)?;
+    cases::many::run(&mut bench)?;
+    cases::stream::run(&mut bench)?;
+    cases::growth::run(&mut bench)?;
     report::write(&args.out, &bench.cells)
 }

@@ -11,6 +11,8 @@ use crate::places::Place;
 pub(crate) trait Racer {
     fn name(&self) -> &str;
     fn guarantee(&self) -> String;
+    /// How many files, or updates, are done when the work is done once.
+    fn pieces(&self) -> usize;
     /// Does the work so many times.
     fn turn(&mut self, times: usize) -> Result<Outcome>;
 }
@@ -38,13 +40,13 @@ pub(crate) struct Cell {
 pub(crate) struct Row {
     pub(crate) contender: String,
     pub(crate) guarantee: String,
-    /// The time of one piece of work.
+    /// The time for one file, or one update.
     pub(crate) nanoseconds: f64,
     /// The time of the first contender as a multiple of this one's: below 1, the first is faster.
     pub(crate) ratio: f64,
     /// The quartiles of the ratio.
     pub(crate) quartiles: (f64, f64),
-    /// Flush requests for one piece of work, where the kernel counts them.
+    /// Flush requests for one of them, where the kernel counts them.
     pub(crate) flushes: Option<f64>,
     /// Of the thread that works.
     pub(crate) allocations: f64,
@@ -87,9 +89,12 @@ pub(crate) fn race(
     Ok(Cell { case: case.to_owned(), place: place.name.to_owned(), rows: rows.collect() })
 }
 
-/// How often the work is done in one turn. The contender has done it once then, so that it does not
-/// pay for what is only done once.
+/// How often the work is done in one turn. The contender has done it once then, unless that takes
+/// long, so that it does not pay for what is only done once.
 fn calibrate(racer: &mut dyn Racer, pace: Pace) -> Result<usize> {
+    if pace.max_times == 1 {
+        return Ok(1);
+    }
     let nanoseconds = racer.turn(1)?.nanoseconds.max(1);
     let fits = (pace.turn_ns / nanoseconds) as usize;
     Ok(fits.clamp(1, pace.max_times))
@@ -100,7 +105,7 @@ fn take_turn(place: &Place, racer: &mut dyn Racer, times: usize) -> Result<Turn>
     let before = place.flushes()?;
     let outcome = racer.turn(times)?;
     let after = place.flushes()?;
-    let times = times as f64;
+    let times = (times * racer.pieces()) as f64;
     Ok(Turn {
         nanoseconds: outcome.nanoseconds as f64 / times,
         flushes: before.zip(after).map(|(before, after)| (after - before) as f64 / times),

@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 
-use crate::bench::{Bench, Extent};
+use crate::bench::{Bench, Course, Extent, Process};
 use crate::contenders::{self, AWF, AWF_BUFFERED, Contender, Survives};
 use crate::job::Work;
 use crate::payload::Contents;
@@ -12,7 +12,7 @@ pub(crate) const SIZES: [(&str, usize); 4] =
     [("1 B", 1), ("4 KiB", 4 << 10), ("64 KiB", 64 << 10), ("1 MiB", 1 << 20)];
 const SMALL: usize = 4 << 10;
 
-pub(crate) const GROUPS: [(&str, &[Survives]); 3] = [
+const GROUPS: [(&str, &[Survives]); 3] = [
     ("Full", &[Survives::Full]),
     ("Ordered", &[Survives::Ordered]),
     ("None", &[Survives::Nothing, Survives::NotEvenReaders]),
@@ -29,54 +29,56 @@ pub(crate) fn name(work: &str, size: &str, group: &str) -> String {
 }
 
 pub(crate) fn run(bench: &mut Bench) -> Result<()> {
-    for index in 0..bench.places.len() {
+    for place in 0..bench.places.len() {
         for (size, len) in SIZES {
             if bench.extent == Extent::Quick && len != SMALL {
                 continue;
             }
             for (work_name, work) in [("create", Work::Create), ("overwrite", Work::Overwrite)] {
                 for (group, survives) in GROUPS {
-                    let place = &bench.places[index];
-                    let contenders = in_group(survives, place.name);
+                    let contenders = in_group(survives, bench.places[place].name);
                     let case = name(work_name, size, group);
-                    let work = (work, Contents::Bytes(len));
-                    let cell = bench.saves(&case, place, &contenders, work)?;
-                    bench.add(cell);
+                    save(bench, place, &case, (work, Contents::Bytes(len)), &contenders)?;
                 }
             }
         }
-        small_pieces(bench, index)?;
+        small_pieces(bench, place)?;
     }
     Ok(())
 }
 
 /// What is rather a matter of the caller's habits than of the file's size.
-fn small_pieces(bench: &mut Bench, index: usize) -> Result<()> {
-    let streamed: Vec<_> =
-        contenders::ALL.iter().filter(|it| it.survives == Survives::Full).collect();
-    for (case, contents) in [(LINES, Contents::Lines), (JSON, Contents::Json)] {
-        let place = &bench.places[index];
-        let cell = bench.saves(case, place, &streamed, (Work::Overwrite, contents))?;
-        bench.add(cell);
-    }
+fn small_pieces(bench: &mut Bench, place: usize) -> Result<()> {
+    let durable = contenders::ALL.iter().filter(|it| it.survives == Survives::Full);
+    let durable = names(durable);
+    save(bench, place, LINES, (Work::Overwrite, Contents::Lines), &durable)?;
+    save(bench, place, JSON, (Work::Overwrite, Contents::Json), &durable)?;
     let small = (Work::Overwrite, Contents::Bytes(SMALL));
-    for (case, table) in
-        [(UNCHANGED, contenders::UNCHANGED), (ROLLED_BACK, contenders::ROLLED_BACK)]
-    {
-        let all: Vec<_> = table.iter().collect();
-        let cell = bench.saves(case, &bench.places[index], &all, small)?;
-        bench.add(cell);
-    }
-    Ok(())
+    save(bench, place, UNCHANGED, small, &names(contenders::UNCHANGED.iter()))?;
+    save(bench, place, ROLLED_BACK, small, &names(contenders::ROLLED_BACK.iter()))
+}
+
+fn save(
+    bench: &mut Bench,
+    place: usize,
+    case: &str,
+    (work, contents): (Work, Contents),
+    contenders: &[&'static str],
+) -> Result<()> {
+    let course = Course { case, work, contents, process: Process::Shared, pace: bench.pace() };
+    bench.race(place, &course, contenders)
 }
 
 /// Those who promise that, wholefile first.
-fn in_group(survives: &[Survives], place: &str) -> Vec<&'static Contender> {
+fn in_group(survives: &[Survives], place: &str) -> Vec<&'static str> {
     let is_in = |it: &&Contender| survives.contains(&it.survives) && it.name != AWF_BUFFERED;
-    let mut group: Vec<_> = contenders::ALL.iter().filter(is_in).collect();
+    let mut group = names(contenders::ALL.iter().filter(is_in));
     if place == TMPFS && survives.contains(&Survives::Nothing) {
-        // Its syncs cost no more than the two calls there.
-        group.extend(contenders::find(AWF));
+        group.push(AWF); // its syncs cost no more than the calls there
     }
     group
+}
+
+pub(super) fn names(contenders: impl Iterator<Item = &'static Contender>) -> Vec<&'static str> {
+    contenders.map(|it| it.name).collect()
 }

@@ -13,9 +13,9 @@ use rustix::io::Errno;
 use super::{Survives, parent_and_name};
 use crate::payload::Payload;
 
-const DIRECTORY: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
+pub(super) const DIRECTORY: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
 const LOOK: OFlags = OFlags::PATH.union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
-const TEMP: OFlags = OFlags::RDWR
+pub(super) const TEMP: OFlags = OFlags::RDWR
     .union(OFlags::CREATE)
     .union(OFlags::EXCL)
     .union(OFlags::NOFOLLOW)
@@ -24,7 +24,7 @@ const TEMP: OFlags = OFlags::RDWR
 static NEXT: AtomicU64 = AtomicU64::new(0);
 
 /// A name that is nobody else's, since the benchmark has its folder for itself.
-pub(crate) fn temp_name() -> String {
+pub(super) fn temp_name() -> String {
     format!(".bare-{}.tmp", NEXT.fetch_add(1, Ordering::Relaxed))
 }
 

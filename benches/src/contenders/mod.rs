@@ -1,13 +1,17 @@
 //! Whom is measured, and what each of them promises.
 
 pub(crate) mod bare;
+pub(crate) mod batch;
 mod peers;
+pub(crate) mod update;
 mod wholefile;
 
 use std::ffi::OsStr;
 use std::io;
 use std::path::Path;
 
+use self::batch::Batch;
+use self::update::Updater;
 use crate::payload::Payload;
 
 /// What survives a power cut once the save has returned.
@@ -65,16 +69,38 @@ impl Contender {
     ) -> Self {
         Contender { name, survives, keeps, build: Build::This, save }
     }
+}
+
+/// What a contender does, by its kind.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Task {
+    Save(&'static Contender),
+    Batch(&'static Batch),
+    Update(&'static Updater),
+}
+
+impl Task {
+    pub(crate) fn build(self) -> Build {
+        match self {
+            Task::Save(it) => it.build,
+            Task::Batch(_) | Task::Update(_) => Build::This,
+        }
+    }
 
     /// What it promises, for a table.
-    pub(crate) fn guarantee(&self) -> String {
-        let survives = match self.survives {
+    pub(crate) fn guarantee(self) -> String {
+        let (survives, keeps) = match self {
+            Task::Save(it) => (it.survives, it.keeps),
+            Task::Batch(it) => (it.survives, it.keeps),
+            Task::Update(it) => (it.survives, it.keeps),
+        };
+        let survives = match survives {
             Survives::Full => "durable",
             Survives::Ordered => "old or new after a power cut",
             Survives::Nothing => "atomic, nothing after a power cut",
             Survives::NotEvenReaders => "not atomic",
         };
-        format!("{survives}; keeps {}", self.keeps)
+        format!("{survives}; keeps {keeps}")
     }
 }
 
@@ -137,8 +163,14 @@ pub(crate) const UNCHANGED: &[Contender] = &[
     ),
 ];
 
-pub(crate) fn find(name: &str) -> Option<&'static Contender> {
-    [ALL, ROLLED_BACK, UNCHANGED].into_iter().flatten().find(|it| it.name == name)
+/// The contender that is called so.
+pub(crate) fn find(name: &str) -> Option<Task> {
+    let saves = [ALL, ROLLED_BACK, UNCHANGED].into_iter().flatten();
+    let save = saves.map(|it| (it.name, Task::Save(it)));
+    let batch = batch::ALL.iter().map(|it| (it.name, Task::Batch(it)));
+    let update = update::ALL.iter().map(|it| (it.name, Task::Update(it)));
+    let mut all = save.chain(batch).chain(update);
+    all.find(|(it, _)| *it == name).map(|(_, task)| task)
 }
 
 fn parent_and_name(path: &Path) -> io::Result<(&Path, &OsStr)> {

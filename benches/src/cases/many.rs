@@ -1,0 +1,59 @@
+//! Many small files: one by one, and as a batch.
+
+use anyhow::Result;
+
+use crate::bench::{Bench, Course, Extent, Process};
+use crate::contenders::batch::BARE_SYNCFS;
+use crate::contenders::{AWF, BARE_FULL, FULL};
+use crate::job::Work;
+use crate::payload::Contents;
+use crate::places::{BTRFS, EXT4, XFS};
+
+const SMALL: usize = 4 << 10;
+pub(crate) const THOUSAND: usize = 1_000;
+pub(crate) const HUNDRED_THOUSAND: usize = 100_000;
+/// What is staged together.
+pub(crate) const BATCHES: &[&str] = &[BARE_SYNCFS];
+const ONE_BY_ONE: &[&str] =
+    &[FULL, BARE_FULL, AWF, "tempfile + sync_all + persist + directory sync"];
+
+/// The name of a case of this module.
+pub(crate) fn name(files: usize, threads: usize) -> String {
+    let threads = if threads == 1 { "1 thread".to_owned() } else { format!("{threads} threads") };
+    format!("{files} files of 4 KiB, {threads}")
+}
+
+pub(crate) fn run(bench: &mut Bench) -> Result<()> {
+    for place in bench.places_named(&[EXT4, XFS, BTRFS]) {
+        let all = [BATCHES, ONE_BY_ONE].concat();
+        for files in [1, 10, 100, THOUSAND] {
+            save(bench, place, (files, 1), &all)?;
+        }
+        save(bench, place, (THOUSAND, 2), &all)?;
+        if bench.extent == Extent::Whole {
+            save(bench, place, (HUNDRED_THOUSAND, 1), BATCHES)?;
+            save(bench, place, (HUNDRED_THOUSAND, 2), BATCHES)?;
+        }
+    }
+    Ok(())
+}
+
+fn save(
+    bench: &mut Bench,
+    place: usize,
+    (files, threads): (usize, usize),
+    contenders: &[&'static str],
+) -> Result<()> {
+    let files = match bench.extent {
+        Extent::Whole => files,
+        Extent::Quick => files.min(100),
+    };
+    let course = Course {
+        case: &name(files, threads),
+        work: Work::OverwriteMany { files, threads },
+        contents: Contents::Bytes(SMALL),
+        process: Process::Shared,
+        pace: bench.long_pace(),
+    };
+    bench.race(place, &course, contenders)
+}

@@ -1,0 +1,53 @@
+//! Many files at once.
+
+use std::fs::File;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{self, CWD};
+
+use super::bare::{self, DIRECTORY, TEMP};
+use super::{Contender, NOTHING, Survives, parent_and_name};
+use crate::payload::Payload;
+
+/// One way to save many files, all of which are durable once it returns.
+#[derive(Debug)]
+pub(crate) struct Batch {
+    pub(crate) name: &'static str,
+    pub(crate) survives: Survives,
+    pub(crate) keeps: &'static str,
+    pub(crate) save: fn(&[PathBuf], &Payload) -> io::Result<()>,
+}
+
+pub(crate) const BARE_SYNCFS: &str = "bare system calls, no metadata, one syncfs";
+
+pub(crate) const ALL: &[Batch] =
+    &[Batch { name: BARE_SYNCFS, survives: Survives::Full, keeps: NOTHING, save: one_syncfs }];
+
+/// Stages all, waits for the whole file system, renames all, syncs the directory.
+fn one_syncfs(paths: &[PathBuf], payload: &Payload) -> io::Result<()> {
+    let Some(first) = paths.first() else { return Ok(()) };
+    let (parent, _) = parent_and_name(first)?;
+    let directory = fs::openat(CWD, parent, DIRECTORY, fs::Mode::empty())?;
+    let mut staged = Vec::with_capacity(paths.len());
+    for _ in paths {
+        let name = bare::temp_name();
+        let mode = fs::Mode::from_raw_mode(0o666);
+        payload.write_to(&mut File::from(fs::openat(&directory, &name, TEMP, mode)?))?;
+        staged.push(name);
+    }
+    fs::syncfs(&directory)?;
+    for (staged, path) in staged.iter().zip(paths) {
+        fs::renameat(&directory, staged, &directory, parent_and_name(path)?.1)?;
+    }
+    Ok(fs::fsync(&directory)?)
+}
+
+/// One file after the other.
+pub(crate) fn one_by_one(
+    contender: &Contender,
+    paths: &[PathBuf],
+    payload: &Payload,
+) -> io::Result<()> {
+    paths.iter().try_for_each(|path: &PathBuf| (contender.save)(Path::new(path), payload))
+}
