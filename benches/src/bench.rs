@@ -10,7 +10,8 @@ use crate::contenders::{self, Build, Task};
 use crate::job::{Job, Outcome, Session, Work};
 use crate::payload::Contents;
 use crate::places::{self, Images, Place};
-use crate::race::{self, Cell, Pace, Racer};
+use crate::race::{self, Findings, Pace, Racer, Trace};
+use crate::trace;
 use crate::worker::{self, Marks, Worker};
 
 /// How much is measured.
@@ -45,7 +46,7 @@ pub(crate) struct Course<'a> {
 pub(crate) struct Bench {
     pub(crate) places: Vec<Place>,
     pub(crate) extent: Extent,
-    pub(crate) cells: Vec<Cell>,
+    pub(crate) findings: Findings,
     /// The build of the program with the other staging of atomic-write-file.
     unnamed: Option<PathBuf>,
     started: Instant,
@@ -71,7 +72,7 @@ impl Bench {
         for name in places::LOOPS.into_iter().filter(|name| wanted(name)) {
             keep(&mut places, name, Place::on_loop(name, scratch, Images::OnDisk));
         }
-        Ok(Bench { places, extent, cells: Vec::new(), unnamed, started })
+        Ok(Bench { places, extent, findings: Findings::default(), unnamed, started })
     }
 
     /// How single saves race.
@@ -127,8 +128,41 @@ impl Bench {
         let ratio = |row: &race::Row| format!("{} {:.2}", row.contender, row.ratio);
         let ratios: Vec<String> = cell.rows.iter().skip(1).map(ratio).collect();
         eprintln!("{seconds:>4} s  {} on {}: {}", cell.case, cell.place, ratios.join(", "));
-        self.cells.push(cell);
+        self.findings.cells.push(cell);
         Ok(())
+    }
+
+    /// Counts the system calls of contenders, at the first place.
+    pub(crate) fn trace(
+        &mut self,
+        case: &str,
+        (work, contents): (Work, Contents),
+        contenders: &[&'static str],
+    ) -> Result<()> {
+        if !trace::is_possible() {
+            eprintln!("SKIPPED the system calls of {case}: strace is not installed");
+            return Ok(());
+        }
+        let Some(place) = self.places.first() else { return Ok(()) };
+        for contender in contenders {
+            let folder = place.folder.join("trace");
+            let job = Job { contender: (*contender).to_owned(), work, contents, folder };
+            let Some(program) = self.program(contender)? else { continue };
+            let calls = trace::trace(&program, &job, &place.folder.join("strace"))?;
+            let (case, contender) = (case.to_owned(), job.contender);
+            self.findings.traces.push(Trace { case, contender, calls });
+            fs::remove_dir_all(job.folder)?;
+        }
+        Ok(())
+    }
+
+    /// The build that has the contender, if it could be made.
+    fn program(&self, contender: &'static str) -> Result<Option<PathBuf>> {
+        let task = contenders::find(contender).context(contender)?;
+        Ok(match task.build() {
+            Build::This => Some(std::env::current_exe()?),
+            Build::Unnamed => self.unnamed.clone(),
+        })
     }
 
     /// `None` if the build that has the contender could not be made.
@@ -141,13 +175,7 @@ impl Bench {
         let task = contenders::find(contender).context(contender)?;
         let Course { work, contents, .. } = *course;
         let job = Job { contender: contender.to_owned(), work, contents, folder };
-        let program = match task.build() {
-            Build::This => std::env::current_exe()?,
-            Build::Unnamed => match &self.unnamed {
-                Some(program) => program.clone(),
-                None => return Ok(None),
-            },
-        };
+        let Some(program) = self.program(contender)? else { return Ok(None) };
         let turns = match (course.process, task.build()) {
             (Process::Own, _) => Turns::New(program),
             (Process::Shared, Build::This) => Turns::Here(Session::new(job.clone())?),

@@ -10,21 +10,30 @@ mod allocations;
 mod bench;
 mod cases;
 mod contenders;
+mod counts;
 mod job;
 mod memory;
 mod payload;
 mod places;
+mod plots;
 mod race;
 mod report;
 mod targets;
+mod trace;
 mod worker;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
+use fs_err as fs;
 
 use crate::bench::{Bench, Extent};
+use crate::counts::Verdict;
+use crate::race::Findings;
+
+/// All figures, for other programs.
+const RESULTS: &str = "results.json";
 
 #[derive(Debug, Parser)]
 #[command(about = "Measures wholefile beside its peers and the bare system calls")]
@@ -47,6 +56,14 @@ struct Args {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Only count system calls, flushes and allocations, and fail if they are too many
+    Counts {
+        /// Make what was counted the limits
+        #[arg(long)]
+        accept: bool,
+    },
+    /// Only write RESULTS.md and plots/ again, from results.json
+    Report,
     /// Takes turns as it is told on its standard input
     #[command(hide = true)]
     Worker,
@@ -56,6 +73,11 @@ fn main() -> Result<()> {
     let args = Args::parse();
     match args.command {
         Some(Command::Worker) => worker::serve(),
+        Some(Command::Counts { accept }) => {
+            let verdict = if accept { Verdict::Accept } else { Verdict::Check };
+            counts::run(&args.scratch, &args.out.join("limits.json"), verdict)
+        }
+        Some(Command::Report) => report(&args.out),
         None => measure(&args),
     }
 }
@@ -68,5 +90,12 @@ fn measure(args: &Args) -> Result<()> {
     cases::many::run(&mut bench)?;
     cases::stream::run(&mut bench)?;
     cases::growth::run(&mut bench)?;
-    report::write(&args.out, &bench.cells)
+    fs::write(args.out.join(RESULTS), serde_json::to_vec(&bench.findings)?)?;
+    report(&args.out)
+}
+
+fn report(out: &Path) -> Result<()> {
+    let findings: Findings = serde_json::from_slice(&fs::read(out.join(RESULTS))?)?;
+    plots::draw(&out.join("plots"), &findings.cells)?;
+    report::write(&out.join("RESULTS.md"), &findings)
 }

@@ -64,7 +64,10 @@ impl Payload {
                 }
                 Ok(())
             }
-            Payload::Lines => (0..LINES).try_for_each(|line| writeln!(writer, "{line:>39}")),
+            // Each reaches the writer in three pieces.
+            Payload::Lines => (0..LINES).try_for_each(|line| {
+                writeln!(writer, "record {} has thirty-nine characters", 10_000 + line)
+            }),
             Payload::Json(records) => Ok(serde_json::to_writer(writer, records)?),
         }
     }

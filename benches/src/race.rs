@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::job::Outcome;
 use crate::places::Place;
+use crate::trace::Calls;
 
 /// Somebody who takes turns.
 pub(crate) trait Racer {
@@ -25,6 +26,21 @@ pub(crate) struct Pace {
     pub(crate) turn_ns: u64,
     /// At most so often is the work done in one turn.
     pub(crate) max_times: usize,
+}
+
+/// All that one run has found out.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub(crate) struct Findings {
+    pub(crate) cells: Vec<Cell>,
+    pub(crate) traces: Vec<Trace>,
+}
+
+/// The system calls of a contender for one piece of work.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Trace {
+    pub(crate) case: String,
+    pub(crate) contender: String,
+    pub(crate) calls: Calls,
 }
 
 /// A case at a place, with what was measured of every contender.

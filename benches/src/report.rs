@@ -6,15 +6,20 @@ use std::path::Path;
 use anyhow::Result;
 use fs_err as fs;
 
-use crate::race::{Cell, Row};
+use crate::race::{Cell, Findings, Row, Trace};
 use crate::targets::{self, Limit, Target};
+use crate::trace;
 
 const HEAD: &str = include_str!("report/head.md");
+const PICTURES: &str = include_str!("report/pictures.md");
 
-pub(crate) fn write(folder: &Path, cells: &[Cell]) -> Result<()> {
+pub(crate) fn write(path: &Path, findings: &Findings) -> Result<()> {
+    let cells = &findings.cells;
     let mut text = HEAD.to_owned();
     machine(&mut text)?;
-    targets(&mut text, &targets::all(cells))?;
+    targets(&mut text, &targets::all(findings))?;
+    text.push_str(PICTURES);
+    traces(&mut text, &findings.traces)?;
     text.push_str("\n## All cases\n");
     let mut cases: Vec<&str> = Vec::new();
     for cell in cells {
@@ -26,7 +31,7 @@ pub(crate) fn write(folder: &Path, cells: &[Cell]) -> Result<()> {
         let of_case: Vec<&Cell> = cells.iter().filter(|cell| cell.case == case).collect();
         table(&mut text, case, &of_case)?;
     }
-    fs::write(folder.join("RESULTS.md"), text)?;
+    fs::write(path, text)?;
     Ok(())
 }
 
@@ -51,15 +56,29 @@ fn targets(text: &mut String, targets: &[Target]) -> Result<()> {
         let limit = match target.limit {
             Limit::AtMost(limit) => format!("≤ {limit}"),
             Limit::AtLeast(limit) => format!("≥ {limit}"),
+            Limit::None => String::new(),
         };
         let measured = target.measured.iter().map(|it| format!("{}: {:.2}", it.of, it.value));
         let measured: Vec<String> = measured.collect();
         let holds = match target.holds() {
+            Some(_) if matches!(target.limit, Limit::None) => "",
             Some(true) => "holds",
             Some(false) => "**does not hold**",
             None => "not measured",
         };
         writeln!(text, "| {} | {limit} | {} | {holds} |", target.case, measured.join("<br>"))?;
+    }
+    Ok(())
+}
+
+/// What strace has counted.
+fn traces(text: &mut String, traces: &[Trace]) -> Result<()> {
+    writeln!(text, "\n## System calls for each file\n")?;
+    writeln!(text, "| case | | all | that change something | that wait for a device |")?;
+    writeln!(text, "|---|---|---|---|---|")?;
+    for Trace { case, contender, calls } in traces {
+        let trace::Calls { all, changes, syncs } = calls;
+        writeln!(text, "| {case} | {contender} | {all} | {changes} | {syncs} |")?;
     }
     Ok(())
 }

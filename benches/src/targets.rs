@@ -1,9 +1,9 @@
 //! What wholefile is to reach, as ratios of one run and as counts, and whether it does.
 
-use crate::cases::single;
-use crate::contenders::{AWF, BARE_FULL, FULL, NONE, PERSIST, SKIPS};
-use crate::places::{DISK, EXT4, LOOPS, TMPFS};
-use crate::race::{Cell, Row};
+use crate::cases::{many, single, stream, update as updates};
+use crate::contenders::{AWF, BARE_FULL, FULL, NONE, PERSIST, SKIPS, update};
+use crate::places::{DISK, EXT4, LOOPS, TMPFS, XFS};
+use crate::race::{Findings, Row};
 
 /// A row of the table.
 #[derive(Debug)]
@@ -17,6 +17,8 @@ pub(crate) struct Target {
 pub(crate) enum Limit {
     AtMost(f64),
     AtLeast(f64),
+    /// It is only to be known.
+    None,
 }
 
 /// A figure, and what it is the figure of.
@@ -32,6 +34,7 @@ impl Target {
         let holds = |it: &Measured| match self.limit {
             Limit::AtMost(limit) => it.value <= limit,
             Limit::AtLeast(limit) => it.value >= limit,
+            Limit::None => true,
         };
         (!self.measured.is_empty()).then(|| self.measured.iter().all(holds))
     }
@@ -39,11 +42,11 @@ impl Target {
 
 /// What was measured, to be asked.
 #[derive(Clone, Copy)]
-struct Results<'a>(&'a [Cell]);
+struct Results<'a>(&'a Findings);
 
 impl<'a> Results<'a> {
     fn rows(self, case: &str, place: &str) -> &'a [Row] {
-        let cell = self.0.iter().find(|cell| cell.case == case && cell.place == place);
+        let cell = self.0.cells.iter().find(|cell| cell.case == case && cell.place == place);
         cell.map_or(&[], |cell| &cell.rows)
     }
 
@@ -51,93 +54,187 @@ impl<'a> Results<'a> {
         self.rows(case, place).iter().find(|row| row.contender == contender)
     }
 
-    /// Ours as a multiple of theirs, at each of `places`.
-    fn ratios(self, case: &str, places: &[&str], contender: &str) -> Vec<Measured> {
+    /// A figure of a contender at each of `places`.
+    fn figures(
+        self,
+        case: &str,
+        places: &[&str],
+        contender: &str,
+        figure: impl Fn(&Row) -> Option<f64>,
+    ) -> Vec<Measured> {
         let at = |place: &&str| {
-            let row = self.row(case, place, contender)?;
-            Some(Measured { of: (*place).to_owned(), value: row.ratio })
+            let value = figure(self.row(case, place, contender)?)?;
+            Some(Measured { of: (*place).to_owned(), value })
         };
         places.iter().filter_map(at).collect()
     }
 
-    /// Ours as a multiple of the best peer's, at each of `places`.
-    fn to_best_peer(self, case: &str, places: &[&str]) -> Vec<Measured> {
+    /// The time of the first contender as a multiple of this one's.
+    fn ratios(self, case: &str, places: &[&str], contender: &str) -> Vec<Measured> {
+        self.figures(case, places, contender, |row| Some(row.ratio))
+    }
+
+    /// The time of `ours` as a multiple of the best peer's.
+    fn to_best_peer(self, case: &str, places: &[&str], ours: &str) -> Vec<Measured> {
         let at = |place: &&str| {
             let peers = self.rows(case, place).iter().filter(|row| row.is_peer());
             let best = peers.max_by(|one, other| one.ratio.total_cmp(&other.ratio))?;
-            Some(Measured { of: format!("{place} ({})", best.contender), value: best.ratio })
+            let value = best.ratio / self.row(case, place, ours)?.ratio;
+            Some(Measured { of: format!("{place}, {}", best.contender), value })
         };
         places.iter().filter_map(at).collect()
     }
-
-    fn allocations(self, case: &str, place: &str, contender: &str) -> Option<Measured> {
-        let row = self.row(case, place, contender)?;
-        Some(Measured { of: case.to_owned(), value: row.allocations })
-    }
 }
 
+/// How many times as fast.
 fn faster(measured: Vec<Measured>) -> Vec<Measured> {
     measured.into_iter().map(|it| Measured { value: 1.0 / it.value, ..it }).collect()
 }
 
+fn named(of: &str, measured: Vec<Measured>) -> impl Iterator<Item = Measured> {
+    measured.into_iter().map(move |it| Measured { of: format!("{of}, {}", it.of), ..it })
+}
+
 /// The whole table.
-pub(crate) fn all(cells: &[Cell]) -> Vec<Target> {
-    let results = Results(cells);
+pub(crate) fn all(findings: &Findings) -> Vec<Target> {
+    let results = Results(findings);
+    [single_files(results), small_pieces(results), streams(results), many_files(results)]
+        .into_iter()
+        .flatten()
+        .collect()
+}
+
+fn single_files(results: Results<'_>) -> Vec<Target> {
     let durable: Vec<&str> = std::iter::once(DISK).chain(LOOPS).collect();
     let replace = single::name("overwrite", "4 KiB", "Full");
     let create_none = single::name("create", "4 KiB", "None");
     let replace_none = single::name("overwrite", "4 KiB", "None");
-    let tmpfs = [TMPFS];
-    let target = |case, limit, measured| Target { case, limit, measured };
-    let replaces = |case| results.ratios(&replace, &durable, case);
+    let to_awf = [("create", &create_none), ("overwrite", &replace_none)]
+        .into_iter()
+        .flat_map(|(of, case)| named(of, results.ratios(case, &[TMPFS], AWF)));
     vec![
-        target(
-            "durable replace of 4 KiB, against the bare system calls with the same guarantee",
-            Limit::AtMost(1.05),
-            replaces(BARE_FULL),
-        ),
-        target(
-            "durable replace of 4 KiB, against each peer with the same guarantee",
-            Limit::AtMost(1.0),
-            results.to_best_peer(&replace, &durable),
-        ),
-        target(
-            "create of 4 KiB with Durability::None on tmpfs, against tempfile's bare persist",
-            Limit::AtMost(1.25),
-            results.ratios(&create_none, &tmpfs, PERSIST),
-        ),
-        target(
-            "overwrite of 4 KiB with Durability::None on tmpfs, against tempfile's bare persist",
-            Limit::AtMost(1.5),
-            results.ratios(&replace_none, &tmpfs, PERSIST),
-        ),
-        target(
-            "the same, against atomic-write-file without its syncs' share",
-            Limit::AtMost(1.0),
-            [("create", &create_none), ("overwrite", &replace_none)]
-                .into_iter()
-                .filter_map(|(of, case)| Some((of, results.row(case, TMPFS, AWF)?)))
-                .map(|(of, row)| Measured { of: of.to_owned(), value: row.ratio })
-                .collect(),
-        ),
-        target(
-            "10,000 `writeln!` of 40 bytes, against atomic-write-file without a BufWriter",
-            Limit::AtLeast(10.0),
-            faster(results.ratios(single::LINES, &[TMPFS, DISK, EXT4], AWF)),
-        ),
-        target(
-            "allocations per save of 4 KiB",
-            Limit::AtMost(8.0),
-            [
-                results.allocations(&single::name("create", "4 KiB", "Full"), TMPFS, FULL),
-                results.allocations(&replace, TMPFS, FULL),
-                results.allocations(&create_none, TMPFS, NONE),
-                results.allocations(&replace_none, TMPFS, NONE),
-                results.allocations(single::UNCHANGED, TMPFS, SKIPS),
-            ]
-            .into_iter()
-            .flatten()
-            .collect(),
-        ),
+        Target {
+            case: "durable replace of 4 KiB, against the bare system calls, same guarantee",
+            limit: Limit::AtMost(1.05),
+            measured: results.ratios(&replace, &durable, BARE_FULL),
+        },
+        Target {
+            case: "the same, against the best peer with the same guarantee",
+            limit: Limit::AtMost(1.0),
+            measured: results.to_best_peer(&replace, &durable, FULL),
+        },
+        Target {
+            case: "create of 4 KiB, `Durability::None`, against tempfile's bare persist",
+            limit: Limit::AtMost(1.25),
+            measured: results.ratios(&create_none, &[TMPFS], PERSIST),
+        },
+        Target {
+            case: "overwrite of 4 KiB, `Durability::None`, against tempfile's bare persist",
+            limit: Limit::AtMost(1.5),
+            measured: results.ratios(&replace_none, &[TMPFS], PERSIST),
+        },
+        Target {
+            case: "the same, against atomic-write-file, whose syncs cost nothing on tmpfs",
+            limit: Limit::AtMost(1.0),
+            measured: to_awf.collect(),
+        },
+    ]
+}
+
+fn small_pieces(results: Results<'_>) -> Vec<Target> {
+    let places = [TMPFS, DISK, EXT4, XFS];
+    let unchanged = results.0.traces.iter().find(|it| it.contender == SKIPS).map(|it| it.calls);
+    let unchanged = unchanged.into_iter().flat_map(|calls| {
+        [("calls that change something", calls.changes), ("calls that wait", calls.syncs)]
+            .map(|(of, value)| Measured { of: of.to_owned(), value })
+    });
+    let saves = [
+        (single::name("create", "4 KiB", "Full"), FULL),
+        (single::name("overwrite", "4 KiB", "Full"), FULL),
+        (single::name("create", "4 KiB", "None"), NONE),
+        (single::name("overwrite", "4 KiB", "None"), NONE),
+    ];
+    let allocations = saves.iter().filter_map(|(case, contender)| {
+        let value = results.row(case, TMPFS, contender)?.allocations;
+        Some(Measured { of: case.clone(), value })
+    });
+    let contended = updates::THREADS.into_iter().flat_map(|threads| {
+        let case = updates::name(threads);
+        let ratios = results.ratios(&case, &[TMPFS, DISK], update::BARE);
+        named(&format!("{threads} threads"), ratios).collect::<Vec<_>>()
+    });
+    vec![
+        Target {
+            case: "10,000 `writeln!` of 40 bytes, against atomic-write-file without a BufWriter: \
+                   times as fast",
+            limit: Limit::AtLeast(10.0),
+            measured: faster(results.ratios(single::LINES, &places, AWF)),
+        },
+        Target {
+            case: "unchanged save with `skip_unchanged`",
+            limit: Limit::AtMost(0.0),
+            measured: unchanged.collect(),
+        },
+        Target {
+            case: "allocations for a save of 4 KiB",
+            limit: Limit::AtMost(8.0),
+            measured: allocations.collect(),
+        },
+        Target {
+            case: "contended update, `Durability::None`, against the bare flock, read, write, \
+                   rename, which keep no metadata",
+            limit: Limit::None,
+            measured: contended.collect(),
+        },
+    ]
+}
+
+fn streams(results: Results<'_>) -> Vec<Target> {
+    let places = [DISK, EXT4, XFS];
+    let (largest, _) = stream::SIZES[stream::SIZES.len() - 1];
+    let case = stream::name(largest);
+    let peak = |row: &Row| Some(row.peak_kib? as f64 / 1024.0);
+    vec![
+        Target {
+            case: "stream of 1 GiB, durable, against the best peer: times as fast",
+            limit: Limit::AtLeast(1.5),
+            measured: faster(results.to_best_peer(&case, &places, FULL)),
+        },
+        Target {
+            case: "the same: most memory beyond that of an idle process, MiB",
+            limit: Limit::AtMost(8.0),
+            measured: results.figures(&case, &places, FULL, peak),
+        },
+    ]
+}
+
+fn many_files(results: Results<'_>) -> Vec<Target> {
+    let places = [EXT4, XFS];
+    let thousand = many::name(many::THOUSAND, 1);
+    let growth = |place: &&str| {
+        let time = |files| {
+            let row = results.row(&many::name(files, 1), place, many::OURS)?;
+            Some(row.nanoseconds)
+        };
+        let value = time(many::HUNDRED_THOUSAND)? / time(many::THOUSAND)?;
+        Some(Measured { of: (*place).to_owned(), value })
+    };
+    vec![
+        Target {
+            case: "1,000 durable files of 4 KiB as a batch, against the best peer one by one: \
+                   times as fast",
+            limit: Limit::AtLeast(10.0),
+            measured: faster(results.to_best_peer(&thousand, &places, many::OURS)),
+        },
+        Target {
+            case: "the same: flush requests for each file",
+            limit: Limit::AtMost(0.02),
+            measured: results.figures(&thousand, &places, many::OURS, |row| row.flushes),
+        },
+        Target {
+            case: "100,000 files as a batch: time for each file, against that of 1,000",
+            limit: Limit::AtMost(1.2),
+            measured: places.iter().filter_map(growth).collect(),
+        },
     ]
 }

@@ -12,6 +12,8 @@ use crate::job::{Job, Mark, Outcome, Session};
 
 /// Paths that do not exist. Looking at them shows in a trace where a turn begins and ends.
 pub(crate) const BEGIN: &str = "/wholefile-benches-begin";
+/// The subcommand that makes this program a child.
+pub(crate) const WORKER: &str = "worker";
 pub(crate) const END: &str = "/wholefile-benches-end";
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -81,13 +83,8 @@ impl Drop for Worker {
 /// The command that runs `program` as a child.
 pub(crate) fn command(program: &Path) -> Command {
     let mut command = Command::new(program);
-    command.arg("worker");
+    command.arg(WORKER);
     command
-}
-
-/// The child of the same build.
-pub(crate) fn here() -> Result<Command> {
-    Ok(command(&std::env::current_exe()?))
 }
 
 /// Builds the program with the other staging of atomic-write-file, and gives its path.

@@ -12,8 +12,14 @@ use crate::places::{BTRFS, EXT4, XFS};
 const SMALL: usize = 4 << 10;
 pub(crate) const THOUSAND: usize = 1_000;
 pub(crate) const HUNDRED_THOUSAND: usize = 100_000;
+/// What wholefile does with a batch.
+pub(crate) const OURS: &str = BARE_SYNCFS;
 /// What is staged together.
 pub(crate) const BATCHES: &[&str] = &[BARE_SYNCFS];
+/// How many are saved together.
+pub(crate) const SIZES: [usize; 4] = [1, 10, 100, THOUSAND];
+/// Of those who save one by one, the ones that a picture shows: the others lie on the same line.
+pub(crate) const DRAWN_ONE_BY_ONE: &[&str] = &[FULL];
 const ONE_BY_ONE: &[&str] =
     &[FULL, BARE_FULL, AWF, "tempfile + sync_all + persist + directory sync"];
 
@@ -26,7 +32,7 @@ pub(crate) fn name(files: usize, threads: usize) -> String {
 pub(crate) fn run(bench: &mut Bench) -> Result<()> {
     for place in bench.places_named(&[EXT4, XFS, BTRFS]) {
         let all = [BATCHES, ONE_BY_ONE].concat();
-        for files in [1, 10, 100, THOUSAND] {
+        for files in SIZES {
             save(bench, place, (files, 1), &all)?;
         }
         save(bench, place, (THOUSAND, 2), &all)?;

@@ -6,7 +6,7 @@ use crate::bench::{Bench, Course, Extent, Process};
 use crate::contenders::{self, AWF, AWF_BUFFERED, Contender, Survives};
 use crate::job::Work;
 use crate::payload::Contents;
-use crate::places::TMPFS;
+use crate::places::{DISK, TMPFS};
 
 pub(crate) const SIZES: [(&str, usize); 4] =
     [("1 B", 1), ("4 KiB", 4 << 10), ("64 KiB", 64 << 10), ("1 MiB", 1 << 20)];
@@ -29,6 +29,7 @@ pub(crate) fn name(work: &str, size: &str, group: &str) -> String {
 }
 
 pub(crate) fn run(bench: &mut Bench) -> Result<()> {
+    traces(bench)?;
     for place in 0..bench.places.len() {
         for (size, len) in SIZES {
             if bench.extent == Extent::Quick && len != SMALL {
@@ -45,6 +46,20 @@ pub(crate) fn run(bench: &mut Bench) -> Result<()> {
         small_pieces(bench, place)?;
     }
     Ok(())
+}
+
+fn traces(bench: &mut Bench) -> Result<()> {
+    for (work_name, work) in [("create", Work::Create), ("overwrite", Work::Overwrite)] {
+        for (group, survives) in GROUPS {
+            let case = name(work_name, "4 KiB", group);
+            bench.trace(&case, (work, Contents::Bytes(SMALL)), &in_group(survives, DISK))?;
+        }
+    }
+    let durable = contenders::ALL.iter().filter(|it| it.survives == Survives::Full);
+    bench.trace(LINES, (Work::Overwrite, Contents::Lines), &names(durable))?;
+    let small = (Work::Overwrite, Contents::Bytes(SMALL));
+    bench.trace(UNCHANGED, small, &names(contenders::UNCHANGED.iter()))?;
+    bench.trace(ROLLED_BACK, small, &names(contenders::ROLLED_BACK.iter()))
 }
 
 /// What is rather a matter of the caller's habits than of the file's size.

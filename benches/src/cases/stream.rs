@@ -56,7 +56,7 @@ fn subtract_idle(bench: &mut Bench, place: usize, course: &Course<'_>) -> Result
     let Some(mut racer) = bench.racer(FULL, &idle, folder.clone())? else { return Ok(()) };
     let idle = racer.turn(1)?.peak_kib;
     fs_err::remove_dir_all(folder)?;
-    let rows = bench.cells.last_mut().map(|cell| &mut cell.rows);
+    let rows = bench.findings.cells.last_mut().map(|cell| &mut cell.rows);
     for row in rows.into_iter().flatten() {
         row.peak_kib = row.peak_kib.map(|peak| peak.saturating_sub(idle));
     }

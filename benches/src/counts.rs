@@ -1,0 +1,177 @@
+//! The cheap form: only what does not depend on the machine. System calls, flush requests and
+//! allocations of this library, compared with `limits.json`.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use anyhow::{Context, Result, ensure};
+use fs_err as fs;
+
+use crate::cases::{many, single, update as updates};
+use crate::contenders::{FULL, NONE, ORDERED, ROLLED_BACK, SKIPS, update};
+use crate::job::{Job, Session, Work};
+use crate::payload::Contents;
+use crate::places::{Images, LOOPS, Place};
+use crate::trace;
+
+/// What is counted, by the sentence that says so.
+type Counts = BTreeMap<String, f64>;
+
+const SMALL: Contents = Contents::Bytes(4 << 10);
+/// How often a save is made while its flushes are counted.
+const SAVES: usize = 10;
+const FLUSHES: &str = "flushes";
+/// The journal may be written out meanwhile, once in a while, without anybody asking for it.
+const FLUSH_TOLERANCE: f64 = 0.25;
+
+/// What to do with what was counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// Fail if it is more than the limits allow.
+    Check,
+    /// Make it the limits.
+    Accept,
+}
+
+struct Case {
+    name: String,
+    contender: &'static str,
+    work: Work,
+    contents: Contents,
+}
+
+pub(crate) fn run(scratch: &Path, limits: &Path, verdict: Verdict) -> Result<()> {
+    fs::create_dir_all(scratch)?;
+    let mut counts = Counts::new();
+    let folder = scratch.join("counts");
+    for case in cases() {
+        ours(&case, &folder, &mut counts)?;
+    }
+    let _ = fs::remove_dir_all(&folder);
+    let skipped = flushes(scratch, &mut counts)?;
+    match verdict {
+        Verdict::Accept => {
+            ensure!(skipped.is_empty(), "not everything was counted");
+            fs::write(limits, serde_json::to_string_pretty(&counts)? + "\n")?;
+            Ok(())
+        }
+        Verdict::Check => compare(&counts, &serde_json::from_slice(&fs::read(limits)?)?, &skipped),
+    }
+}
+
+fn cases() -> Vec<Case> {
+    let mut cases = Vec::new();
+    for (group, contender) in [("Full", FULL), ("Ordered", ORDERED), ("None", NONE)] {
+        for (work_name, work) in [("create", Work::Create), ("overwrite", Work::Overwrite)] {
+            let name = single::name(work_name, "4 KiB", group);
+            cases.push(Case { name, contender, work, contents: SMALL });
+        }
+    }
+    let mut case = |name: &str, contender, work, contents| {
+        cases.push(Case { name: name.to_owned(), contender, work, contents });
+    };
+    case(single::UNCHANGED, SKIPS, Work::Overwrite, SMALL);
+    case(single::ROLLED_BACK, ROLLED_BACK[0].name, Work::Overwrite, SMALL);
+    case(single::LINES, NONE, Work::Overwrite, Contents::Lines);
+    case(single::JSON, NONE, Work::Overwrite, Contents::Json);
+    case("stream of 64 MiB, Full", FULL, Work::Overwrite, Contents::Stream(64 << 20));
+    let work = Work::Update { updates: 1, threads: 1 };
+    case(&updates::name(1), update::OURS, work, Contents::Bytes(1));
+    cases
+}
+
+/// System calls and allocations.
+fn ours(case: &Case, folder: &Path, counts: &mut Counts) -> Result<()> {
+    let job = case.job(folder);
+    if trace::is_possible() {
+        let log = folder.with_extension("strace");
+        let calls = trace::trace(&std::env::current_exe()?, &job, &log)?;
+        counts.insert(format!("system calls: {}", case.name), calls.all);
+        counts.insert(format!("syncs: {}", case.name), calls.syncs);
+        counts.insert(format!("changing system calls: {}", case.name), calls.changes);
+    }
+    let mut session = Session::new(job)?;
+    session.turn(1, |_| {})?;
+    let allocations = session.turn(1, |_| {})?.allocations;
+    counts.insert(format!("allocations: {}", case.name), allocations as f64);
+    Ok(())
+}
+
+/// Flush requests for each save, and for each batch. Gives the file systems that could not be made.
+fn flushes(scratch: &Path, counts: &mut Counts) -> Result<Vec<&'static str>> {
+    let memory = Place::tmpfs(scratch);
+    let mut skipped = Vec::new();
+    for name in LOOPS {
+        let made = memory.as_ref().map_err(|error| format!("{error:#}")).and_then(|memory| {
+            Place::on_loop(name, &memory.folder, Images::InMemory)
+                .map_err(|error| format!("{error:#}"))
+        });
+        let place = match made {
+            Ok(place) => place,
+            Err(error) => {
+                eprintln!("SKIPPED flushes on {name}: {error}");
+                skipped.push(name);
+                continue;
+            }
+        };
+        for case in flushed() {
+            let mut session = Session::new(case.job(&place.folder.join("counts")))?;
+            session.turn(1, |_| {})?;
+            place.settle()?;
+            let before = place.flushes()?.context("a loop device without statistics")?;
+            session.turn(SAVES, |_| {})?;
+            let flushes = place.flushes()?.context("a loop device without statistics")? - before;
+            let key = format!("{FLUSHES} on {name}: {}", case.name);
+            counts.insert(key, flushes as f64 / SAVES as f64);
+        }
+    }
+    Ok(skipped)
+}
+
+fn flushed() -> Vec<Case> {
+    let save =
+        |name: String, contender| Case { name, contender, work: Work::Overwrite, contents: SMALL };
+    let groups = [("Full", FULL), ("Ordered", ORDERED), ("None", NONE)];
+    let mut cases: Vec<Case> = groups
+        .into_iter()
+        .map(|(group, contender)| save(single::name("overwrite", "4 KiB", group), contender))
+        .collect();
+    let work = Work::OverwriteMany { files: many::THOUSAND, threads: 1 };
+    for contender in many::BATCHES {
+        let name = format!("{}, {contender}", many::name(many::THOUSAND, 1));
+        cases.push(Case { work, ..save(name, contender) });
+    }
+    cases
+}
+
+impl Case {
+    fn job(&self, folder: &Path) -> Job {
+        let (contender, folder) = (self.contender.to_owned(), folder.to_owned());
+        Job { contender, work: self.work, contents: self.contents, folder }
+    }
+}
+
+fn compare(counts: &Counts, limits: &Counts, skipped: &[&str]) -> Result<()> {
+    let mut failed = 0;
+    for (key, count) in counts {
+        let tolerance = if key.starts_with(FLUSHES) { FLUSH_TOLERANCE } else { 0.0 };
+        let verdict = match limits.get(key) {
+            Some(limit) if *count <= limit + tolerance => "",
+            Some(_) => "  FAILED",
+            None => "  FAILED: it has no limit",
+        };
+        failed += usize::from(!verdict.is_empty());
+        let limit = limits.get(key).copied().unwrap_or(f64::NAN);
+        println!("{count:>9.2} of {limit:>9.2}  {key}{verdict}");
+    }
+    for key in limits.keys().filter(|key| !counts.contains_key(*key)) {
+        let is_traced = key.contains("system calls: ") || key.starts_with("syncs: ");
+        let is_skipped = skipped.iter().any(|it| key.contains(&format!(" on {it}:")))
+            || is_traced && !trace::is_possible();
+        println!("{} {key}", if is_skipped { "SKIPPED" } else { "FAILED: not counted:" });
+        failed += usize::from(!is_skipped);
+    }
+    ensure!(failed == 0, "{failed} counts are more than their limits");
+    println!("all {} counts are within their limits", counts.len());
+    Ok(())
+}
