@@ -91,7 +91,7 @@ fn library() -> Vec<Source> {
 }
 
 fn everything() -> Vec<Source> {
-    ["src", "tests", "examples", "fuzz", "benches"].into_iter().flat_map(sources).collect()
+    ["src", "tests", "examples", "fuzz", "benches", "proof"].into_iter().flat_map(sources).collect()
 }
 
 #[track_caller]

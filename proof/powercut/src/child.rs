@@ -1,0 +1,101 @@
+//! What is done in processes of their own: the writer, and those who look at what it left. The
+//! server of the disk must not be the one who waits for it.
+
+use std::io::{BufRead, Write};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, ensure};
+use fs_err as fs;
+use wholefile::{AtomicWriter, Durability};
+
+use crate::device::Device;
+use crate::disk::Disk;
+use crate::file_system::FileSystem;
+use crate::observe::{self, Observation, WORK};
+use crate::scenario::{File, Place, Scenario};
+
+/// What both need to know.
+pub(crate) struct Job {
+    /// Where the disk is served.
+    pub(crate) disk: PathBuf,
+    /// Where to mount it.
+    pub(crate) at: PathBuf,
+    pub(crate) file_system: &'static FileSystem,
+    pub(crate) scenario: &'static Scenario,
+}
+
+/// Somebody else who writes to the same file system and syncs nothing.
+const NEIGHBOUR: &str = "neighbour";
+
+/// Makes a file system, and runs the scenario on it while the disk records.
+pub(crate) fn write(job: &Job, durability: Durability) -> Result<()> {
+    rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022));
+    let device = Device::attach(&Disk::file(&job.disk))?;
+    job.file_system.make(&device.path)?;
+    let _mount = device.mount(job.file_system, &job.at)?;
+    let folder = job.at.join(WORK);
+    fs::create_dir(&folder)?;
+    fs::create_dir(job.at.join(NEIGHBOUR))?;
+    for file in (job.scenario.before)() {
+        let path = folder.join(&file.path);
+        fs::write(&path, file.contents(0))?;
+        file.mark(&path)?;
+    }
+    sync_all_of(&job.at)?;
+
+    let control = |message: &str| {
+        let file = fs::OpenOptions::new().write(true).open(Disk::control(&job.disk));
+        file?.write_all(message.as_bytes()).with_context(|| format!("control: {message}"))
+    };
+    let mut builder = AtomicWriter::builder();
+    builder.durability(durability);
+    let place = Place { folder: &folder, builder };
+    control("begin")?;
+    for commit in 1..=job.scenario.commits {
+        disturb(&job.at, commit)?;
+        (job.scenario.commit)(&place, commit, &(job.scenario.files)(commit))
+            .with_context(|| format!("commit {commit}"))?;
+        control(&format!("acknowledged {commit}"))?;
+        // What nobody synced is written out from time to time, as the kernel does by itself.
+        if commit % 5 == 0 {
+            sync_all_of(&job.at)?;
+        }
+    }
+    sync_all_of(&job.at)?;
+    control("end")
+}
+
+/// Now and then somebody else writes a file, so that there is more to write out than what the
+/// commit itself has made dirty.
+fn disturb(root: &Path, commit: u32) -> Result<()> {
+    if commit % 3 == 0 {
+        let file = File::plain(format!("{NEIGHBOUR}/{}", commit % 9), commit);
+        fs::write(root.join(&file.path), file.contents(commit))?;
+    }
+    Ok(())
+}
+
+fn sync_all_of(root: &Path) -> Result<()> {
+    Ok(rustix::fs::syncfs(fs::File::open(root)?.file())?)
+}
+
+/// Looks at the disk whenever a line comes from standard input, and answers with a line.
+pub(crate) fn look(job: &Job) -> Result<()> {
+    let device = Device::attach(&Disk::file(&job.disk))?;
+    let mut answers = std::io::stdout().lock();
+    writeln!(answers, "ready")?;
+    for line in std::io::stdin().lock().lines() {
+        ensure!(line? == "look", "only `look` is understood");
+        device.forget()?;
+        let observation =
+            look_once(job, &device).unwrap_or_else(|error| Observation::trouble(&error));
+        writeln!(answers, "{}", serde_json::to_string(&observation)?)?;
+    }
+    Ok(())
+}
+
+fn look_once(job: &Job, device: &Device) -> Result<Observation> {
+    job.file_system.repair(&device.path)?;
+    let _mount = device.mount(job.file_system, &job.at)?;
+    observe::observe(job.scenario, &job.at)
+}

@@ -1,0 +1,151 @@
+//! The contents of a disk: blocks that copies share until one of them is written to, so that a copy
+//! costs a list of pointers. A hash of the whole is kept up with every write.
+
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::io::{self, Seek, SeekFrom, Write};
+use std::sync::Arc;
+
+pub(crate) const BLOCK: usize = 4096;
+/// What a disk writes whole or not at all, if nothing larger is promised.
+pub(crate) const SECTOR: usize = 512;
+
+#[derive(Clone)]
+struct Block {
+    hash: u64,
+    bytes: [u8; BLOCK],
+}
+
+/// A disk of a fixed size. Blocks of zeroes are not stored.
+#[derive(Clone)]
+pub(crate) struct Image {
+    blocks: Vec<Option<Arc<Block>>>,
+    hash: u64,
+}
+
+impl Image {
+    pub(crate) fn new(size: u64) -> Image {
+        let blocks = usize::try_from(size).expect("an image fits into memory") / BLOCK;
+        Image { blocks: vec![None; blocks], hash: 0 }
+    }
+
+    pub(crate) fn size(&self) -> u64 {
+        (self.blocks.len() * BLOCK) as u64
+    }
+
+    /// Equal for images of equal contents, and else almost surely different.
+    pub(crate) fn hash(&self) -> u64 {
+        self.hash
+    }
+
+    pub(crate) fn read(&self, offset: u64, bytes: &mut [u8]) {
+        for_each_block(offset, bytes.len(), |index, start, range| {
+            let target = &mut bytes[range];
+            match &self.blocks[index] {
+                Some(block) => target.copy_from_slice(&block.bytes[start..start + target.len()]),
+                None => target.fill(0),
+            }
+        });
+    }
+
+    pub(crate) fn write(&mut self, offset: u64, bytes: &[u8]) {
+        for_each_block(offset, bytes.len(), |index, start, range| {
+            self.change(index, start, start + range.len(), |old| {
+                old.copy_from_slice(&bytes[range])
+            });
+        });
+    }
+
+    pub(crate) fn zero(&mut self, offset: u64, len: u64) {
+        let len = usize::try_from(len).expect("a length of a disk fits into memory");
+        for_each_block(offset, len, |index, start, range| {
+            if self.blocks[index].is_some() {
+                self.change(index, start, start + range.len(), |old| old.fill(0));
+            }
+        });
+    }
+
+    fn change(&mut self, index: usize, start: usize, end: usize, change: impl FnOnce(&mut [u8])) {
+        let slot = &mut self.blocks[index];
+        let block = slot.get_or_insert_with(|| Arc::new(Block { hash: 0, bytes: [0; BLOCK] }));
+        let block = Arc::make_mut(block);
+        change(&mut block.bytes[start..end]);
+        self.hash ^= block.hash;
+        if block.bytes == [0; BLOCK] {
+            *slot = None;
+        } else {
+            block.hash = hash_of(index, &block.bytes);
+            self.hash ^= block.hash;
+        }
+    }
+
+    /// Writes the image to `file`, which becomes sparse.
+    pub(crate) fn save(&self, file: &mut fs_err::File) -> io::Result<()> {
+        file.set_len(self.size())?;
+        for (index, block) in self.blocks.iter().enumerate() {
+            if let Some(block) = block {
+                file.seek(SeekFrom::Start((index * BLOCK) as u64))?;
+                file.write_all(&block.bytes)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Calls `visit` with the index of each block of a range, where in the block the range begins, and
+/// which bytes of the range these are.
+fn for_each_block(
+    offset: u64,
+    len: usize,
+    mut visit: impl FnMut(usize, usize, std::ops::Range<usize>),
+) {
+    let offset = usize::try_from(offset).expect("an offset on a disk fits into memory");
+    let mut done = 0;
+    while done < len {
+        let start = (offset + done) % BLOCK;
+        let here = (BLOCK - start).min(len - done);
+        visit((offset + done) / BLOCK, start, done..done + here);
+        done += here;
+    }
+}
+
+fn hash_of(index: usize, bytes: &[u8; BLOCK]) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    index.hash(&mut hasher);
+    hasher.write(bytes);
+    hasher.finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_copy_does_not_see_what_is_written_to_the_original() {
+        let mut image = Image::new(4 * BLOCK as u64);
+        image.write(BLOCK as u64 - 2, b"abcd");
+        let copy = image.clone();
+        image.write(BLOCK as u64, b"xy");
+        let read = |image: &Image| {
+            let mut bytes = [0; 6];
+            image.read(BLOCK as u64 - 3, &mut bytes);
+            bytes
+        };
+        assert_eq!(read(&copy), *b"\0abcd\0");
+        assert_eq!(read(&image), *b"\0abxy\0");
+        assert_ne!(copy.hash(), image.hash());
+    }
+
+    #[test]
+    fn the_hash_depends_on_the_contents_and_not_on_the_way_there() {
+        let mut one = Image::new(4 * BLOCK as u64);
+        let mut two = one.clone();
+        one.write(10, b"ab");
+        one.write(BLOCK as u64 * 2, b"gone");
+        one.zero(BLOCK as u64, BLOCK as u64 * 2);
+        two.write(11, b"b");
+        two.write(10, b"a");
+        assert_eq!(one.hash(), two.hash());
+        one.zero(0, BLOCK as u64);
+        assert_eq!(one.hash(), Image::new(0).hash());
+    }
+}

@@ -1,0 +1,211 @@
+//! One run: record a scenario on a file system, cut the power everywhere, look, judge.
+
+use std::collections::{BTreeMap, HashMap};
+use std::env;
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Instant;
+
+use anyhow::{Context, Result, ensure};
+use fs_err as fs;
+use wholefile::Durability;
+
+use crate::disk::{Disk, Recording};
+use crate::file_system::FileSystem;
+use crate::judge::{Breach, Promise, Violation};
+use crate::log::{Epoch, Record, epochs};
+use crate::looker;
+use crate::observe::Observation;
+use crate::plan::{self, Plan, State, Wish};
+use crate::scenario::Scenario;
+
+/// Everything is mounted below here, on a tmpfs that only this run can see.
+pub(crate) const ROOT: &str = "/mnt";
+/// Of each run, at most so many violations are kept in full.
+const MAX_KEPT: usize = 3;
+
+#[derive(Clone)]
+pub(crate) struct Case {
+    pub(crate) file_system: &'static FileSystem,
+    pub(crate) scenario: &'static Scenario,
+    pub(crate) durability: Durability,
+    pub(crate) wish: Wish,
+}
+
+/// Two empty folders.
+pub(crate) struct Folders {
+    pub(crate) disk: PathBuf,
+    pub(crate) at: PathBuf,
+}
+
+impl fmt::Display for Case {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let durability = format!("{:?}", self.durability).to_lowercase();
+        let (file_system, scenario) = (self.file_system.name, self.scenario.name);
+        write!(f, "{file_system:<21} {scenario:<17} {durability:<8}")
+    }
+}
+
+impl Case {
+    pub(crate) fn disk_size(&self) -> u64 {
+        self.file_system.size(self.scenario.bytes())
+    }
+
+    pub(crate) fn place(&self) -> Result<Folders> {
+        static NEXT: AtomicUsize = AtomicUsize::new(0);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let folder = Path::new(ROOT).join(number.to_string());
+        let folders = Folders { disk: folder.join("disk"), at: folder.join("at") };
+        fs::create_dir_all(&folders.disk)?;
+        fs::create_dir_all(&folders.at)?;
+        Ok(folders)
+    }
+
+    /// This program again, to do `what`.
+    pub(crate) fn child(&self, what: &str, folders: &Folders) -> Result<Command> {
+        let mut command = Command::new(env::current_exe()?);
+        command.args(["child", what]).arg(&folders.disk).arg(&folders.at);
+        command.args([self.file_system.name, self.scenario.name]);
+        command.arg(format!("{:?}", self.durability).to_lowercase());
+        Ok(command)
+    }
+
+    fn record(&self) -> Result<Recording> {
+        let folders = self.place()?;
+        let disk = Disk::serve(&folders.disk, self.disk_size())?;
+        let status = self.child("write", &folders)?.status()?;
+        ensure!(status.success(), "the writer: {status}");
+        disk.recording()
+    }
+
+    /// Records the scenario, makes the states, looks at them and judges them.
+    pub(crate) fn run(&self, workers: usize) -> Result<Report> {
+        let started = Instant::now();
+        let recording = self.record().with_context(|| format!("{self}: recording"))?;
+        let epochs = epochs(&recording.records);
+        let atom = self.file_system.atom;
+        let (plan, seen) = looker::look_at_all(self, workers, |emit| {
+            plan::plan(&recording.base, &epochs, atom, self.wish, emit)
+        })
+        .with_context(|| format!("{self}: looking"))?;
+        ensure!(seen.len() == plan.images, "not every image was looked at");
+        let violations = self.judge(&plan, &seen);
+        let seconds = started.elapsed().as_secs_f64();
+        Ok(Report { case: self.clone(), recording, epochs, plan, violations, seconds })
+    }
+
+    fn judge(&self, plan: &Plan, seen: &HashMap<u64, Observation>) -> Vec<(usize, Violation)> {
+        let histories = self.scenario.histories();
+        let unit = self.scenario.unit;
+        let promise = Promise { histories: &histories, unit, durability: self.durability };
+        let judge = |(index, state): (usize, &State)| {
+            let violations = promise.judge(state.acknowledged, &seen[&state.image]);
+            violations.into_iter().map(move |violation| (index, violation))
+        };
+        plan.states.iter().enumerate().flat_map(judge).collect()
+    }
+}
+
+pub(crate) struct Report {
+    pub(crate) case: Case,
+    recording: Recording,
+    epochs: Vec<Epoch>,
+    pub(crate) plan: Plan,
+    /// With the index of the state.
+    pub(crate) violations: Vec<(usize, Violation)>,
+    pub(crate) seconds: f64,
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let records = &self.recording.records;
+        let flushes = records.iter().filter(|record| matches!(record, Record::Flush)).count();
+        let Plan { states, images, prefixes } = &self.plan;
+        write!(
+            f,
+            "{} {:>3} commits, {:>5} records, {flushes:>4} flushes, {:>4} of {:>4} prefixes, \
+             {:>5} states, {images:>5} images, {} violations",
+            self.case,
+            self.case.scenario.commits,
+            records.len(),
+            prefixes.0,
+            prefixes.1,
+            states.len(),
+            self.violations.len(),
+        )?;
+        if !self.violations.is_empty() {
+            write!(f, " {:?}", self.breaches())?;
+        }
+        write!(f, ", {:.1} s", self.seconds)
+    }
+}
+
+impl Report {
+    /// How often each promise was broken.
+    pub(crate) fn breaches(&self) -> BTreeMap<Breach, usize> {
+        let mut breaches = BTreeMap::new();
+        for (_, violation) in &self.violations {
+            *breaches.entry(violation.breach).or_default() += 1;
+        }
+        breaches
+    }
+
+    /// Writes the first violations of each kind to `folder`: the image as it was after the power
+    /// cut, and how it came to be. The same seed does not make the same log, since the kernel
+    /// decides when it writes what, so all that is needed is kept.
+    pub(crate) fn keep(&self, folder: &Path) -> Result<()> {
+        let mut kept: BTreeMap<Breach, usize> = BTreeMap::new();
+        for (index, violation) in &self.violations {
+            let kept = kept.entry(violation.breach).or_default();
+            if *kept == MAX_KEPT {
+                continue;
+            }
+            *kept += 1;
+            self.keep_one(folder, *index, violation)?;
+        }
+        Ok(())
+    }
+
+    fn keep_one(&self, folder: &Path, index: usize, violation: &Violation) -> Result<()> {
+        let name = self.case.to_string().split_whitespace().collect::<Vec<_>>().join("-");
+        let folder = folder.join(format!("{name}-{index}"));
+        fs::create_dir_all(&folder)?;
+        let state = &self.plan.states[index];
+        let epoch = &self.epochs[state.epoch];
+        let image =
+            plan::rebuild(&self.recording.base, &self.epochs, state, self.case.file_system.atom);
+        image.save(&mut fs::File::create(folder.join("image"))?)?;
+        let mut text = format!(
+            "{}\nseed {}, state {index}\n{violation}\nepoch {} of {}, commits {} to {} \
+             acknowledged in it, {:?} of its writes:\n",
+            self.case,
+            self.case.wish.seed,
+            state.epoch,
+            self.epochs.len(),
+            epoch.acknowledged_before,
+            epoch.acknowledged,
+            state.recipe,
+        );
+        for line in plan::describe(epoch, state.recipe) {
+            text.push_str(&line);
+            text.push('\n');
+        }
+        text.push_str("\nthe log:\n");
+        let mut epoch = 0;
+        for record in &self.recording.records {
+            let line = match record {
+                Record::Write(write) => format!("{:>12} +{}\n", write.offset, write.len()),
+                Record::Acknowledged(commit) => format!("acknowledged {commit}\n"),
+                Record::Flush => {
+                    epoch += 1;
+                    format!("flush, epoch {epoch} begins\n")
+                }
+            };
+            text.push_str(&line);
+        }
+        fs::write(folder.join("report.txt"), text)?;
+        Ok(())
+    }
+}

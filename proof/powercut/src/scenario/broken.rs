@@ -1,0 +1,74 @@
+//! Saves as they should not be: each must be caught, or the rig sees nothing.
+
+use std::io::Write;
+
+use anyhow::Result;
+use fs_err as fs;
+
+use super::sound::{OVERWRITE, new_file};
+use super::{File, Place, Scenario, Unit};
+
+pub(crate) static BROKEN: &[Scenario] = &[
+    Scenario { name: "plain-write", commit: plain_write, ..OVERWRITE },
+    // Into a new name: ext4 writes out what replaces an old file (auto_da_alloc).
+    Scenario { name: "no-file-sync", files: new_file, commit: no_file_sync, ..OVERWRITE },
+    Scenario { name: "no-directory-sync", commit: no_directory_sync, ..OVERWRITE },
+    Scenario { name: "late-metadata", commit: late_metadata, ..OVERWRITE },
+    Scenario { name: "one-by-one", files: four_files, unit: Unit::Commit, ..OVERWRITE },
+];
+
+fn four_files(commit: u32) -> Vec<File> {
+    (0..4).map(|index| File::plain(format!("old-{index}"), commit).marked()).collect()
+}
+
+/// `fs::write`, which truncates the old file and writes the new contents into it. Every fourth time
+/// the kernel happens to write out what is dirty in between, as it does every few seconds.
+fn plain_write(place: &Place<'_>, commit: u32, files: &[File]) -> Result<()> {
+    for file in files {
+        let mut opened = fs::File::create(place.path(file))?;
+        if commit % 4 == 0 {
+            rustix::fs::syncfs(opened.file())?;
+        }
+        opened.write_all(&file.contents(commit))?;
+    }
+    Ok(())
+}
+
+fn no_file_sync(place: &Place<'_>, commit: u32, files: &[File]) -> Result<()> {
+    for file in files {
+        stage(place, commit, file)?;
+        fs::rename(place.folder.join(TEMP), place.path(file))?;
+        fs::File::open(place.folder)?.sync_all()?;
+    }
+    Ok(())
+}
+
+fn no_directory_sync(place: &Place<'_>, commit: u32, files: &[File]) -> Result<()> {
+    for file in files {
+        let staged = stage(place, commit, file)?;
+        file.mark(&place.folder.join(TEMP))?;
+        staged.sync_all()?;
+        fs::rename(place.folder.join(TEMP), place.path(file))?;
+    }
+    Ok(())
+}
+
+/// All syncs in their places, but the metadata comes after them.
+fn late_metadata(place: &Place<'_>, commit: u32, files: &[File]) -> Result<()> {
+    for file in files {
+        stage(place, commit, file)?.sync_all()?;
+        fs::rename(place.folder.join(TEMP), place.path(file))?;
+        fs::File::open(place.folder)?.sync_all()?;
+        file.mark(&place.path(file))?;
+    }
+    Ok(())
+}
+
+/// A name that a sweep takes for an orphan's.
+const TEMP: &str = ".wholefile-powercut0000.tmp";
+
+fn stage(place: &Place<'_>, commit: u32, file: &File) -> Result<fs::File> {
+    let path = place.folder.join(TEMP);
+    fs::write(&path, file.contents(commit))?;
+    Ok(fs::OpenOptions::new().write(true).open(path)?)
+}

@@ -1,0 +1,140 @@
+//! What is saved, and how: each scenario is a row of a table, and a new one needs no more than that.
+//!
+//! A scenario is a fixed number of commits, counted from 1. Each makes a new version of one or more
+//! files; the version has the commit's number, and its contents follow from the path and the number,
+//! so that whoever looks at the disk later knows what to expect.
+
+mod broken;
+mod sound;
+
+use std::collections::BTreeMap;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+use fs_err as fs;
+use rustix::fs::XattrFlags;
+use wholefile::Builder;
+
+pub(crate) use broken::BROKEN;
+pub(crate) use sound::SOUND;
+
+pub(crate) const XATTR: &str = "user.powercut";
+
+/// A version of a file, as it must be found.
+#[derive(Clone, Debug)]
+pub(crate) struct File {
+    /// Relative to the folder that the scenario has for itself.
+    pub(crate) path: String,
+    pub(crate) len: usize,
+    pub(crate) mode: u32,
+    pub(crate) owner: u32,
+    pub(crate) group: u32,
+    /// The value of `XATTR`.
+    pub(crate) xattr: Option<&'static str>,
+}
+
+/// What a commit of several files promises about them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Unit {
+    /// Each file for itself is old or new.
+    File,
+    /// All of them are old, or all are new.
+    Commit,
+}
+
+pub(crate) struct Scenario {
+    pub(crate) name: &'static str,
+    pub(crate) commits: u32,
+    /// What is there, and durable, before the first commit: version 0.
+    pub(crate) before: fn() -> Vec<File>,
+    /// The files that a commit makes new versions of.
+    pub(crate) files: fn(commit: u32) -> Vec<File>,
+    /// Returns when the commit may be acknowledged.
+    pub(crate) commit: fn(&Place<'_>, commit: u32, &[File]) -> Result<()>,
+    /// What a program does when it starts after a power cut, before it looks at its files.
+    pub(crate) restart: fn(&Path) -> Result<()>,
+    pub(crate) unit: Unit,
+}
+
+/// The versions of one file, oldest first.
+pub(crate) type History = BTreeMap<u32, File>;
+
+impl Scenario {
+    pub(crate) fn named(name: &str) -> Option<&'static Scenario> {
+        SOUND.iter().chain(BROKEN).find(|scenario| scenario.name == name)
+    }
+
+    /// Every file that is ever written, with its versions, by path.
+    pub(crate) fn histories(&self) -> BTreeMap<String, History> {
+        let mut histories: BTreeMap<String, History> = BTreeMap::new();
+        for version in 0..=self.commits {
+            let files = if version == 0 { (self.before)() } else { (self.files)(version) };
+            for file in files {
+                histories.entry(file.path.clone()).or_default().insert(version, file);
+            }
+        }
+        histories
+    }
+
+    /// How many bytes all files have at once, at most.
+    pub(crate) fn bytes(&self) -> u64 {
+        let largest = |history: &History| history.values().map(|file| file.len as u64).max();
+        self.histories().values().filter_map(largest).sum()
+    }
+}
+
+/// Where a commit happens.
+pub(crate) struct Place<'a> {
+    /// The folder that the scenario has for itself.
+    pub(crate) folder: &'a Path,
+    /// With the durability that is tried.
+    pub(crate) builder: Builder,
+}
+
+impl Place<'_> {
+    pub(crate) fn path(&self, file: &File) -> PathBuf {
+        self.folder.join(&file.path)
+    }
+}
+
+impl File {
+    /// As `File::create` makes it, by root and with a umask of 022.
+    pub(crate) fn plain(path: impl Into<String>, commit: u32) -> File {
+        let len = LENGTHS[commit as usize % LENGTHS.len()];
+        File { path: path.into(), len, mode: 0o644, owner: 0, group: 0, xattr: None }
+    }
+
+    /// With metadata that a new file would not have.
+    fn marked(self) -> File {
+        File { mode: 0o640, owner: 12345, group: 23456, xattr: Some("kept"), ..self }
+    }
+
+    /// Gives the file at `path` the metadata that this one has.
+    pub(crate) fn mark(&self, path: &Path) -> Result<()> {
+        if let Some(value) = self.xattr {
+            rustix::fs::setxattr(path, XATTR, value.as_bytes(), XattrFlags::empty())?;
+        }
+        fs_err::os::unix::fs::chown(path, Some(self.owner), Some(self.group))?;
+        fs::set_permissions(path, PermissionsExt::from_mode(self.mode))?;
+        Ok(())
+    }
+
+    /// What no other version of any file begins with.
+    pub(crate) fn heading(&self, version: u32) -> String {
+        format!("{} version {version}\n", self.path)
+    }
+
+    /// The contents of this file's `version`: the heading, then noise.
+    pub(crate) fn contents(&self, version: u32) -> Vec<u8> {
+        let mut bytes = self.heading(version).into_bytes();
+        let seed = bytes.iter().fold(0, |seed: u64, byte| seed.rotate_left(7) ^ u64::from(*byte));
+        let start = bytes.len();
+        bytes.resize(self.len.max(start), 0);
+        fastrand::Rng::with_seed(seed).fill(&mut bytes[start..]);
+        bytes
+    }
+}
+
+/// Less than a sector, inline in a btrfs leaf, a block exactly, several, an odd number, many.
+const LENGTHS: [usize; 8] = [100, 4096, 300, 20_000, 1_000, 65_536, 9_001, 130_000];
