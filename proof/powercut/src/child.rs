@@ -1,7 +1,7 @@
 //! What is done in processes of their own: the writer, and those who look at what it left. The
 //! server of the disk must not be the one who waits for it.
 
-use std::io::{BufRead, Write};
+use std::io::{self, BufRead, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
@@ -82,14 +82,19 @@ fn sync_all_of(root: &Path) -> Result<()> {
 /// Looks at the disk whenever a line comes from standard input, and answers with a line.
 pub(crate) fn look(job: &Job) -> Result<()> {
     let device = Device::attach(&Disk::file(&job.disk))?;
-    let mut answers = std::io::stdout().lock();
+    let mut answers = io::stdout().lock();
     writeln!(answers, "ready")?;
-    for line in std::io::stdin().lock().lines() {
+    for line in io::stdin().lock().lines() {
         ensure!(line? == "look", "only `look` is understood");
         device.forget()?;
         let observation =
             look_once(job, &device).unwrap_or_else(|error| Observation::trouble(&error));
-        writeln!(answers, "{}", serde_json::to_string(&observation)?)?;
+        let answer = serde_json::to_string(&observation)?;
+        match writeln!(answers, "{answer}") {
+            // Whoever asked was killed.
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => break,
+            result => result?,
+        }
     }
     Ok(())
 }

@@ -18,21 +18,31 @@ pub(crate) struct FileSystem {
     /// The bytes that a disk writes whole or not at all. btrfs keeps its superblock in 4096 bytes
     /// under one checksum and mounts by that alone, so it asks for no less.
     pub(crate) atom: u64,
-    /// What must run before it can be mounted after a power cut.
-    repair: &'static [&'static str],
+    pub(crate) recovery: Recovery,
+}
+
+/// How it becomes consistent after a power cut.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Recovery {
+    /// By itself, when it is mounted.
+    Mount,
+    /// By a guess of this program's: nobody can promise anything on it.
+    Repair(&'static [&'static str]),
 }
 
 const MIB: u64 = 1 << 20;
+const LAZY: &str = "lazy_itable_init=0,lazy_journal_init=0";
 
-/// Nothing is left to a kernel thread that would write for as long as it is mounted.
+/// With the block size of large disks, which mkfs.ext4 does not choose for a small one. Nothing is
+/// left to a kernel thread that would write for as long as it is mounted.
 const EXT4: FileSystem = FileSystem {
     name: "ext4",
     kind: "ext4",
-    make: &["mkfs.ext4", "-q", "-F", "-E", "lazy_itable_init=0,lazy_journal_init=0"],
+    make: &["mkfs.ext4", "-q", "-F", "-b", "4096", "-E", LAZY],
     options: "",
     size: 64 * MIB,
     atom: SECTOR as u64,
-    repair: &[],
+    recovery: Recovery::Mount,
 };
 
 const XFS: FileSystem = FileSystem {
@@ -43,7 +53,7 @@ const XFS: FileSystem = FileSystem {
     options: "nouuid",
     size: 320 * MIB,
     atom: SECTOR as u64,
-    repair: &[],
+    recovery: Recovery::Mount,
 };
 
 const BTRFS: FileSystem = FileSystem {
@@ -53,7 +63,7 @@ const BTRFS: FileSystem = FileSystem {
     options: "",
     size: 160 * MIB,
     atom: BLOCK as u64,
-    repair: &[],
+    recovery: Recovery::Mount,
 };
 
 pub(crate) static FILE_SYSTEMS: &[FileSystem] = &[
@@ -61,7 +71,7 @@ pub(crate) static FILE_SYSTEMS: &[FileSystem] = &[
     FileSystem { name: "ext4-writeback", options: "data=writeback", ..EXT4 },
     FileSystem {
         name: "ext4-1k",
-        make: &["mkfs.ext4", "-q", "-F", "-b", "1024", "-E", "lazy_itable_init=0"],
+        make: &["mkfs.ext4", "-q", "-F", "-b", "1024", "-E", LAZY],
         ..EXT4
     },
     FileSystem { name: "ext4-nodioread_nolock", options: "nodioread_nolock", ..EXT4 },
@@ -69,8 +79,8 @@ pub(crate) static FILE_SYSTEMS: &[FileSystem] = &[
     FileSystem { name: "ext4-noauto_da_alloc", options: "noauto_da_alloc", ..EXT4 },
     FileSystem {
         name: "ext4-no-journal",
-        make: &["mkfs.ext4", "-q", "-F", "-O", "^has_journal", "-E", "lazy_itable_init=0"],
-        repair: &["e2fsck", "-p", "-f"],
+        make: &["mkfs.ext4", "-q", "-F", "-b", "4096", "-O", "^has_journal", "-E", LAZY],
+        recovery: Recovery::Repair(&["e2fsck", "-y", "-f"]),
         ..EXT4
     },
     XFS,
@@ -92,10 +102,13 @@ impl FileSystem {
         run(self.make, device, &[0])
     }
 
-    /// Does what must be done before it is mounted after a power cut. Nothing, for most.
+    /// Does what must be done before it is mounted after a power cut.
     pub(crate) fn repair(&self, device: &Path) -> Result<()> {
-        // e2fsck(8): 1 and 2 are errors that were corrected.
-        if self.repair.is_empty() { Ok(()) } else { run(self.repair, device, &[0, 1, 2]) }
+        match self.recovery {
+            Recovery::Mount => Ok(()),
+            // e2fsck(8): 1 and 2 are errors that were corrected.
+            Recovery::Repair(command) => run(command, device, &[0, 1, 2]),
+        }
     }
 }
 

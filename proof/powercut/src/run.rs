@@ -13,7 +13,7 @@ use fs_err as fs;
 use wholefile::Durability;
 
 use crate::disk::{Disk, Recording};
-use crate::file_system::FileSystem;
+use crate::file_system::{FileSystem, Recovery};
 use crate::judge::{Breach, Promise, Violation};
 use crate::log::{Epoch, Record, epochs};
 use crate::looker;
@@ -49,6 +49,11 @@ impl fmt::Display for Case {
 }
 
 impl Case {
+    /// Whether anything can be violated: else what is wrong is only counted.
+    pub(crate) fn is_promised(&self) -> bool {
+        matches!(self.file_system.recovery, Recovery::Mount) && self.durability != Durability::None
+    }
+
     pub(crate) fn disk_size(&self) -> u64 {
         self.file_system.size(self.scenario.bytes())
     }
@@ -123,10 +128,11 @@ impl fmt::Display for Report {
         let records = &self.recording.records;
         let flushes = records.iter().filter(|record| matches!(record, Record::Flush)).count();
         let Plan { states, images, prefixes } = &self.plan;
+        let found = if self.case.is_promised() { "violations" } else { "losses, none promised" };
         write!(
             f,
             "{} {:>3} commits, {:>5} records, {flushes:>4} flushes, {:>4} of {:>4} prefixes, \
-             {:>5} states, {images:>5} images, {} violations",
+             {:>5} states, {images:>5} images, {} {found}",
             self.case,
             self.case.scenario.commits,
             records.len(),
