@@ -12,6 +12,7 @@
 #   ci/filesystems/places.sh   how each file system is made, and what the suite must miss there
 #   ci/filesystems/cases.sh    the places that break libraries, each with the outcome to expect
 #   tests/places.rs            the program that makes one save and tells its outcome in one line
+export LC_ALL=C
 set -euo pipefail
 cd "$(dirname "$0")/.."
 here=$PWD/ci/filesystems
@@ -66,7 +67,8 @@ chmod 755 "$work"
 # Every user must be able to run them.
 install -m 755 "$suite_binary" "$work/suite"
 install -m 755 "$places_binary" "$work/save"
-suite_tests=$("$work/suite" --list 2>/dev/null | grep -c ': test$')
+"$work/suite" --list 2>/dev/null | sed -n 's/: test$//p' | sort >"$work/suite-tests"
+suite_tests=$(wc -l <"$work/suite-tests")
 
 rows=0
 differences=0

@@ -106,12 +106,14 @@ suite() {
     if grep -q "^test result: ok. $suite_tests passed; 0 failed" "$out"; then
         seen="all pass"
     else
-        seen="FAILED: $(grep -o '^test .* FAILED$' "$out" | cut -d' ' -f2 | sort -u | paste -sd' ')"
+        # Also those that had not ended when the time was over.
+        seen="NOT PASSED: $(comm -23 "$work/suite-tests" <(sed -n 's/^test \(.*\) \.\.\. ok$/\1/p' "$out" |
+            sort) | paste -sd' ')"
         cp "$out" "$err" "${TMPDIR:-/tmp}"
     fi
     # That this kernel has no SELinux is not the file system's doing.
     missing=$(grep -o 'SKIPPED .*' "$err" | sed 's/^SKIPPED [^ ]*: //; s/^the file system has no //' |
-        grep -v '^no SELinux here$' | LC_ALL=C sort -u | paste -sd, | sed 's/,/, /g') || true
+        grep -v '^no SELinux here$' | sort -u | paste -sd, | sed 's/,/, /g') || true
     row "$1" 'integration suite' "all pass${lacking[$1]:+; lacks ${lacking[$1]}}" \
         "$seen${missing:+; lacks $missing}"
 }

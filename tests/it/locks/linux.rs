@@ -125,7 +125,7 @@ fn another_users_lock_cannot_be_held_by_everybody() {
         assert_eq!((error.kind(), error.step()), (ErrorKind::PermissionDenied, Step::Lock));
         return;
     }
-    if !is_root(NAME) {
+    if lacks(&[Feature::Modes]) || !is_root(NAME) {
         return;
     }
     let dir = Dir::new();
