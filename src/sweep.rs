@@ -244,10 +244,13 @@ impl Sweeper {
         let failed = |error| failed(path, error);
         let file = match sys::open_orphan(directory, name) {
             Ok(file) => file,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            Err(error) if sys::is_gone(&error) => return Ok(()),
             Err(error) => return Err(failed(error)),
         };
-        let info = sys::inspect(&file).map_err(failed)?;
+        let info = match sys::inspect(&file) {
+            Err(error) if sys::is_gone(&error) => return Ok(()),
+            info => info.map_err(failed)?,
+        };
         if info.kind != FileKind::File {
             return Ok(());
         }

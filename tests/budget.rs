@@ -122,7 +122,7 @@ mod linux {
         case("open and commit, overwrite", Some(0o644), 18, (1, 1), open_and_commit),
         case("unchanged", Some(0o644), 10, (0, 0), unchanged),
         case("dropped before commit", Some(0o644), 5, (0, 0), open_and_drop),
-        case("10,000 lines of 40 bytes", None, 17, (0, 0), lines),
+        case("10,000 lines of 40 bytes", None, 20, (0, 0), lines),
     ];
 
     pub(super) fn main() {

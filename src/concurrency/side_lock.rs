@@ -20,6 +20,10 @@ use crate::sys::{self, Directory, FileId, FileKind};
 
 /// As often as this, somebody else may remove the file that was just waited for.
 const MAX_ATTEMPTS: usize = 1_000_000;
+/// As often, a file that was to be opened or created may be missing: opening what is there and
+/// creating what is not are two requests to some file systems (FUSE), and its last holder may
+/// remove it in between. Of a directory that is gone, the system says the same each time.
+const MAX_MISSES: usize = 1_000;
 /// How long a wait with a limit sleeps at first, and at most, before it asks again.
 const FIRST_PAUSE: Duration = Duration::from_millis(1);
 const LONGEST_PAUSE: Duration = Duration::from_millis(20);
@@ -55,9 +59,19 @@ impl SideLock {
         let name = name_for(&target.name);
         let path = target.path.with_file_name(&name);
         let failed = |error| Error::failed(Step::Lock, &target.path, error);
+        let mut misses = 0;
         for _ in 0..MAX_ATTEMPTS {
-            let file = sys::open_side_file(&target.directory, &name).map_err(failed)?;
-            let info = sys::inspect(&file).map_err(failed)?;
+            let file = match sys::open_side_file(&target.directory, &name) {
+                Err(error) if sys::is_gone(&error) && misses < MAX_MISSES => {
+                    misses += 1;
+                    continue;
+                }
+                file => file.map_err(failed)?,
+            };
+            let info = match sys::inspect(&file) {
+                Err(error) if sys::is_gone(&error) => continue,
+                info => info.map_err(failed)?,
+            };
             if info.kind != FileKind::File {
                 return Err(failed(io::Error::new(io::ErrorKind::AlreadyExists, "not a file")));
             }

@@ -2,6 +2,7 @@
 //! process die before every operation. After each: what is on disk, and is what was said true?
 
 mod cases;
+mod gone;
 mod place;
 mod single;
 mod stages;
@@ -15,9 +16,7 @@ use std::thread;
 use self::cases::{Before, CASES, Case, NEW};
 use self::place::Place;
 use crate::fault::{Fault, Op, Plan, with_plan};
-use crate::{
-    Commit, Durability, ErrorKind, Metadata, Outcome, Result, Step, SyncPlan, TargetState, sys,
-};
+use crate::{Commit, Durability, ErrorKind, Metadata, Outcome, Result, Step, TargetState, sys};
 
 /// Runs a case under a fault, on a thread of its own, so that nothing is remembered between runs.
 fn run(case: &Case, at: Option<(usize, Fault)>) -> (Place, Result<Commit>, Plan) {
@@ -201,8 +200,9 @@ impl Faulted<'_> {
         check_result(case, place, result, plan);
         match result {
             Ok(commit) => {
-                assert!(self.may_be_survived(&injected), "{name}: reported nothing");
-                self.check_receipt(commit, &injected, &plan.log[self.index + 1..], &name);
+                let later = &plan.log[self.index + 1..];
+                assert!(self.may_be_survived(&injected, later), "{name}: reported nothing");
+                self.check_receipt(commit, &injected, later, &name);
             }
             // The case ends in this error without any fault.
             Err(error) if self.clean_error == Some((error.kind(), error.step())) => {}
@@ -238,7 +238,7 @@ impl Faulted<'_> {
     }
 
     /// Whether a save may succeed although this happened.
-    fn may_be_survived(&self, error: &io::Error) -> bool {
+    fn may_be_survived(&self, error: &io::Error, later: &[Op]) -> bool {
         let kind = error.kind();
         if kind == io::ErrorKind::Interrupted {
             return true;
@@ -248,6 +248,8 @@ impl Faulted<'_> {
             return true;
         }
         let denied = kind == io::ErrorKind::PermissionDenied;
+        let is_creation = |op: &Op| matches!(op, Op::CreateTemp | Op::OpenSideFile);
+        let is_made_anew = sys::is_gone(error) && later.iter().any(is_creation);
         match self.op {
             Op::Lock => sys::lacks_locks(error) || kind == io::ErrorKind::WouldBlock,
             Op::CreateTemp | Op::LinkUnnamed => kind == io::ErrorKind::AlreadyExists,
@@ -265,8 +267,11 @@ impl Faulted<'_> {
             Op::RenameNoReplace | Op::Exchange => sys::lacks_rename_flags(error),
             Op::OpenDirectory => kind == io::ErrorKind::NotFound,
             Op::RemoveSideFile => true, // the next one takes it
+            Op::OpenSideFile | Op::Look => is_made_anew,
             // A device that is not known cannot be remembered.
-            Op::Inspect => matches!(self.case.lacking, [Op::RenameNoReplace] | [Op::Exchange]),
+            Op::Inspect => {
+                is_made_anew || matches!(self.case.lacking, [Op::RenameNoReplace] | [Op::Exchange])
+            }
             _ => false,
         }
     }
@@ -295,7 +300,7 @@ impl Faulted<'_> {
 fn steps_of(op: Op) -> &'static [Step] {
     match op {
         Op::OpenDirectory => &[Step::Resolve, Step::CreateParents],
-        Op::Look => &[Step::Resolve, Step::Lock, Step::Metadata, Step::Publish],
+        Op::Look => &[Step::Resolve, Step::Lock, Step::CreateTemp, Step::Metadata, Step::Publish],
         Op::ReadLink => &[Step::Resolve],
         Op::MakeDirectory | Op::RemoveDirectory => &[Step::CreateParents],
         Op::OpenTarget | Op::ReadTarget => &[Step::Read],

@@ -101,9 +101,10 @@ fn failed(target: &Target, name: TempName, file: SealedFile, cause: Cause) -> Un
         return Unpublished::Failed(name.abandon(&target.path, error));
     }
     name.keep();
-    let is_removed = |file: &File| sys::inspect(file).is_ok_and(|info| info.links == 0);
+    // The file's count of links would not tell: FUSE drivers rename what is removed while it is
+    // open, and count that name.
     match file {
-        SealedFile::Open(file) if state == TargetState::Untouched && is_removed(&file) => {
+        SealedFile::Open(file) if state == TargetState::Untouched => {
             Unpublished::Swept(file, error)
         }
         _ => Unpublished::Failed(error),

@@ -91,19 +91,36 @@ impl Temp {
         options: &Options,
         creation: Creation<'_>,
     ) -> Result<Temp> {
+        let failed = |error| Error::failed(Step::CreateTemp, &target.path, error);
         for _ in 0..MAX_UNSEEN {
             let temp = Temp::create(target, options, creation)?;
-            let failed = |error| Error::failed(Step::CreateTemp, &target.path, error);
             if target.place.is_some() {
                 return Ok(temp);
             }
-            match sys::inspect(&temp.file) {
-                Ok(info) if temp.name.is_some() && info.links == 0 => drop(temp.keep()),
-                Ok(_) => return Ok(temp),
-                Err(error) => return Err(temp.abandon(&target.path, failed(error))),
+            match temp.is_under_its_name() {
+                Ok(true) => return Ok(temp),
+                Ok(false) => drop(temp.keep()),
+                Err(error) => {
+                    let is_taken = sys::is_gone(&error);
+                    let error = temp.abandon(&target.path, failed(error));
+                    if !is_taken || error.leftover().is_some() {
+                        return Err(error);
+                    }
+                }
             }
         }
         Err(Error::refused(ErrorKind::Io, Step::CreateTemp, &target.path))
+    }
+
+    /// Whether the name, if it has one, stands for this file. Its count of links would not tell:
+    /// FUSE drivers rename what is removed while it is open, and count that name.
+    fn is_under_its_name(&self) -> io::Result<bool> {
+        let Some(name) = self.name() else { return Ok(true) };
+        if !sys::LOCKS_ARE_ADVISORY {
+            return Ok(true); // it is not locked, and so never taken for an orphan
+        }
+        let Some(now) = sys::look(&self.directory, name)? else { return Ok(false) };
+        Ok(sys::inspect(&self.file)?.id == now.info.id)
     }
 
     /// The name, once there is one.

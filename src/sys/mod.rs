@@ -206,6 +206,13 @@ pub(crate) fn lock_key(name: &OsStr) -> Vec<u8> {
     }
 }
 
+/// Whether an error about an open file says that it was removed. Elsewhere such a file lives on,
+/// but a file system that works by paths can no longer find it (FUSE), nor can a server that was
+/// not told that it is open (NFS, ESTALE).
+pub(crate) fn is_gone(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::StaleNetworkFileHandle)
+}
+
 /// What the system says about an open file.
 pub(crate) fn inspect(file: &File) -> io::Result<Info> {
     run(Op::Inspect, || arm::inspect(file))

@@ -47,9 +47,8 @@ pub(crate) fn errors_of(op: Op) -> Vec<i32> {
         | Op::OpenSideFile
         | Op::OpenOrphan => &[OPEN, &[Errno::NOTDIR, Errno::LOOP]],
         Op::MakeDirectory | Op::RemoveDirectory => &[CHANGE, &[Errno::MLINK]],
-        Op::Look | Op::List | Op::ReadLink | Op::Inspect => {
-            &[&[Errno::ACCESS, Errno::MFILE, Errno::STALE]]
-        }
+        Op::Look | Op::List | Op::ReadLink => &[&[Errno::ACCESS, Errno::MFILE, Errno::STALE]],
+        Op::Inspect => &[&[Errno::ACCESS, Errno::NOENT, Errno::STALE]],
         Op::CreateTemp => &[OPEN, CHANGE],
         Op::CreateUnnamed => &[OPEN, NO_UNNAMED, &[Errno::ROFS, Errno::NOSPC]],
         Op::LinkUnnamed | Op::Link => &[CHANGE, &[Errno::MLINK]],

@@ -1,0 +1,85 @@
+//! A file that somebody removes while it is open.
+
+use std::io;
+use std::path::PathBuf;
+
+use super::cases::{Before, CASES, NEW};
+use super::place::Place;
+use super::run;
+use crate::Step;
+use crate::fault::{Fault, Op, Plan, with_plan};
+use crate::options::Options;
+use crate::protocol::publish::{Unpublished, publish};
+use crate::protocol::staging::Staged;
+use crate::protocol::sync;
+use crate::protocol::target::Target;
+use crate::protocol::temp::Temp;
+use crate::sys::{self, Creation};
+
+/// Two writers of one target on sshfs, and one of them failed with "no such file": the other had
+/// removed the file of the lock as its holder does, and fstat(2) and open(2) with O_CREAT did not
+/// find it any more, since sftp knows files by their paths. A save or an update was lost. In the
+/// same way a writer whose fresh temp file a sweeper had taken failed instead of making another.
+#[test]
+fn a_file_that_somebody_removes_meanwhile_is_made_anew() {
+    #[track_caller]
+    fn check(name: &str, at: (Op, Op)) {
+        let case = CASES.iter().find(|case| case.name == name).expect("such a case");
+        let (_, _, plan) = run(case, None);
+        let made = plan.log.iter().position(|op| *op == at.0).expect("it is made");
+        let index = made + plan.log[made..].iter().position(|op| *op == at.1).expect("asked for");
+        for code in gone() {
+            let (place, result, plan) = run(case, Some((index, Fault::Error(code))));
+            result.unwrap_or_else(|error| panic!("{name}: {:?}: {error:?}", at.1));
+            assert_eq!(plan.log.iter().filter(|op| **op == at.0).count(), 2, "{name}: made anew");
+            assert_eq!(place.contents().as_deref(), Some(NEW));
+            assert_eq!(place.others(), Vec::<PathBuf>::new());
+        }
+    }
+    check("replace under the lock", (Op::OpenSideFile, Op::OpenSideFile));
+    check("replace under the lock", (Op::OpenSideFile, Op::Inspect));
+    check("replace streamed", (Op::CreateTemp, Op::Look));
+    check("replace streamed", (Op::CreateTemp, Op::Inspect));
+}
+
+/// A sweeper that came between the creation of a temp file and its lock made the save fail on
+/// bindfs and ntfs-3g: what is removed while it is open gets another name there, so that the count
+/// of links did not tell, and the rename found no file.
+#[test]
+fn a_temp_file_that_got_another_name_is_made_anew() {
+    let place = Place::new(Before::File);
+    let options = Options::default();
+    let target = Target::resolve(None, &place.path(), &options).unwrap();
+    let temp = Temp::create(&target, &options, Creation::default()).unwrap();
+    let name = place.folder().join(temp.name().unwrap());
+    fs_err::rename(name, place.folder().join(".fuse_hidden0000000100000001")).unwrap();
+    let sealed = sync::seal(Staged { temp, len: 0 }, &target, &options).unwrap();
+    match publish(sealed, &target, &options) {
+        Err(Unpublished::Swept(_, error)) => assert_eq!(error.step(), Step::Publish),
+        result => panic!("{result:?}"),
+    }
+    assert_eq!(place.contents().as_deref(), place.old());
+}
+
+/// The errors of that meaning.
+fn gone() -> Vec<i32> {
+    let is_gone = |code: &i32| sys::is_gone(&io::Error::from_raw_os_error(*code));
+    let codes: Vec<i32> = sys::errors_of(Op::Inspect).into_iter().filter(is_gone).collect();
+    assert_eq!(codes.len(), 2, "ENOENT and ESTALE");
+    codes
+}
+
+/// A sweep beside living writers on sshfs reported their temp files as errors.
+#[test]
+fn a_sweep_has_nothing_to_say_about_a_file_that_is_gone() {
+    for op in [Op::OpenOrphan, Op::Inspect] {
+        for code in gone() {
+            let place = Place::new(Before::File);
+            fs_err::write(place.folder().join(".wholefile-abcDEF012345.tmp"), "").unwrap();
+            let plan = Plan { lacking: vec![(op, code)], ..Plan::default() };
+            let (swept, plan) = with_plan(plan, || crate::sweep(place.folder()).unwrap());
+            assert!(plan.log.contains(&op));
+            assert_eq!((swept.errors().len(), swept.removed().len()), (0, 0), "{swept:?}");
+        }
+    }
+}
