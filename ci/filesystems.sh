@@ -101,8 +101,8 @@ what=${1:-all}
 [ $# -gt 0 ] && shift
 printf '%-22s | %-38s | %s | %s\n' place case expected seen
 case $what in
-all) suites "${suite_places[@]}"; cases "${all_cases[@]}" ;;
-suite) suites "${@:-${suite_places[@]}}" ;;
+all) suites "${all_places[@]}"; cases "${all_cases[@]}" ;;
+suite) suites "${@:-${all_places[@]}}" ;;
 cases) cases "${@:-${all_cases[@]}}" ;;
 *) die "unknown: $what" ;;
 esac

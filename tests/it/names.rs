@@ -38,7 +38,7 @@ fn new(len: usize) -> Vec<u8> {
 
 #[test]
 fn a_name_of_255_bytes_is_fine_and_one_of_256_is_not() {
-    if lacks(&[Feature::LongNames]) {
+    if lacks(&[Feature::LongNames, Feature::Symlinks]) {
         return;
     }
     let dir = Dir::new();
@@ -53,6 +53,7 @@ fn a_name_of_255_bytes_is_fine_and_one_of_256_is_not() {
     assert_eq!(error.target_state(), TargetState::Untouched);
     assert_eq!(error.path(), too_long);
     dir.assert_only(&[&long]);
+    check_invalid("n".repeat(256), ErrorKind::InvalidPath);
 }
 
 #[test]
@@ -117,7 +118,6 @@ fn a_path_that_names_no_file_is_an_error_before_anything_is_made() {
     for path in ["nul\0", "\0", "nul\0/file", "a\0b/c"] {
         check_invalid(path, ErrorKind::InvalidPath);
     }
-    check_invalid("n".repeat(256), ErrorKind::InvalidPath);
     check_invalid("directory", ErrorKind::IsADirectory);
     check_invalid("directory/../directory", ErrorKind::IsADirectory);
     check_invalid("link", ErrorKind::IsADirectory);

@@ -108,7 +108,7 @@ fn a_directory_that_may_be_written_but_not_read_takes_a_save() {
     if !is_root(TEST) {
         return;
     }
-    if lacks(&[Feature::Owners, Feature::Modes]) {
+    if lacks(&[Feature::Creators, Feature::Owners, Feature::Modes]) {
         return;
     }
     let dir = Dir::new();
@@ -144,7 +144,7 @@ fn anothers_file_in_a_sticky_directory_stays() {
     if !is_root(TEST) {
         return;
     }
-    if lacks(&[Feature::Owners, Feature::Modes]) {
+    if lacks(&[Feature::Creators, Feature::Owners, Feature::Modes]) {
         return;
     }
     let dir = Dir::new();

@@ -5,6 +5,7 @@
 pub(crate) enum Feature {
     HardLinks,
     LinkCounts,
+    FreshLinkCounts,
     NoReplace,
     OneStep,
 }

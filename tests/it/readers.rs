@@ -23,11 +23,14 @@ fn contents(version: u64) -> Vec<u8> {
     contents
 }
 
+/// How a FUSE driver says that the name it was just asked for is that of another file now.
+const MISSING: [ErrorKind; 2] = [ErrorKind::NotFound, ErrorKind::StaleNetworkFileHandle];
+
 /// The version that is there; panics if it is not whole. `None` if there is nothing, which can only
 /// be where a file that is open is replaced in two steps.
 fn read(target: &Path, way: Way) -> Option<u64> {
     let bytes = match fs::read(target) {
-        Err(error) if error.kind() == ErrorKind::NotFound && way == Way::TwoSteps => return None,
+        Err(error) if way == Way::TwoSteps && MISSING.contains(&error.kind()) => return None,
         bytes => bytes.expect("the target never disappears"),
     };
     let version = bytes.first_chunk().expect("never shorter than a version");

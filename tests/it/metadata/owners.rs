@@ -107,7 +107,7 @@ fn who_may_not_keep_the_owner_is_told_and_gives_away_no_rights() {
     if !is_root(TEST) {
         return;
     }
-    if lacks(&[Feature::Owners, Feature::Modes]) {
+    if lacks(&[Feature::Creators, Feature::Owners, Feature::Modes]) {
         return;
     }
     for (gid, mode, left) in LOST_OWNER {
@@ -197,7 +197,7 @@ fn the_old_files_attributes_and_contents_need_not_be_readable() {
     if !is_root(TEST) {
         return;
     }
-    if lacks(&[Feature::Owners, Feature::Modes]) {
+    if lacks(&[Feature::Creators, Feature::Owners, Feature::Modes, Feature::UserXattrs]) {
         return;
     }
     let dir = somebody_elses(0o600, 23456);
@@ -213,7 +213,7 @@ fn the_old_files_attributes_and_contents_need_not_be_readable() {
 /// asked for 0600.
 #[test]
 fn nothing_is_taken_over_from_a_file_that_another_user_planted() {
-    if lacks(&[Feature::Owners, Feature::Modes]) {
+    if lacks(&[Feature::Owners, Feature::Modes, Feature::UserXattrs]) {
         return;
     }
     if !is_root("metadata::owners::nothing_is_taken_over_from_a_file_that_another_user_planted") {
@@ -260,7 +260,7 @@ fn nothing_is_taken_over_from_a_file_that_another_user_planted() {
 /// user in /tmp may be no trap but private.
 #[test]
 fn a_planted_file_still_restricts_its_successor() {
-    if lacks(&[Feature::Owners, Feature::Modes]) {
+    if lacks(&[Feature::Owners, Feature::Modes, Feature::LinkCounts]) {
         return;
     }
     if !is_root("metadata::owners::a_planted_file_still_restricts_its_successor") {
@@ -296,7 +296,7 @@ fn a_planted_file_still_restricts_its_successor() {
 /// the name of root's next report made that report a setuid program.
 #[test]
 fn nothing_is_taken_over_from_a_hard_link_in_a_directory_of_everybodys() {
-    if lacks(&[Feature::Owners, Feature::Modes, Feature::HardLinks]) {
+    if lacks(&[Feature::Owners, Feature::Modes, Feature::HardLinks, Feature::LinkCounts]) {
         return;
     }
     const TEST: &str =

@@ -235,7 +235,7 @@ fn check_planted(mode: u32, directory_owner: u32, link_owner: u32, followed: boo
 /// rule did not apply and the contents of /etc/passwd were lost.
 #[test]
 fn a_link_that_another_user_planted_is_not_followed() {
-    if lacks(&[Feature::Owners, Feature::Modes, Feature::Symlinks]) {
+    if lacks(&[Feature::Owners, Feature::Modes, Feature::Symlinks, Feature::LinkCounts]) {
         return;
     }
     const TEST: &str = "policies::symlinks::a_link_that_another_user_planted_is_not_followed";
@@ -279,7 +279,9 @@ fn an_unprivileged_user_follows_links_that_are_its_own_or_roots() {
         assert_eq!(kind.is_none(), case == "followed", "{kind:?}");
         return assert!(kind.is_none_or(|kind| kind == ErrorKind::PermissionDenied));
     }
-    if !is_root(TEST) || lacks(&[Feature::Owners, Feature::Modes, Feature::Symlinks]) {
+    if !is_root(TEST)
+        || lacks(&[Feature::Creators, Feature::Owners, Feature::Modes, Feature::Symlinks])
+    {
         return;
     }
     let stranger = 12345;
