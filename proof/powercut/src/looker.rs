@@ -1,4 +1,4 @@
-//! Workers that each have a disk, put one image after another on it, and have a process of their own
+//! Workers that each have a disk, put one image after another on it, and have a process of its own
 //! mount it and look. Most of the time such a process waits for the kernel, so there are more of
 //! them than processors.
 

@@ -27,8 +27,8 @@
 //! under `None` what is wrong is only counted.
 //!
 //! A flush counts for all that was written before it, since the loop device carries out one request
-//! after the other. The loop device offers no FUA, so the kernel makes a flush of it, which promises
-//! more than a disk with FUA would.
+//! after the other. The loop device offers no FUA, so the kernel makes a flush of it, which
+//! promises more than a disk with FUA would.
 //!
 //! # What is left behind
 //!

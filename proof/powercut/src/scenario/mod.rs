@@ -1,7 +1,7 @@
-//! What is saved, and how: each scenario is a row of a table, and a new one needs no more than that.
+//! What is saved, and how: each scenario is a row of a table, and a new one needs no more.
 //!
 //! A scenario is a fixed number of commits, counted from 1. Each makes a new version of one or more
-//! files; the version has the commit's number, and its contents follow from the path and the number,
+//! files; the version has the commit's number, and its contents follow from path and number,
 //! so that whoever looks at the disk later knows what to expect.
 
 mod broken;
