@@ -17,10 +17,10 @@ pub(crate) use super::not_windows::{
     Security, is_negative_seek, may_name_file, security_of, set_access_of, set_owner_of,
 };
 pub(crate) use super::portable::{
-    Handle, Mount, create_unnamed, exchange, file_system_of, leads_to_descriptor, link_unnamed,
-    list, make_accessible, may_be_planted, mount_of, move_directory, open_inside, open_orphan,
-    open_subdirectory, remove_xattr, set_directory_mode, set_flags, set_owner, set_times,
-    set_xattr, start_writeback, write_out,
+    Handle, Mount, create_unnamed, exchange, file_system_of, get_xattr_of, leads_to_descriptor,
+    link_unnamed, list, make_accessible, may_be_planted, mount_of, move_directory, open_inside,
+    open_orphan, open_subdirectory, remove_xattr, set_directory_mode, set_flags, set_owner,
+    set_times, set_xattr, start_writeback, write_out,
 };
 
 /// Nobody knows.
@@ -154,15 +154,6 @@ fn info_of(metadata: &std::fs::Metadata) -> Info {
 }
 
 pub(crate) fn list_xattrs_of(_: &Existing, _: &Directory, _: &OsStr) -> io::Result<Vec<OsString>> {
-    Err(io::ErrorKind::Unsupported.into())
-}
-
-pub(crate) fn get_xattr_of(
-    _: &Existing,
-    _: &Directory,
-    _: &OsStr,
-    _: &OsStr,
-) -> io::Result<Option<Vec<u8>>> {
     Err(io::ErrorKind::Unsupported.into())
 }
 

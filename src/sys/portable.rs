@@ -7,7 +7,7 @@ use std::io;
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use super::{Directory, Entry, FileKind, FileSystem, Info, Times};
+use super::{Directory, Entry, Existing, FileKind, FileSystem, Info, Times};
 
 /// Nothing holds an existing file: it is opened anew, and checked to be the same where the system
 /// can tell.
@@ -100,7 +100,16 @@ pub(crate) fn link_unnamed(_: &File, _: &Directory, _: &OsStr) -> io::Result<()>
 
 pub(crate) fn start_writeback(_: &File, _: u64, _: u64) {}
 
-/// None is listed, so that none is set.
+/// None is listed, or for the receipt alone: no value is read or set.
+pub(crate) fn get_xattr_of(
+    _: &Existing,
+    _: &Directory,
+    _: &OsStr,
+    _: &OsStr,
+) -> io::Result<Option<Vec<u8>>> {
+    unsupported()
+}
+
 pub(crate) fn set_xattr(_: &File, _: &OsStr, _: &[u8]) -> io::Result<()> {
     unsupported()
 }

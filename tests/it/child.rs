@@ -6,9 +6,10 @@
 //! [`Child::run`].
 
 use std::env;
+use std::io::{self, BufRead, BufReader};
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
-use std::process::Command;
+use std::process::{self, Command, Stdio};
 
 use rustix::fs::Mode;
 
@@ -37,6 +38,26 @@ pub(crate) fn given() -> Option<Given> {
     let umask = env::var("WHOLEFILE_CHILD_UMASK").unwrap().parse().unwrap();
     rustix::process::umask(Mode::from_raw_mode(umask));
     Some(Given { dir: Dir::of_parent(root), case: env::var("WHOLEFILE_CHILD_CASE").unwrap() })
+}
+
+/// A run of a test in another process that has come as far as it shall. Dropped, it is killed.
+#[must_use]
+pub(crate) struct Waiting(process::Child);
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        self.0.kill().unwrap();
+        self.0.wait().unwrap();
+    }
+}
+
+/// What the child prints once it has come as far as it shall.
+const HERE: &str = "the child has come as far as it shall";
+
+/// Tells the parent, in the child, and waits to be killed.
+pub(crate) fn wait_to_be_killed() {
+    println!("{HERE}");
+    io::stdin().read_line(&mut String::new()).unwrap();
 }
 
 impl Child {
@@ -75,6 +96,17 @@ impl Child {
             command.gid(user).uid(user);
         }
         command
+    }
+
+    /// Runs it until it waits to be killed.
+    #[track_caller]
+    pub(crate) fn run_until_it_waits(&self, dir: &Dir, case: &str) -> Waiting {
+        let mut command = self.command(dir, case);
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let child = Waiting(child);
+        assert!(lines.map_while(Result::ok).any(|line| line.contains(HERE)), "{}", self.test);
+        child
     }
 
     /// Runs it to its end; its failure is the test's.

@@ -1,7 +1,7 @@
 //! Directories, disks and mounts that do not let a save happen, or not quite.
 
 use std::io::{self, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use fs_err as fs;
@@ -225,15 +225,21 @@ fn a_single_file_that_is_mounted_cannot_be_replaced() {
     }
 }
 
+/// A file system of its own, mounted on a directory, with an old file at `target`.
+fn small_disk(options: &str) -> (Dir, Mount, PathBuf) {
+    let dir = Dir::new();
+    let mount = Mount::tmpfs(dir.root(), options);
+    let target = dir.write("target", "old");
+    (dir, mount, target)
+}
+
 #[test]
 fn a_full_disk_poisons_a_stream_and_the_old_file_stays() {
     if !is_root("permissions::a_full_disk_poisons_a_stream_and_the_old_file_stays") {
         return;
     }
     for staging in [Staging::Named, Staging::Unnamed] {
-        let dir = Dir::new();
-        let _mount = Mount::tmpfs(dir.root(), "size=1m");
-        let target = dir.write("target", "old");
+        let (dir, _mount, target) = small_disk("size=1m");
         let mut builder = AtomicWriter::builder();
         let mut writer = builder.staging(staging).open(&target).unwrap();
         let written = (0..40).try_for_each(|_| writer.write_all(&[1; 100_000]));
@@ -258,9 +264,7 @@ fn a_full_disk_fails_a_small_save_at_commit() {
     if !is_root("permissions::a_full_disk_fails_a_small_save_at_commit") {
         return;
     }
-    let dir = Dir::new();
-    let _mount = Mount::tmpfs(dir.root(), "size=1m");
-    let target = dir.write("target", "old");
+    let (dir, _mount, target) = small_disk("size=1m");
     let mut filler = fs::File::create(dir.path("filler")).unwrap();
     while filler.write(&[1; 4096]).is_ok() {}
     let mut writer = AtomicWriter::builder().open(&target).unwrap();
@@ -282,9 +286,7 @@ fn a_disk_without_inodes_fails_at_the_temp_file() {
     if !is_root("permissions::a_disk_without_inodes_fails_at_the_temp_file") {
         return;
     }
-    let dir = Dir::new();
-    let _mount = Mount::tmpfs(dir.root(), "nr_inodes=2");
-    let target = dir.write("target", "old");
+    let (dir, _mount, target) = small_disk("nr_inodes=2");
     let error = AtomicWriter::builder().write(&target, "small").unwrap_err();
     check(&error, ErrorKind::StorageFull, Step::CreateTemp, &target);
     assert_eq!(dir.read("target"), "old");
@@ -296,9 +298,7 @@ fn a_file_system_that_is_mounted_read_only_is_an_error_of_its_own() {
     if !is_root("permissions::a_file_system_that_is_mounted_read_only_is_an_error_of_its_own") {
         return;
     }
-    let dir = Dir::new();
-    let _mount = Mount::tmpfs(dir.root(), "size=1m");
-    let target = dir.write("target", "old");
+    let (dir, _mount, target) = small_disk("size=1m");
     let remount = Command::new("mount").args(["-o", "remount,ro"]).arg(dir.root()).status();
     assert!(remount.unwrap().success());
     let error = AtomicWriter::builder().write(&target, "new").unwrap_err();

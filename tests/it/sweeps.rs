@@ -2,13 +2,12 @@
 
 mod directories;
 
-use std::io::{BufRead, BufReader, Write};
+use std::io::Write;
 use std::os::unix::fs::symlink;
 use std::path::Path;
-use std::process::Stdio;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread;
 use std::time::Duration;
-use std::{io, thread};
 
 use fs_err as fs;
 use wholefile::{AtomicWriter, Durability, ErrorKind, Lock, Step, Sweeper, sweep};
@@ -35,25 +34,16 @@ fn what_a_killed_writer_left_is_removed() {
         let mut writer = builder.lock(Lock::Try).open(given.dir.path("target")).unwrap();
         writer.write_all(b"half").unwrap();
         writer.as_file().unwrap();
-        println!("staged");
-        io::stdin().read_line(&mut String::new()).unwrap();
-        return;
+        return child::wait_to_be_killed();
     }
     let dir = Dir::new();
     dir.write("target", "old");
-    let mut child = Child::of("sweeps::what_a_killed_writer_left_is_removed")
-        .command(&dir, "")
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let lines = BufReader::new(child.stdout.take().unwrap()).lines();
-    assert!(lines.map_while(Result::ok).any(|line| line.contains("staged")));
+    let child = Child::of("sweeps::what_a_killed_writer_left_is_removed");
+    let child = child.run_until_it_waits(&dir, "");
     let living = sweep(dir.root()).unwrap();
     assert_eq!((living.alive().len(), living.removed().len()), (2, 0));
     assert_eq!(dir.names().len(), 3);
-    child.kill().unwrap();
-    child.wait().unwrap();
+    drop(child);
     let dead = sweep(dir.root()).unwrap();
     assert_eq!((dead.alive().len(), dead.removed().len()), (0, 2));
     dir.assert_only(&["target"]);

@@ -41,17 +41,17 @@ use attributes::mode_of;
 use verdicts::{is_one_of, is_unsupported};
 
 pub(crate) use super::portable::{
-    Handle, Mount, create_unnamed, exchange, file_system_of, leads_to_descriptor, link_unnamed,
-    list, make_accessible, may_be_planted, mount_of, move_directory, open_inside, open_orphan,
-    open_subdirectory, remove_xattr, set_directory_mode, set_flags, set_owner, set_times,
-    set_xattr, start_writeback, write_out,
+    Handle, Mount, create_unnamed, exchange, file_system_of, get_xattr_of, leads_to_descriptor,
+    link_unnamed, list, make_accessible, may_be_planted, mount_of, move_directory, open_inside,
+    open_orphan, open_subdirectory, remove_xattr, set_directory_mode, set_flags, set_owner,
+    set_times, set_xattr, start_writeback, write_out,
 };
 pub(crate) use attributes::set_mode;
 pub(crate) use fd_lock::RwLock;
 pub(crate) use names::may_name_file;
 pub(crate) use rename::{remove_entry, remove_file, rename, rename_no_replace};
 pub(crate) use security::{Security, security_of, set_access_of, set_owner_of};
-pub(crate) use streams::{get_xattr_of, list_xattrs, list_xattrs_of};
+pub(crate) use streams::{list_xattrs, list_xattrs_of};
 pub(crate) use verdicts::{
     cannot_be_kept, is_loop, is_mount_point, is_negative_seek, is_too_long, lacks_directory_sync,
     lacks_links, lacks_locks, lacks_rename_flags, lacks_unnamed,

@@ -92,15 +92,6 @@ fn names_in(list: &[u8]) -> Vec<OsString> {
     }
 }
 
-pub(crate) fn get_xattr_of(
-    _: &Existing,
-    _: &Directory,
-    _: &OsStr,
-    _: &OsStr,
-) -> io::Result<Option<Vec<u8>>> {
-    Err(io::ErrorKind::Unsupported.into())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

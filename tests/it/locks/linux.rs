@@ -1,9 +1,7 @@
 //! What takes a symlink, a FIFO, a process that is killed or another user.
 
 use std::env;
-use std::io::{self, BufRead, BufReader};
 use std::os::unix::fs::symlink;
-use std::process::Stdio;
 
 use fs_err as fs;
 use wholefile::{ErrorKind, Lock, Step, TargetState};
@@ -34,23 +32,14 @@ fn whatever_path_leads_to_the_target_it_has_one_lock() {
 fn a_process_that_is_killed_lets_go_of_the_lock() {
     if let Some(given) = child::given() {
         let _writer = builder(Lock::Try).open(given.dir.path("target")).unwrap();
-        println!("locked");
-        io::stdin().read_line(&mut String::new()).unwrap();
-        return;
+        return child::wait_to_be_killed();
     }
     let dir = Dir::new();
     let target = dir.write("target", "old");
-    let mut child = Child::of("locks::linux::a_process_that_is_killed_lets_go_of_the_lock")
-        .command(&dir, "")
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let lines = BufReader::new(child.stdout.take().unwrap()).lines();
-    assert!(lines.map_while(Result::ok).any(|line| line.contains("locked")));
+    let child = Child::of("locks::linux::a_process_that_is_killed_lets_go_of_the_lock");
+    let child = child.run_until_it_waits(&dir, "");
     check_locked(&ask(&target, Lock::Try).unwrap_err(), &dir);
-    child.kill().unwrap();
-    child.wait().unwrap();
+    drop(child);
     builder(Lock::Try).write(&target, "new").unwrap();
     dir.assert_only(&["target"]);
 }
