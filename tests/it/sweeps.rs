@@ -76,7 +76,7 @@ fn only_what_has_exactly_the_pattern_is_touched() {
     // What has the name and is no file of ours.
     for (index, make) in
         [&(|path: &Path| symlink("victim", path).unwrap()) as &dyn Fn(&Path), &|path: &Path| {
-            make_fifo(path)
+            make_fifo(path);
         }]
         .iter()
         .enumerate()
