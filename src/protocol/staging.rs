@@ -24,6 +24,9 @@ const WRITE_BEHIND: u64 = 8 << 20;
 /// More than this is never held in memory: a seek and a write would else ask for any amount of it.
 const MAX_CAPACITY: usize = 1 << 30;
 
+/// The buffer begins with room for so much, since small writes come in numbers.
+const FIRST_CAPACITY: usize = 8 << 10;
+
 /// The new contents.
 pub(crate) struct Contents {
     buffer: Vec<u8>,
@@ -83,6 +86,21 @@ impl Contents {
     /// The contents, while they are in memory.
     pub(crate) fn in_memory(&self) -> Option<&[u8]> {
         matches!(self.place, Place::Memory).then_some(&*self.buffer)
+    }
+
+    /// Takes `bytes` into the buffer if nothing else is to be done, which makes small writes cheap.
+    #[inline]
+    pub(crate) fn append(&mut self, bytes: &[u8]) -> bool {
+        let len = self.buffer.len();
+        let in_memory = matches!(self.place, Place::Memory);
+        // What fills the buffer, or makes it grow, is for `write`.
+        let fits = len + bytes.len() < self.capacity.min(self.buffer.capacity());
+        let is_next = !in_memory || self.position == len as u64;
+        if fits && is_next {
+            self.buffer.extend_from_slice(bytes);
+            self.position += if in_memory { bytes.len() as u64 } else { 0 };
+        }
+        fits && is_next
     }
 
     pub(crate) fn write(&mut self, plan: Plan<'_>, bytes: &[u8]) -> Result<usize> {
@@ -315,6 +333,9 @@ impl Contents {
     fn buffer_write(&mut self, bytes: &[u8]) {
         if bytes.is_empty() {
             return; // a seek alone does not lengthen a file
+        }
+        if self.buffer.capacity() == 0 {
+            self.buffer.reserve_exact(FIRST_CAPACITY.min(self.capacity).max(bytes.len()));
         }
         if self.in_memory().is_none() {
             self.buffer.extend_from_slice(bytes);

@@ -5,8 +5,12 @@ use std::io::{self, IoSlice, Read, Seek, SeekFrom, Write};
 use super::AtomicWriter;
 
 impl Write for AtomicWriter {
+    #[inline]
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let len = self.run(|contents, plan| contents.write(plan, bytes))?;
+        let len = match self.poison.is_none() && self.contents.append(bytes) {
+            true => bytes.len(),
+            false => self.write_on(bytes)?,
+        };
         self.bytes_written += len as u64;
         Ok(len)
     }
@@ -21,6 +25,14 @@ impl Write for AtomicWriter {
     /// synced and nothing is visible before [`commit`](AtomicWriter::commit).
     fn flush(&mut self) -> io::Result<()> {
         Ok(self.run(|contents, plan| contents.flush(plan))?)
+    }
+}
+
+impl AtomicWriter {
+    /// A write that needs more than the buffer, or must be refused.
+    #[inline(never)]
+    fn write_on(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        Ok(self.run(|contents, plan| contents.write(plan, bytes))?)
     }
 }
 
