@@ -1,5 +1,6 @@
 //! From a path to the file that is replaced: its directory, opened once, and its name there.
 
+use std::borrow::Cow;
 use std::ffi::{OsStr, OsString};
 use std::io;
 use std::path::{Path, PathBuf, is_separator};
@@ -48,7 +49,7 @@ impl Target {
         let mut directory = base.map(Arc::new);
         let mut resolved = path.to_path_buf();
         // What is still to be resolved, relative to `directory`.
-        let mut rest = path.to_path_buf();
+        let mut rest = Cow::Borrowed(path);
         for hop in 0..=MAX_LINKS {
             let (parent, name) = match split(&rest) {
                 Some((parent, name)) => (parent, name.to_owned()),
@@ -69,7 +70,7 @@ impl Target {
                     Link::Path(text) => {
                         resolved.set_file_name(""); // what `text` is relative to
                         resolved.push(&text);
-                        rest = text;
+                        rest = Cow::Owned(text);
                         directory = Some(opened);
                         continue;
                     }

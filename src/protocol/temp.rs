@@ -265,6 +265,9 @@ fn affixes(options: &Options) -> (&OsStr, &OsStr) {
 
 /// Checks that prefix and suffix make a name, before anything is made.
 pub(crate) fn check_affixes(options: &Options, path: &Path) -> Result<()> {
+    if options.staging_prefix.is_none() && options.staging_suffix.is_none() {
+        return Ok(());
+    }
     let (prefix, suffix) = affixes(options);
     let bytes = || [prefix, suffix].into_iter().flat_map(|affix| affix.as_encoded_bytes());
     let fits = bytes().count() + RANDOM_LEN <= MAX_NAME_LEN;

@@ -17,14 +17,15 @@ mod tree;
 mod verdicts;
 mod xattr;
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::{CStr, OsStr, OsString};
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{self, AtFlags, CWD, FileType, Mode, OFlags, Stat};
+use rustix::path::DecInt;
 use rustix::process::geteuid;
 
 use super::{Creation, Existing, FileId, FileKind, Info, Through, Times};
@@ -120,14 +121,27 @@ pub(crate) fn path_of(directory: &Directory) -> Option<PathBuf> {
     if !cfg!(any(target_os = "linux", target_os = "android")) {
         return None;
     }
-    let path = fs::readlinkat(CWD, descriptor_path(&directory.fd), Vec::new()).ok()?;
+    let path = fs::readlinkat(CWD, descriptor_path(&directory.fd).as_c_str(), Vec::new()).ok()?;
     let path = PathBuf::from(OsString::from_vec(path.into_bytes()));
     path.is_absolute().then_some(path)
 }
 
 /// The name that /proc gives to a descriptor.
-fn descriptor_path(fd: &impl AsRawFd) -> String {
-    format!("/proc/self/fd/{}", fd.as_raw_fd())
+struct DescriptorPath([u8; 32]);
+
+impl DescriptorPath {
+    fn as_c_str(&self) -> &CStr {
+        CStr::from_bytes_until_nul(&self.0).unwrap_or_default()
+    }
+}
+
+fn descriptor_path(fd: &impl AsFd) -> DescriptorPath {
+    const FOLDER: &[u8] = b"/proc/self/fd/";
+    let number = DecInt::from_fd(fd);
+    let mut path = [0; 32];
+    path[..FOLDER.len()].copy_from_slice(FOLDER);
+    path[FOLDER.len()..][..number.as_bytes().len()].copy_from_slice(number.as_bytes());
+    DescriptorPath(path)
 }
 
 #[cfg(any(target_os = "linux", target_os = "android"))]
@@ -255,7 +269,7 @@ pub(crate) fn create_unnamed(directory: &Directory, mode: Option<u32>) -> io::Re
     let flags = OFlags::RDWR | OFlags::TMPFILE | OFlags::CLOEXEC;
     let file = File::from(fs::openat(directory.fd(), ".", flags, creation_mode(mode))?);
     // Without /proc it could never get a name: better to learn that before the data is written.
-    fs::statat(CWD, descriptor_path(&file), AtFlags::empty())?;
+    fs::statat(CWD, descriptor_path(&file).as_c_str(), AtFlags::empty())?;
     Ok(file)
 }
 
@@ -267,7 +281,7 @@ pub(crate) fn create_unnamed(_: &Directory, _: Option<u32>) -> io::Result<File> 
 pub(crate) fn link_unnamed(file: &File, directory: &Directory, name: &OsStr) -> io::Result<()> {
     // AT_EMPTY_PATH would need CAP_DAC_READ_SEARCH; the way through /proc does not (open(2)).
     let path = descriptor_path(file);
-    Ok(fs::linkat(CWD, path, directory.fd(), name, AtFlags::SYMLINK_FOLLOW)?)
+    Ok(fs::linkat(CWD, path.as_c_str(), directory.fd(), name, AtFlags::SYMLINK_FOLLOW)?)
 }
 
 pub(crate) fn inspect(file: &File) -> io::Result<Info> {
@@ -309,6 +323,7 @@ fn info_of(stat: &Stat) -> Info {
 #[cfg(target_os = "linux")]
 #[allow(unsafe_code, reason = "rustix has no sync_file_range")]
 pub(crate) fn start_writeback(file: &File, offset: u64, len: u64) {
+    use std::os::fd::AsRawFd;
     let (Ok(offset), Ok(len)) = (i64::try_from(offset), i64::try_from(len)) else { return };
     // SAFETY: the call takes a descriptor, which is open for as long as `file` is borrowed, and
     // numbers; it touches no memory of this process.

@@ -95,7 +95,7 @@ pub(crate) fn make_accessible(directory: &Directory, name: &OsStr) -> io::Result
     // 6.6; the way through /proc leads to what was opened.
     let flags = DIRECTORY | OFlags::PATH | OFlags::NOFOLLOW;
     let fd = fs::openat(directory.fd(), name, flags, Mode::empty())?;
-    Ok(fs::chmod(super::descriptor_path(&fd), ALL_OF_THE_OWNER)?)
+    Ok(fs::chmod(super::descriptor_path(&fd).as_c_str(), ALL_OF_THE_OWNER)?)
 }
 
 #[cfg(not(any(target_os = "linux", target_os = "android")))]

@@ -21,7 +21,6 @@ mod present {
     use std::io;
     use std::os::unix::ffi::OsStrExt;
 
-    use rustix::buffer::spare_capacity;
     use rustix::fs::{
         XattrFlags, fgetxattr, flistxattr, fremovexattr, fsetxattr, getxattr, listxattr,
     };
@@ -42,9 +41,9 @@ mod present {
         if let Some(fd) = &existing.handle.fd {
             // flistxattr(2) refuses an O_PATH descriptor, its name in /proc does not.
             let path = descriptor_path(fd);
-            match fill(|bytes| listxattr(path.as_str(), spare_capacity(bytes))) {
+            match read(|bytes| listxattr(path.as_c_str(), bytes), names) {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {} // no /proc
-                list => return list.map(|bytes| names(&bytes)),
+                list => return list,
             }
         }
         list_xattrs(&open_target(existing, directory, name)?)
@@ -59,11 +58,11 @@ mod present {
         let mut value = Err(io::ErrorKind::NotFound.into());
         if let Some(fd) = &existing.handle.fd {
             let path = descriptor_path(fd);
-            value = fill(|bytes| getxattr(path.as_str(), xattr, spare_capacity(bytes)));
+            value = read(|bytes| getxattr(path.as_c_str(), xattr, bytes), <[u8]>::to_vec);
         }
         if matches!(&value, Err(error) if error.kind() == io::ErrorKind::NotFound) {
             let file = open_target(existing, directory, name)?;
-            value = fill(|bytes| fgetxattr(&file, xattr, spare_capacity(bytes)));
+            value = read(|bytes| fgetxattr(&file, xattr, bytes), <[u8]>::to_vec);
         }
         match value {
             Err(error) if error.raw_os_error() == Some(Errno::NODATA.raw_os_error()) => Ok(None),
@@ -72,7 +71,7 @@ mod present {
     }
 
     pub(crate) fn list_xattrs(file: &File) -> io::Result<Vec<OsString>> {
-        fill(|bytes| flistxattr(file, spare_capacity(bytes))).map(|bytes| names(&bytes))
+        read(|bytes| flistxattr(file, bytes), names)
     }
 
     pub(crate) fn set_xattr(file: &File, xattr: &OsStr, value: &[u8]) -> io::Result<()> {
@@ -84,19 +83,20 @@ mod present {
     }
 
     /// Reads with a small buffer first and, if that is too small, with the largest.
-    fn fill(
-        mut read: impl FnMut(&mut Vec<u8>) -> rustix::io::Result<usize>,
-    ) -> io::Result<Vec<u8>> {
-        let mut bytes = Vec::with_capacity(FIRST_LEN);
-        match read(&mut bytes) {
+    fn read<T>(
+        mut read: impl FnMut(&mut [u8]) -> rustix::io::Result<usize>,
+        take: impl FnOnce(&[u8]) -> T,
+    ) -> io::Result<T> {
+        let mut small = [0; FIRST_LEN];
+        match read(&mut small) {
             Err(Errno::RANGE) => {
-                bytes = Vec::with_capacity(MAX_LEN);
-                read(&mut bytes)?;
+                let mut large = vec![0; MAX_LEN];
+                let len = read(&mut large)?;
+                Ok(take(&large[..len]))
             }
-            Err(Errno::OPNOTSUPP) => {} // the file system has no extended attributes
-            result => drop(result?),
+            Err(Errno::OPNOTSUPP) => Ok(take(&[])), // the file system has no extended attributes
+            len => Ok(take(&small[..len?])),
         }
-        Ok(bytes)
     }
 
     fn names(list: &[u8]) -> Vec<OsString> {
