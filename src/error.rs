@@ -45,6 +45,8 @@ struct Details {
     state: TargetState,
     leftover: Option<PathBuf>,
     lock: Option<(PathBuf, Duration)>,
+    /// Those of a batch.
+    files: Vec<(PathBuf, TargetState)>,
     source: Option<io::Error>,
 }
 
@@ -72,6 +74,33 @@ impl Error {
     #[must_use]
     pub fn target_state(&self) -> TargetState {
         self.0.state
+    }
+
+    /// What became of each target: of a batch all of them, in the order in which they were added;
+    /// else the one.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use wholefile::{AtomicBatch, AtomicWriter, Publish, TargetState};
+    ///
+    /// # let dir = tempfile::tempdir()?;
+    /// let mut batch = AtomicBatch::new();
+    /// batch.options(AtomicWriter::builder().publish(Publish::CreateNew));
+    /// batch.write(dir.path().join("1"), "one")?;
+    /// batch.write(dir.path().join("2"), "two")?;
+    /// std::fs::write(dir.path().join("2"), "somebody else's")?;
+    /// let error = batch.commit().unwrap_err();
+    /// for (path, state) in error.files() {
+    ///     println!("{}: {state:?}", path.display());
+    ///     assert_eq!(state, TargetState::Untouched);
+    /// }
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn files(&self) -> impl Iterator<Item = (&Path, TargetState)> {
+        let own = self.0.files.is_empty().then_some((self.path(), self.0.state));
+        let all = self.0.files.iter().map(|(path, state)| (path.as_path(), *state));
+        own.into_iter().chain(all)
     }
 
     /// The temp file that stayed behind, if one did because removing it failed as well.
@@ -107,15 +136,29 @@ impl Error {
     fn new(kind: ErrorKind, step: Step, path: &Path, source: Option<io::Error>) -> Self {
         let path = path.to_path_buf();
         let state = TargetState::Untouched;
-        Error(Box::new(Details { kind, step, path, state, leftover: None, lock: None, source }))
+        Error(Box::new(Details {
+            kind,
+            step,
+            path,
+            state,
+            leftover: None,
+            lock: None,
+            files: Vec::new(),
+            source,
+        }))
     }
 
     /// The same, for one more who must be told.
     pub(crate) fn again(&self) -> Self {
-        let Details { kind, step, ref path, state, ref leftover, ref lock, ref source } = *self.0;
-        let (path, leftover, lock) = (path.clone(), leftover.clone(), lock.clone());
-        let source = source.as_ref().map(copy_of);
-        Error(Box::new(Details { kind, step, path, state, leftover, lock, source }))
+        let details = &*self.0;
+        Error(Box::new(Details {
+            path: details.path.clone(),
+            leftover: details.leftover.clone(),
+            lock: details.lock.clone(),
+            files: details.files.clone(),
+            source: details.source.as_ref().map(copy_of),
+            ..*details
+        }))
     }
 
     pub(crate) fn with_kind(mut self, kind: ErrorKind) -> Self {
@@ -130,6 +173,17 @@ impl Error {
 
     pub(crate) fn with_lock(mut self, path: PathBuf, waited: Duration) -> Self {
         self.0.lock = Some((path, waited));
+        self
+    }
+
+    /// Says what became of each file of a batch, and what stayed of all that was staged for it.
+    pub(crate) fn of_batch(
+        mut self,
+        leftover: Option<PathBuf>,
+        files: Vec<(PathBuf, TargetState)>,
+    ) -> Self {
+        self.0.leftover = leftover;
+        self.0.files = files;
         self
     }
 

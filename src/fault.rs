@@ -45,6 +45,8 @@ pub(crate) enum Op {
     MoveDirectory,
     Identify,
     WriteOut,
+    SyncFileSystem,
+    OpenStaged,
 }
 
 #[cfg(test)]
@@ -93,14 +95,16 @@ impl Op {
         Op::MoveDirectory,
         Op::Identify,
         Op::WriteOut,
+        Op::SyncFileSystem,
+        Op::OpenStaged,
     ];
 }
 
 #[cfg(not(test))]
-pub(crate) use inactive::{allowance, pretends, run};
+pub(crate) use inactive::{allowance, most_threads, pretends, run};
 #[cfg(test)]
 #[cfg_attr(not(unix), allow(unused_imports, reason = "the fault loops run on Unix"))]
-pub(crate) use injection::{Fault, Plan, allowance, pretends, run, with_plan};
+pub(crate) use injection::{Fault, Plan, allowance, most_threads, pretends, run, with_plan};
 
 #[cfg(not(test))]
 mod inactive {
@@ -117,6 +121,12 @@ mod inactive {
     #[inline(always)]
     pub(crate) fn allowance(_: Op, len: usize) -> usize {
         len
+    }
+
+    /// How many threads may share the work.
+    #[inline(always)]
+    pub(crate) fn most_threads(wanted: usize) -> usize {
+        wanted
     }
 
     /// Whether an operation gives the answer that no file system here would.
@@ -213,6 +223,11 @@ mod injection {
             Some(Verdict::Fail(error)) => Err(error),
             Some(Verdict::GoThenFail(error)) => operation().and(Err(error)),
         }
+    }
+
+    /// Only the one that has a plan, so that it meets all operations, and in the same order.
+    pub(crate) fn most_threads(wanted: usize) -> usize {
+        PLAN.with_borrow(|plan| if plan.is_some() { 1 } else { wanted })
     }
 
     pub(crate) fn pretends(op: Op) -> bool {

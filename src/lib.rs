@@ -71,6 +71,7 @@ mod writer;
 pub use builder::Builder;
 pub use commit::{Commit, NotPreserved, Outcome};
 pub use error::{Error, ErrorKind, Result, Step, TargetState};
+pub use many::{AtomicBatch, BatchCommit, BatchWriter, Progress};
 pub use options::{
     Durability, HardLinks, InUse, Lock, Metadata, Preserve, Publish, ReadOnly, SpecialFiles,
     Staging, Symlinks, SyncPlan,

@@ -10,7 +10,7 @@ pub use self::choices::{
 };
 
 /// All that a [`Builder`](crate::Builder) holds.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Options {
     pub(crate) durability: Durability,
     pub(crate) require_durability: bool,

@@ -7,23 +7,25 @@
 //! the protocol: flush, metadata, seal, publish, sync the directory.
 
 mod staged_file;
+mod steps;
 mod traits;
 
-use std::fs::File;
+use std::ffi::OsStr;
 use std::io;
 use std::path::Path;
 
-use crate::commit::{Commit, NotPreserved, Outcome};
+use crate::commit::{Commit, Outcome};
 use crate::concurrency::side_lock::SideLock;
 use crate::concurrency::update;
 use crate::error::{self, Error, ErrorKind, Result, Step};
 use crate::options::Options;
-use crate::protocol::metadata::Snapshot;
-use crate::protocol::publish::{Published, Unpublished};
 use crate::protocol::staging::{Contents, Plan};
 use crate::protocol::target::Target;
-use crate::protocol::{publish, sync, temp, unchanged, write_through};
+use crate::protocol::{sync, temp, unchanged, write_through};
 use crate::sys::Directory;
+use steps::{Attempt, prepare, publish_once};
+
+pub(crate) use steps::{Prepared, Readiness};
 
 /// Takes new contents for a file and replaces it by them at [`commit`](AtomicWriter::commit), whole
 /// or not at all.
@@ -90,8 +92,12 @@ impl AtomicWriter {
         if target.through.is_none() {
             sync::check_required(&target, options)?;
         }
+        AtomicWriter::start(target, options.clone(), lock)
+    }
+
+    /// Starts to write the contents of a target that was found.
+    pub(crate) fn start(target: Target, options: Options, lock: Option<SideLock>) -> Result<Self> {
         let contents = Contents::new(options.buffer_size);
-        let options = options.clone();
         let mut writer =
             AtomicWriter { contents, target, options, bytes_written: 0, poison: None, lock };
         let reserve = writer.options.reserve;
@@ -109,6 +115,10 @@ impl AtomicWriter {
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.target.path
+    }
+
+    pub(crate) fn name(&self) -> &OsStr {
+        &self.target.name
     }
 
     /// The number of bytes that were written through [`Write`](io::Write) so far, those that were
@@ -179,22 +189,45 @@ impl AtomicWriter {
     }
 
     pub(crate) fn commit_looked_at(mut self, looked_at: LookedAt) -> Result<Commit> {
-        if let Some(Poison { step, error }) = self.poison.take() {
-            return Err(self.abandon(ErrorKind::Poisoned, step, error));
-        }
-        if let Err(error) = self.look_again(looked_at) {
-            return Err(self.contents.abandon(&self.target.path, error));
-        }
+        self = self.checked(looked_at)?;
         if let Some(through) = self.target.through {
             let plan = Plan { target: &self.target, options: &self.options };
             return write_through::commit(self.contents, plan, through);
         }
-        match self.unchanged() {
-            Ok(None) => {}
-            Ok(Some(commit)) => return self.rollback().map(|()| commit),
-            Err(error) => return Err(self.contents.abandon(&self.target.path, error)),
+        match self.unless_unchanged()? {
+            Difference::None(commit) => Ok(commit),
+            Difference::Some(writer) => writer.replace(),
         }
-        self.replace()
+    }
+
+    /// Steps 1 and 2 of the protocol, for a save that is sealed and published with others.
+    pub(crate) fn prepare(self, looked_at: LookedAt) -> Result<Readiness> {
+        match self.checked(looked_at)?.unless_unchanged()? {
+            Difference::None(commit) => Ok(Readiness::Unchanged(commit)),
+            Difference::Some(AtomicWriter { contents, target, options, .. }) => {
+                let prepared = prepare(contents, Plan { target: &target, options: &options })?;
+                Ok(Readiness::Prepared(prepared, target))
+            }
+        }
+    }
+
+    /// Nothing failed so far, and the policies allow it still.
+    fn checked(mut self, looked_at: LookedAt) -> Result<Self> {
+        if let Some(Poison { step, error }) = self.poison.take() {
+            return Err(self.abandon(ErrorKind::Poisoned, step, error));
+        }
+        match self.look_again(looked_at) {
+            Ok(()) => Ok(self),
+            Err(error) => Err(self.contents.abandon(&self.target.path, error)),
+        }
+    }
+
+    fn unless_unchanged(mut self) -> Result<Difference> {
+        match self.unchanged() {
+            Ok(None) => Ok(Difference::Some(self)),
+            Ok(Some(commit)) => self.rollback().map(|()| Difference::None(commit)),
+            Err(error) => Err(self.contents.abandon(&self.target.path, error)),
+        }
     }
 
     /// What the target has now, `None` where there is no file.
@@ -228,7 +261,7 @@ impl AtomicWriter {
             None => Outcome::Created,
         };
         drop(lock);
-        let (path, durability, sync_plan) = (target.path, durability?, published.sync.plan);
+        let (path, durability, sync_plan) = (target.path, durability?, published.sync.plan());
         Ok(Commit { outcome, durability, sync_plan, len, path, not_preserved })
     }
 
@@ -321,28 +354,9 @@ impl Poison {
 /// As often as this in one commit may the temp file be taken for an orphan.
 const MAX_ATTEMPTS: usize = 8;
 
-/// What came of steps 1 to 4 of the protocol.
-enum Attempt {
-    Published(Published, u64, Vec<NotPreserved>),
-    Swept(File, Error),
-}
-
-fn publish_once(contents: Contents, plan: Plan<'_>) -> Result<Attempt> {
-    let Plan { target, options } = plan;
-    let snapshot = match Snapshot::take(target, options) {
-        Ok(snapshot) => snapshot,
-        Err(error) => return Err(contents.abandon(&target.path, error)),
-    };
-    let staged = contents.stage(plan, &snapshot)?;
-    let len = staged.len;
-    let not_preserved = match snapshot.apply(&staged.temp, &target.path, options) {
-        Ok(not_preserved) => not_preserved,
-        Err(error) => return Err(staged.temp.abandon(&target.path, error)),
-    };
-    let sealed = sync::seal(staged, target, options)?;
-    match publish::publish(sealed, target, options) {
-        Ok(published) => Ok(Attempt::Published(published, len, not_preserved)),
-        Err(Unpublished::Swept(file, error)) => Ok(Attempt::Swept(file, error)),
-        Err(Unpublished::Failed(error)) => Err(error),
-    }
+/// Whether the target has other contents than the new ones.
+#[allow(clippy::large_enum_variant, reason = "it is taken apart at once")]
+enum Difference {
+    Some(AtomicWriter),
+    None(Commit),
 }

@@ -3,3 +3,4 @@
 pub(crate) mod lock;
 pub(crate) mod side_lock;
 pub(crate) mod update;
+pub(crate) mod workers;

@@ -106,6 +106,11 @@ pub enum ErrorKind {
     /// The call would wait for its own thread: a [`Saver`](crate::Saver) is flushed from within its
     /// callback.
     Deadlock,
+    /// The batch has this target already ([`AtomicBatch`](crate::AtomicBatch)).
+    Duplicate,
+    /// The caller did not want to go on
+    /// ([`AtomicBatch::commit_with`](crate::AtomicBatch::commit_with)).
+    Cancelled,
     /// An earlier operation on the writer failed, so what is staged may be incomplete.
     Poisoned,
     /// The caller's own closure returned an error.
@@ -141,7 +146,7 @@ impl ErrorKind {
             ErrorKind::IsADirectory => io::ErrorKind::IsADirectory,
             ErrorKind::NotADirectory => io::ErrorKind::NotADirectory,
             ErrorKind::NotFound => io::ErrorKind::NotFound,
-            ErrorKind::AlreadyExists => io::ErrorKind::AlreadyExists,
+            ErrorKind::AlreadyExists | ErrorKind::Duplicate => io::ErrorKind::AlreadyExists,
             ErrorKind::PermissionDenied | ErrorKind::ReadOnly => io::ErrorKind::PermissionDenied,
             ErrorKind::ReadOnlyFilesystem => io::ErrorKind::ReadOnlyFilesystem,
             ErrorKind::MountPoint | ErrorKind::Locked => io::ErrorKind::ResourceBusy,
@@ -155,6 +160,7 @@ impl ErrorKind {
             | ErrorKind::SymlinkLoop
             | ErrorKind::HardLinked
             | ErrorKind::Poisoned
+            | ErrorKind::Cancelled
             | ErrorKind::Closure
             | ErrorKind::Io => io::ErrorKind::Other,
         }

@@ -53,6 +53,8 @@ impl ErrorKind {
             ErrorKind::DurabilityUnavailable => "the required durability cannot be had here",
             ErrorKind::Locked => "another writer holds its lock",
             ErrorKind::Deadlock => "the call would wait for its own thread",
+            ErrorKind::Duplicate => "the batch has it already",
+            ErrorKind::Cancelled => "it was cancelled",
             ErrorKind::Poisoned => "an earlier operation on the writer failed",
             ErrorKind::Closure => "the closure that writes the contents failed",
             ErrorKind::Unsupported => "this is not supported here",
@@ -117,6 +119,11 @@ impl fmt::Display for Aftermath<'_> {
             }
             TargetState::Unknown => f.write_str("; it may have the old or the new contents")?,
             TargetState::Displaced => f.write_str("; it has lost its name")?,
+        }
+        if !self.0.files.is_empty() {
+            let is_new = |state: &TargetState| *state == TargetState::Replaced;
+            let new = self.0.files.iter().filter(|(_, state)| is_new(state)).count();
+            write!(f, "; {new} of the {} files of the batch are new", self.0.files.len())?;
         }
         match &self.0.leftover {
             Some(path) if self.0.state == TargetState::Displaced => {

@@ -54,7 +54,7 @@ fn a_temp_file_that_got_another_name_is_made_anew() {
     let name = place.folder().join(temp.name().unwrap());
     fs_err::rename(name, place.folder().join(".fuse_hidden0000000100000001")).unwrap();
     let sealed = sync::seal(Staged { temp, len: 0 }, &target, &options).unwrap();
-    match publish(sealed, &target, &options) {
+    match publish(sealed, target.destination(), &options) {
         Err(Unpublished::Swept(_, error)) => assert_eq!(error.step(), Step::Publish),
         result => panic!("{result:?}"),
     }

@@ -1,6 +1,7 @@
 //! Many files at once.
 
-// Until batches and directories are staged here.
-#[cfg_attr(not(test), allow(dead_code))]
+mod batch;
 pub(crate) mod stage;
 mod tree;
+
+pub use batch::{AtomicBatch, BatchCommit, BatchWriter, Progress};

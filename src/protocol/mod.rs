@@ -11,6 +11,7 @@ pub(crate) mod unchanged;
 pub(crate) mod knowledge;
 pub(crate) mod publish;
 pub(crate) mod sync;
+pub(crate) mod together;
 pub(crate) mod write_through;
 
-mod parents;
+pub(crate) mod parents;

@@ -67,6 +67,23 @@ impl CreatedParents {
         self.0.iter().rev().map(|created| &*created.parent)
     }
 
+    /// Takes over what was created for another target. `share` gives the directory that is held
+    /// already in place of another that is the same.
+    pub(crate) fn take_over(
+        &mut self,
+        other: &mut CreatedParents,
+        mut share: impl FnMut(Arc<Directory>) -> io::Result<Arc<Directory>>,
+    ) -> io::Result<()> {
+        let mut shared = Vec::with_capacity(other.0.len());
+        for created in &other.0 {
+            shared.push(share(Arc::clone(&created.parent))?);
+        }
+        for (created, parent) in other.0.drain(..).zip(shared) {
+            self.0.push(Created { parent, ..created });
+        }
+        Ok(())
+    }
+
     /// Leaves the directories where they are.
     pub(crate) fn keep(&mut self) {
         self.0.clear();

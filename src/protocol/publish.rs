@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io;
 
 use super::sync::{Sealed, SealedFile, Synced};
-use super::target::Target;
+use super::target::Destination;
 use super::temp::TempName;
 use crate::error::{Error, ErrorKind, Step, TargetState};
 use crate::fault::Op;
@@ -40,12 +40,12 @@ pub(crate) enum Unpublished {
 /// Step 4 of a commit. Until it succeeds every failure is a rollback; from then on none is.
 pub(crate) fn publish(
     sealed: Sealed,
-    target: &Target,
+    target: Destination<'_>,
     options: &Options,
 ) -> std::result::Result<Published, Unpublished> {
     let Sealed { name, mut file, sync } = sealed;
     let from = name.entry();
-    let to = Entry { directory: &target.directory, name: &target.name };
+    let to = Entry { directory: target.directory, name: target.name };
     let replacing = Replacing { read_only: options.read_only, in_use: options.in_use };
     let published = match options.publish {
         Publish::Replace => replace(from, file.open_file(), to, replacing).map_err(Cause::from),
@@ -60,9 +60,9 @@ pub(crate) fn publish(
             Ok(Published { sync })
         }
         Ok(OldName::Present) => {
-            let leftover = name.beside(&target.path);
+            let leftover = name.beside(target.path);
             name.remove().map(|()| Published { sync }).map_err(|error| {
-                let error = Error::failed(Step::RemoveTemp, &target.path, error)
+                let error = Error::failed(Step::RemoveTemp, target.path, error)
                     .with_state(TargetState::Replaced)
                     .with_leftover(Some(leftover));
                 Unpublished::Failed(error)
@@ -86,19 +86,19 @@ impl From<io::Error> for Cause {
     }
 }
 
-fn failed(target: &Target, name: TempName, file: SealedFile, cause: Cause) -> Unpublished {
+fn failed(target: Destination<'_>, name: TempName, file: SealedFile, cause: Cause) -> Unpublished {
     let Cause { error, kind } = cause;
     let error = match error.downcast::<Halfway>() {
         Ok(halfway) => return Unpublished::Failed(failed_halfway(target, name, halfway)),
         Err(error) => error,
     };
     let (state, old_name) = after_failure(target, &name, &file);
-    let mut error = Error::failed(Step::Publish, &target.path, error).with_state(state);
+    let mut error = Error::failed(Step::Publish, target.path, error).with_state(state);
     if let Some(kind) = kind {
         error = error.with_kind(kind);
     }
     if old_name == OldName::Present {
-        return Unpublished::Failed(name.abandon(&target.path, error));
+        return Unpublished::Failed(name.abandon(target.path, error));
     }
     name.keep();
     // The file's count of links would not tell: FUSE drivers rename what is removed while it is
@@ -112,14 +112,14 @@ fn failed(target: &Target, name: TempName, file: SealedFile, cause: Cause) -> Un
 }
 
 /// The old file has another name now, and stays under it: nothing is worth more after a failure.
-fn failed_halfway(target: &Target, name: TempName, halfway: Halfway) -> Error {
+fn failed_halfway(target: Destination<'_>, name: TempName, halfway: Halfway) -> Error {
     let Halfway { state, old, cause } = halfway;
     let error = match state {
         TargetState::Replaced => {
             name.keep();
-            Error::failed(Step::RemoveTemp, &target.path, cause)
+            Error::failed(Step::RemoveTemp, target.path, cause)
         }
-        _ => name.abandon(&target.path, Error::failed(Step::Publish, &target.path, cause)),
+        _ => name.abandon(target.path, Error::failed(Step::Publish, target.path, cause)),
     };
     error.with_state(state).with_leftover(Some(target.path.with_file_name(old)))
 }
@@ -202,18 +202,21 @@ fn with_rename_flags(
 
 /// What became of the target when publishing failed: a network file system may have done what it
 /// reports as failed, so the names are asked.
-fn after_failure(target: &Target, name: &TempName, file: &SealedFile) -> (TargetState, OldName) {
+fn after_failure(
+    target: Destination<'_>,
+    name: &TempName,
+    file: &SealedFile,
+) -> (TargetState, OldName) {
     let id_at =
         |entry: Entry<'_>| sys::look(entry.directory, entry.name).map(|it| it.map(|it| it.info.id));
     let Ok(staged) = file.id() else { return (TargetState::Unknown, OldName::Present) };
-    let at_target = id_at(Entry { directory: &target.directory, name: &target.name });
+    let at_target = id_at(Entry { directory: target.directory, name: target.name });
     let at_name = id_at(name.entry());
     let old_name = if matches!(at_name, Ok(None)) { OldName::Gone } else { OldName::Present };
-    let before = target.existing.as_ref().map(|existing| existing.info.id);
     let state = match (at_target, at_name) {
         (Ok(Some(id)), _) if id == staged => TargetState::Replaced,
         // Even if the staged file is gone: somebody removed it.
-        (Ok(id), _) if id == before => TargetState::Untouched,
+        (Ok(id), _) if id == target.before => TargetState::Untouched,
         (Ok(_), Ok(Some(id))) if id == staged => TargetState::Untouched,
         _ => TargetState::Unknown,
     };

@@ -6,7 +6,7 @@ use std::io;
 use super::knowledge;
 use super::publish::Published;
 use super::staging::Staged;
-use super::target::Target;
+use super::target::{StagingPlace, Target};
 use super::temp::TempName;
 use crate::error::{Error, ErrorKind, Result, Step, TargetState};
 use crate::options::{Durability, Options, SyncPlan};
@@ -26,7 +26,6 @@ pub(crate) struct Sealed {
 pub(super) enum SealedFile {
     Open(File),
     /// It was closed, so that its number does not matter to how many files there may be.
-    #[allow(dead_code)]
     Closed(FileId),
 }
 
@@ -51,8 +50,25 @@ impl SealedFile {
 pub(crate) struct Synced {
     /// How far that is proven, which is less than was asked where the file system cannot. Under
     /// [`SyncPlan::Fewest`] it becomes so with the sync of the directory.
-    pub(crate) durability: Durability,
-    pub(crate) plan: SyncPlan,
+    pub(super) durability: Durability,
+    pub(super) plan: SyncPlan,
+}
+
+impl Synced {
+    pub(crate) fn durability(self) -> Durability {
+        self.durability
+    }
+
+    pub(crate) fn plan(self) -> SyncPlan {
+        self.plan
+    }
+}
+
+impl Sealed {
+    /// A file that was synced and closed.
+    pub(crate) fn closed(place: &StagingPlace, id: FileId, sync: Synced) -> Sealed {
+        Sealed { name: TempName::of(place), file: SealedFile::Closed(id), sync }
+    }
 }
 
 /// Whoever insists on full durability learns before anything is written that it cannot be had.
@@ -115,7 +131,7 @@ pub(super) fn unchanged(old: &File, target: &Target, options: &Options) -> Resul
 }
 
 /// Makes the contents durable, by the plan that was asked for where that is known to be enough.
-fn sync_contents(file: &File, target: &Target, options: &Options) -> Result<Synced> {
+pub(crate) fn sync_contents(file: &File, target: &Target, options: &Options) -> Result<Synced> {
     let portable = |durability| Synced { durability, plan: SyncPlan::Portable };
     if options.durability == Durability::None {
         return Ok(portable(Durability::None));

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use super::parents::CreatedParents;
 use crate::error::{self, Error, ErrorKind, Result, Step};
 use crate::options::{HardLinks, Options, Publish, ReadOnly, SpecialFiles, Symlinks};
-use crate::sys::{self, Directory, Existing, FileKind, Info, Through};
+use crate::sys::{self, Directory, Existing, FileId, FileKind, Info, Through};
 
 /// As many links as Linux follows itself (path_resolution(7)).
 const MAX_LINKS: usize = 40;
@@ -38,7 +38,26 @@ pub(crate) struct StagingPlace {
     pub(crate) name: OsString,
 }
 
+/// Where a sealed file is published.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Destination<'a> {
+    pub(crate) directory: &'a Directory,
+    pub(crate) name: &'a OsStr,
+    pub(crate) path: &'a Path,
+    /// The file that bears the name, as far as is known.
+    pub(crate) before: Option<FileId>,
+}
+
 impl Target {
+    pub(crate) fn destination(&self) -> Destination<'_> {
+        Destination {
+            directory: &self.directory,
+            name: &self.name,
+            path: &self.path,
+            before: self.existing.as_ref().map(|existing| existing.info.id),
+        }
+    }
+
     /// Finds the target of `path`, relative to `base` if given, and applies the policies to it.
     pub(crate) fn resolve(
         base: Option<Directory>,

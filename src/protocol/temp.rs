@@ -84,6 +84,13 @@ impl Temp {
         Ok(Temp { name: Some(name), file, directory })
     }
 
+    /// Opens one again that was created there and closed.
+    pub(crate) fn reopen(place: &StagingPlace) -> io::Result<Temp> {
+        let directory = Arc::clone(&place.directory);
+        let file = sys::open_staged(&directory, &place.name)?;
+        Ok(Temp { name: Some(TempName::of(place)), file, directory })
+    }
+
     /// As [`Temp::create`], and sees that nobody who looks for orphans took the file for one before
     /// it was locked.
     pub(crate) fn create_seen(

@@ -13,7 +13,7 @@ pub(crate) enum FileKind {
 }
 
 /// What tells one file from another while both exist.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct FileId {
     pub(crate) device: u64,
     pub(crate) file: u64,
@@ -34,6 +34,8 @@ pub(crate) struct Info {
     /// Those of chflags(2) that are handed on from one file to the next, 0 on other systems.
     pub(crate) flags: u32,
     pub(crate) times: Times,
+    /// The last change of its contents or its metadata, as far as the system tells.
+    pub(crate) changed: (i64, i64),
 }
 
 /// Last access and last modification, each in seconds and nanoseconds since 1970.

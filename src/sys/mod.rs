@@ -38,9 +38,9 @@ mod tree;
 mod windows_decisions;
 
 pub(crate) use arm::{
-    DIRECTORIES_CAN_BE_LOCKED, Directory, Handle, LOCKS_ARE_ADVISORY, RwLock, cannot_be_kept,
-    is_loop, is_mount_point, is_too_long, lacks_directory_sync, lacks_links, lacks_locks,
-    lacks_rename_flags, lacks_unnamed, may_name_file,
+    DIRECTORIES_CAN_BE_LOCKED, Directory, Handle, LOCKS_ARE_ADVISORY, RwLock, can_be_opened_again,
+    cannot_be_kept, is_loop, is_mount_point, is_too_long, lacks_directory_sync, lacks_links,
+    lacks_locks, lacks_rename_flags, lacks_unnamed, may_name_file,
 };
 // The fault loops run on Unix, where the errors that each operation gives are known.
 #[cfg(all(test, unix))]
@@ -56,7 +56,8 @@ pub(crate) use metadata::{
 pub(crate) use replacing::{Halfway, Replacing};
 pub(crate) use security::{Creation, Security, security_of, set_access_of, set_owner_of};
 pub(crate) use syncs::{
-    FileSystem, Mount, file_system_of, mount_of, sync_directory, sync_file, write_out,
+    FileSystem, Mount, file_system_of, mount_of, sync_directory, sync_file, sync_file_system,
+    write_out,
 };
 pub(crate) use tree::{
     inspect_directory, list, make_accessible, move_directory, open_inside, open_subdirectory,
@@ -170,6 +171,11 @@ pub(crate) fn create_temp(
     creation: Creation<'_>,
 ) -> io::Result<File> {
     run(Op::CreateTemp, || arm::create_temp(directory, name, creation))
+}
+
+/// Opens a staged file again, to sync it or to change its metadata.
+pub(crate) fn open_staged(directory: &Directory, name: &OsStr) -> io::Result<File> {
+    run(Op::OpenStaged, || arm::open_staged(directory, name))
 }
 
 /// Creates a temp file without a name that [`link_unnamed`] can give one to.

@@ -17,10 +17,11 @@ pub(crate) use super::not_windows::{
     Security, is_negative_seek, may_name_file, security_of, set_access_of, set_owner_of,
 };
 pub(crate) use super::portable::{
-    Handle, Mount, create_unnamed, exchange, file_system_of, get_xattr_of, leads_to_descriptor,
-    link_unnamed, list, make_accessible, may_be_planted, mount_of, move_directory, open_inside,
-    open_orphan, open_subdirectory, remove_xattr, set_directory_mode, set_flags, set_owner,
-    set_times, set_xattr, start_writeback, write_out,
+    Handle, Mount, can_be_opened_again, create_unnamed, exchange, file_system_of, get_xattr_of,
+    leads_to_descriptor, link_unnamed, list, make_accessible, may_be_planted, mount_of,
+    move_directory, open_inside, open_orphan, open_staged, open_subdirectory, remove_xattr,
+    set_directory_mode, set_flags, set_owner, set_times, set_xattr, start_writeback,
+    sync_file_system, write_out,
 };
 
 /// Nobody knows.
@@ -150,6 +151,7 @@ fn info_of(metadata: &std::fs::Metadata) -> Info {
         gid: 0,
         flags: 0,
         times: times_of(metadata),
+        changed: times_of(metadata).modified,
     }
 }
 

@@ -204,8 +204,22 @@ pub(crate) fn file_system_of(_: &Directory) -> io::Result<FileSystem> {
     Ok(FileSystem::Unknown)
 }
 
+pub(crate) fn sync_file_system(_: &Directory) -> io::Result<()> {
+    unsupported()
+}
+
 pub(crate) fn write_out(_: &File) -> io::Result<()> {
     unsupported()
+}
+
+/// To be synced it must be open for writing.
+pub(crate) fn open_staged(directory: &Directory, name: &OsStr) -> io::Result<File> {
+    File::options().write(true).open(directory.join(name))
+}
+
+/// One with the read-only attribute cannot be opened for writing.
+pub(crate) fn can_be_opened_again(info: &Info) -> bool {
+    !info.read_only
 }
 
 pub(crate) fn open_orphan(directory: &Directory, name: &OsStr) -> io::Result<File> {

@@ -40,6 +40,13 @@ pub(crate) fn write_out(file: &File) -> io::Result<()> {
     run(Op::WriteOut, || arm::write_out(file))
 }
 
+/// Waits until everything on the file system that the directory is on is on its device. Proves
+/// something on a [`FileSystem::Whole`] alone, and only that nothing went wrong since the directory
+/// was opened.
+pub(crate) fn sync_file_system(directory: &Directory) -> io::Result<()> {
+    run(Op::SyncFileSystem, || arm::sync_file_system(directory))
+}
+
 /// The mount that the directory is in, for as long as it is one.
 pub(crate) fn mount_of(directory: &Directory) -> io::Result<Mount> {
     run(Op::Identify, || arm::mount_of(directory))

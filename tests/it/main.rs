@@ -7,6 +7,7 @@ mod dir;
 mod model;
 
 mod basics;
+mod batch;
 mod contents;
 mod errors;
 mod locks;

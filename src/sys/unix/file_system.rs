@@ -156,6 +156,10 @@ pub(crate) fn write_out(file: &File) -> io::Result<()> {
     }
 }
 
+pub(crate) fn sync_file_system(directory: &Directory) -> io::Result<()> {
+    Ok(rustix::fs::syncfs(directory.fd())?)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

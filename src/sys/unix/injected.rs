@@ -45,6 +45,7 @@ pub(crate) fn errors_of(op: Op) -> Vec<i32> {
         | Op::OpenTarget
         | Op::OpenThrough
         | Op::OpenSideFile
+        | Op::OpenStaged
         | Op::OpenOrphan => &[OPEN, &[Errno::NOTDIR, Errno::LOOP]],
         Op::MakeDirectory | Op::RemoveDirectory => &[CHANGE, &[Errno::MLINK]],
         Op::Look | Op::List | Op::ReadLink => &[&[Errno::ACCESS, Errno::MFILE, Errno::STALE]],
@@ -57,7 +58,7 @@ pub(crate) fn errors_of(op: Op) -> Vec<i32> {
         Op::Seek | Op::ReadTemp | Op::ReadTarget => &[&[Errno::INVAL, Errno::OVERFLOW]],
         Op::ListXattrs | Op::GetXattr | Op::SetXattr | Op::RemoveXattr => &[XATTR],
         Op::SetOwner | Op::SetMode | Op::SetTimes => &[ATTRIBUTE],
-        Op::SyncFile => &[SYNC, &[Errno::INVAL]],
+        Op::SyncFile | Op::SyncFileSystem => &[SYNC, &[Errno::INVAL]],
         Op::WriteOut => &[SYNC, &[Errno::INVAL, Errno::SPIPE]],
         Op::Identify => &[&[Errno::ACCESS, Errno::NOSYS, Errno::NOTTY, Errno::OPNOTSUPP]],
         Op::SyncDirectory => &[SYNC, NO_SYNC],

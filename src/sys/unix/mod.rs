@@ -34,7 +34,7 @@ pub(crate) use super::not_windows::{
     Security, is_negative_seek, may_name_file, security_of, set_access_of, set_owner_of,
 };
 pub(crate) use fd_lock::RwLock;
-pub(crate) use file_system::{Mount, file_system_of, mount_of, write_out};
+pub(crate) use file_system::{Mount, file_system_of, mount_of, sync_file_system, write_out};
 #[cfg(test)]
 pub(crate) use injected::{errors_of, lacking_error};
 pub(crate) use metadata::{set_flags, set_mode, set_owner, set_times};
@@ -238,6 +238,23 @@ pub(crate) fn create_temp(
     Ok(File::from(fs::openat(directory.fd(), name, flags, creation_mode(creation.mode))?))
 }
 
+pub(crate) fn open_staged(directory: &Directory, name: &OsStr) -> io::Result<File> {
+    let open = |access: OFlags| {
+        let flags = access | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        fs::openat(directory.fd(), name, flags, Mode::empty()).map(File::from)
+    };
+    match open(OFlags::WRONLY) {
+        // Its owner may not write to it, which is no hindrance to a sync.
+        Err(rustix::io::Errno::ACCESS) => Ok(open(OFlags::RDONLY)?),
+        result => Ok(result?),
+    }
+}
+
+/// Whether its owner may open such a file, for whatever purpose.
+pub(crate) fn can_be_opened_again(info: &Info) -> bool {
+    info.mode & 0o600 != 0
+}
+
 fn creation_mode(mode: Option<u32>) -> Mode {
     raw_mode(mode.unwrap_or(NEW_FILE_MODE))
 }
@@ -317,6 +334,7 @@ fn info_of(stat: &Stat) -> Info {
             accessed: (stat.st_atime as i64, stat.st_atime_nsec as i64),
             modified: (stat.st_mtime as i64, stat.st_mtime_nsec as i64),
         },
+        changed: (stat.st_ctime as i64, stat.st_ctime_nsec as i64),
     }
 }
 

@@ -41,10 +41,11 @@ use attributes::mode_of;
 use verdicts::{is_one_of, is_unsupported};
 
 pub(crate) use super::portable::{
-    Handle, Mount, create_unnamed, exchange, file_system_of, get_xattr_of, leads_to_descriptor,
-    link_unnamed, list, make_accessible, may_be_planted, mount_of, move_directory, open_inside,
-    open_orphan, open_subdirectory, remove_xattr, set_directory_mode, set_flags, set_owner,
-    set_times, set_xattr, start_writeback, write_out,
+    Handle, Mount, can_be_opened_again, create_unnamed, exchange, file_system_of, get_xattr_of,
+    leads_to_descriptor, link_unnamed, list, make_accessible, may_be_planted, mount_of,
+    move_directory, open_inside, open_orphan, open_staged, open_subdirectory, remove_xattr,
+    set_directory_mode, set_flags, set_owner, set_times, set_xattr, start_writeback,
+    sync_file_system, write_out,
 };
 pub(crate) use attributes::set_mode;
 pub(crate) use fd_lock::RwLock;
@@ -242,6 +243,7 @@ pub(crate) fn inspect(file: &File) -> io::Result<Info> {
         gid: 0,
         flags: 0,
         times: times_of(&metadata),
+        changed: times_of(&metadata).modified,
     })
 }
 
@@ -257,6 +259,7 @@ const INFO_OF_SPECIAL: Info = Info {
     gid: 0,
     flags: 0,
     times: Times { accessed: (0, 0), modified: (0, 0) },
+    changed: (0, 0),
 };
 
 #[allow(unsafe_code, reason = "std does not tell files from devices")]

@@ -5,11 +5,12 @@ mod modes;
 mod new_files;
 mod owners;
 
+use std::ops::{Deref, DerefMut};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use fs_err as fs;
-use wholefile::{AtomicWriter, Builder, ReadOnly, Staging};
+use wholefile::{AtomicBatch, AtomicWriter, Builder, Commit, ReadOnly, Staging};
 
 use crate::system::xattrs;
 
@@ -29,13 +30,49 @@ fn metadata(path: &Path) -> Metadata {
     Metadata { mode, uid, gid, xattrs: xattrs(path) }
 }
 
+/// A way to make a save: with options, alone or in a batch.
+#[derive(Clone)]
+struct Way {
+    builder: Builder,
+    in_batch: bool,
+}
+
+impl Way {
+    fn write(&self, path: impl AsRef<Path>, contents: &[u8]) -> wholefile::Result<Commit> {
+        if !self.in_batch {
+            return self.builder.write(path, contents);
+        }
+        let mut batch = AtomicBatch::new();
+        batch.options(&self.builder);
+        batch.write(path, contents)?;
+        Ok(batch.commit()?.into_commits().remove(0))
+    }
+}
+
+impl Deref for Way {
+    type Target = Builder;
+
+    fn deref(&self) -> &Builder {
+        &self.builder
+    }
+}
+
+impl DerefMut for Way {
+    fn deref_mut(&mut self) -> &mut Builder {
+        &mut self.builder
+    }
+}
+
 /// Saves of small contents and of ones that are staged before the commit, each under both kinds of
-/// staging.
-fn each_way(mut f: impl FnMut(&Builder, &[u8])) {
-    for staging in [Staging::Named, Staging::Unnamed] {
+/// staging and in a batch.
+fn each_way(mut f: impl FnMut(&Way, &[u8])) {
+    for (staging, in_batch) in
+        [(Staging::Named, false), (Staging::Unnamed, false), (Staging::Named, true)]
+    {
         for len in [3, 100_000] {
             let mut builder = AtomicWriter::builder();
-            f(builder.staging(staging).read_only(ReadOnly::Replace), &vec![b'n'; len]);
+            let builder = builder.staging(staging).read_only(ReadOnly::Replace).clone();
+            f(&Way { builder, in_batch }, &vec![b'n'; len]);
         }
     }
 }

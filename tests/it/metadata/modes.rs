@@ -36,7 +36,7 @@ fn the_mode_of_the_old_file_is_kept_under_every_umask() {
                 kept += 1;
             });
         }
-        assert_eq!(kept, MODES.len() * 4);
+        assert_eq!(kept, MODES.len() * 6);
         return;
     }
     if lacks(&[Feature::Modes]) {

@@ -36,7 +36,7 @@ fn root_keeps_the_owner_and_with_it_setuid_and_setgid() {
             });
         }
     }
-    assert_eq!(kept, 4 * 8 * 4);
+    assert_eq!(kept, 4 * 8 * 6);
 }
 
 #[test]

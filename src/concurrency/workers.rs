@@ -1,0 +1,107 @@
+//! The same work on many things, by a few threads, one of which is the caller's.
+
+use std::io;
+use std::ops::ControlFlow;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::thread;
+
+use crate::fault;
+
+/// Why not everything was done.
+#[derive(Debug)]
+pub(crate) enum Interruption {
+    /// It went wrong at the thing of this number.
+    Failed(usize, io::Error),
+    /// The caller did not want to go on.
+    Cancelled,
+}
+
+/// Does `work` on the things numbered from 0 to `count`, on at most `threads` threads, and tells
+/// `progress` how many are done, after each that the caller's own thread does. After a failure or a
+/// cancellation no further one is begun.
+pub(crate) fn each(
+    count: usize,
+    threads: usize,
+    work: &(dyn Fn(usize) -> io::Result<()> + Sync),
+    progress: &mut dyn FnMut(usize) -> ControlFlow<()>,
+) -> Result<(), Interruption> {
+    let (next, done) = (AtomicUsize::new(0), AtomicUsize::new(0));
+    let stop = AtomicBool::new(false);
+    let first_failure = Mutex::new(None);
+    // One thing. `None` if there is nothing left to do.
+    let step = || {
+        let index = next.fetch_add(1, Ordering::Relaxed);
+        if index >= count || stop.load(Ordering::Relaxed) {
+            return None;
+        }
+        match work(index) {
+            Ok(()) => Some(done.fetch_add(1, Ordering::Relaxed) + 1),
+            Err(error) => {
+                stop.store(true, Ordering::Relaxed);
+                let mut failure = first_failure.lock().unwrap_or_else(PoisonError::into_inner);
+                failure.get_or_insert((index, error));
+                None
+            }
+        }
+    };
+    let mut cancelled = false;
+    thread::scope(|scope| {
+        for _ in 1..fault::most_threads(threads).min(count) {
+            let worker = || while step().is_some() {};
+            if thread::Builder::new().spawn_scoped(scope, worker).is_err() {
+                break; // fewer do it as well
+            }
+        }
+        // Bounded by `count`.
+        while let Some(done) = step() {
+            if progress(done).is_break() {
+                cancelled = true;
+                stop.store(true, Ordering::Relaxed);
+            }
+        }
+    });
+    match first_failure.into_inner().unwrap_or_else(PoisonError::into_inner) {
+        Some((index, error)) => Err(Interruption::Failed(index, error)),
+        None if cancelled => Err(Interruption::Cancelled),
+        None => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn everything_is_done_once() {
+        for (count, threads) in [(0, 4), (1, 4), (3, 1), (1000, 4), (5, 100)] {
+            let times: Vec<_> = (0..count).map(|_| AtomicUsize::new(0)).collect();
+            let work = |index: usize| {
+                times[index].fetch_add(1, Ordering::Relaxed);
+                Ok(())
+            };
+            let mut last = 0;
+            let result = each(count, threads, &work, &mut |done| {
+                assert!((1..=count).contains(&done) && done > last);
+                last = done;
+                ControlFlow::Continue(())
+            });
+            assert!(result.is_ok());
+            assert!(times.iter().all(|times| times.load(Ordering::Relaxed) == 1));
+        }
+    }
+
+    #[test]
+    fn nothing_more_is_begun_after_a_failure_or_a_cancellation() {
+        let begun = AtomicUsize::new(0);
+        let work = |index: usize| {
+            begun.fetch_add(1, Ordering::Relaxed);
+            if index == 5 { Err(io::ErrorKind::StorageFull.into()) } else { Ok(()) }
+        };
+        let result = each(1000, 2, &work, &mut |_| ControlFlow::Continue(()));
+        assert!(matches!(result, Err(Interruption::Failed(5, _))), "{result:?}");
+        let result = each(5, 1, &work, &mut |_| ControlFlow::Break(()));
+        assert!(matches!(result, Err(Interruption::Cancelled)), "{result:?}");
+        assert!(begun.load(Ordering::Relaxed) < 500);
+    }
+}

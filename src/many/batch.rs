@@ -1,0 +1,213 @@
+//! [`AtomicBatch`]: many files that are synced together.
+//!
+//! Calling sequence: [`AtomicBatch::new`], any number of [`write`](AtomicBatch::write) and
+//! [`open`](AtomicBatch::open), then [`commit`](AtomicBatch::commit) or a drop, which rolls back. A
+//! file that was written waits, complete and with its metadata, in the staging directory of its
+//! folder, and is closed: what the batch holds open does not grow with the number of files. The
+//! commit seals all of them, then publishes one after the other, then syncs each directory once.
+
+mod commit;
+mod members;
+mod receipt;
+mod writer;
+
+use std::io::Write;
+use std::ops::ControlFlow;
+use std::path::Path;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use self::members::Members;
+pub use self::receipt::{BatchCommit, Progress};
+pub use self::writer::BatchWriter;
+use crate::builder::Builder;
+use crate::error::{ErrorKind, Result, Step};
+use crate::options::{InUse, Options, SpecialFiles, Staging};
+use crate::writer::LookedAt;
+
+/// Replaces many files, each whole or not at all, and syncs them together: a thousand small files
+/// cost little more than one.
+///
+/// Each file keeps every guarantee of the crate for itself. All contents are durable before the
+/// first of them is published, and an error up to then leaves all targets untouched. From then on
+/// the files are published one after the other: whoever reads meanwhile may see some that are new
+/// and some that are old, and so may whoever looks after a crash in that moment. An error says for
+/// each file what became of it ([`Error::files`](crate::Error::files)).
+///
+/// Files may be written to it from several threads. What waits is on disk, in one directory beside
+/// the targets for each directory that they are in, so that a batch holds two descriptors for each
+/// of those and some memory (about 200 bytes and its name) for each file.
+///
+/// # How they are synced
+///
+/// Up to 63 files on a file system are synced one by one, by several threads. From 64 on, the file
+/// system as a whole is synced once (syncfs(2)) where it is known to do that right (Linux 5.17 or
+/// later, on ext4, XFS and btrfs), which also waits for what other programs have not written out
+/// yet. With [`SyncPlan::Fewest`](crate::SyncPlan::Fewest), where that is known to be enough, only
+/// the files' own contents are written out.
+///
+/// # Options
+///
+/// Those of [`Builder`], for each file. [`Lock`](crate::Lock)s cannot be had, since two batches
+/// could wait for each other forever. There is no writing through special files, and no
+/// [`InUse::TwoSteps`]: neither is atomic. Under [`Staging::Unnamed`] files are staged under a name
+/// all the same.
+///
+/// # Examples
+///
+/// ```
+/// use wholefile::AtomicBatch;
+///
+/// # let dir = tempfile::tempdir()?;
+/// let batch = AtomicBatch::new();
+/// for page in 0..100 {
+///     let path = dir.path().join(format!("page-{page}.html"));
+///     batch.write(&path, format!("<h1>{page}</h1>"))?;
+/// }
+/// let commit = batch.commit()?;
+/// println!("{} files, durability: {}", commit.commits().len(), commit.durability());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug, Default)]
+#[must_use = "dropping an AtomicBatch discards what was written; call `commit`"]
+pub struct AtomicBatch {
+    options: Options,
+    members: Mutex<Members>,
+}
+
+impl AtomicBatch {
+    /// A batch without any files, and with the defaults of [`Builder`].
+    pub fn new() -> Self {
+        AtomicBatch::default()
+    }
+
+    /// The options of the files that are written from now on.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use wholefile::{AtomicBatch, AtomicWriter, SyncPlan};
+    ///
+    /// # let dir = tempfile::tempdir()?;
+    /// let mut batch = AtomicBatch::new();
+    /// batch.options(AtomicWriter::builder().create_parents(true).sync_plan(SyncPlan::Fewest));
+    /// batch.write(dir.path().join("a/1"), "one")?;
+    /// batch.write(dir.path().join("b/2"), "two")?;
+    /// batch.commit()?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn options(&mut self, builder: &Builder) -> &mut Self {
+        self.options = Options {
+            special_files: SpecialFiles::Refuse,
+            in_use: InUse::Fail,
+            staging: Staging::Named,
+            ..builder.options.clone()
+        };
+        self
+    }
+
+    /// Adds the file at `path`, to be replaced by `contents`. They are on disk when this returns,
+    /// but neither synced nor published.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Builder::write`] up to the sync of the file, and
+    /// [`ErrorKind::Duplicate`] if the batch has the target already, whatever path or link leads to
+    /// it; [`ErrorKind::Unsupported`] if the options ask for a lock. The batch is as it was before
+    /// the call, and may be committed without the file.
+    pub fn write(&self, path: impl AsRef<Path>, contents: impl AsRef<[u8]>) -> Result<()> {
+        let mut writer = self.open(path)?;
+        match writer.write_all(contents.as_ref()) {
+            Ok(()) => writer.finish_looked_at(LookedAt::Now),
+            Err(error) => Err(writer.abandon(ErrorKind::Io, Step::Write, error)),
+        }
+    }
+
+    /// Starts to write the contents of the file at `path`, which
+    /// [`finish`](BatchWriter::finish) adds to the batch.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Builder::open`] and [`write`](AtomicBatch::write).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::io::Write;
+    /// use wholefile::AtomicBatch;
+    ///
+    /// # let dir = tempfile::tempdir()?;
+    /// let batch = AtomicBatch::new();
+    /// let mut key = batch.open(dir.path().join("key.pem"))?;
+    /// let mut certificate = batch.open(dir.path().join("certificate.pem"))?;
+    /// writeln!(key, "secret")?;
+    /// writeln!(certificate, "public")?;
+    /// key.finish()?;
+    /// certificate.finish()?;
+    /// batch.commit()?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn open(&self, path: impl AsRef<Path>) -> Result<BatchWriter<'_>> {
+        BatchWriter::open(self, path.as_ref())
+    }
+
+    /// Makes the contents the targets': seals all of them, publishes one after the other, and syncs
+    /// each directory once.
+    ///
+    /// # Errors
+    ///
+    /// Up to [`Step::SyncFile`] every failure is a rollback of all files. Later the error says for
+    /// each file what became of it ([`Error::files`](crate::Error::files)): those that come after
+    /// one that could not be published are untouched.
+    pub fn commit(self) -> Result<BatchCommit> {
+        self.commit_with(|_| ControlFlow::Continue(()))
+    }
+
+    /// As [`commit`](AtomicBatch::commit), and tells `progress` how far it has come, after each
+    /// step that takes time. [`ControlFlow::Break`] rolls everything back, unless the first file
+    /// has been published: then it is not heeded.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Cancelled`] if `progress` said so; otherwise as for
+    /// [`commit`](AtomicBatch::commit).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::ops::ControlFlow;
+    /// use wholefile::AtomicBatch;
+    ///
+    /// # let dir = tempfile::tempdir()?;
+    /// let batch = AtomicBatch::new();
+    /// batch.write(dir.path().join("1"), "one")?;
+    /// batch.write(dir.path().join("2"), "two")?;
+    /// batch.commit_with(|progress| {
+    ///     println!("{:?}: {} of {}", progress.step(), progress.files_done(), progress.files());
+    ///     ControlFlow::Continue(())
+    /// })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn commit_with(
+        self,
+        mut progress: impl FnMut(&Progress) -> ControlFlow<()>,
+    ) -> Result<BatchCommit> {
+        let members = self.members.into_inner().unwrap_or_else(PoisonError::into_inner);
+        commit::commit(members, &mut progress)
+    }
+
+    /// Discards what was written. Dropping the batch does the same, but cannot tell whether it
+    /// worked.
+    ///
+    /// # Errors
+    ///
+    /// [`Step::RemoveTemp`] if a staging directory could not be removed;
+    /// [`Error::leftover`](crate::Error::leftover) names it. No target is touched.
+    pub fn rollback(self) -> Result<()> {
+        self.members.into_inner().unwrap_or_else(PoisonError::into_inner).roll_back()
+    }
+
+    fn members(&self) -> MutexGuard<'_, Members> {
+        // Every change of it is complete before anything could panic.
+        self.members.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,298 @@
+//! The commit of a batch, in the order of the protocol: look again, seal all, publish one after the
+//! other, sync each directory once.
+
+use std::collections::{BTreeMap, HashSet};
+use std::io;
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use super::members::{Kind, Member, Members, Stamp, Waiting};
+use super::receipt::{BatchCommit, Progress};
+use crate::commit::{Commit, Outcome};
+use crate::concurrency::workers::Interruption;
+use crate::error::{Error, ErrorKind, Result, Step, TargetState};
+use crate::options::{Durability, SyncPlan};
+use crate::protocol::metadata::Snapshot;
+use crate::protocol::parents::CreatedParents;
+use crate::protocol::publish::{self, Unpublished};
+use crate::protocol::sync::Sealed;
+use crate::protocol::target::{Destination, Target};
+use crate::protocol::temp::Temp;
+use crate::protocol::together::{self, Group};
+use crate::sys::{self, Directory};
+
+type Told<'a> = &'a mut dyn FnMut(&Progress) -> ControlFlow<()>;
+
+pub(super) fn commit(mut members: Members, told: Told<'_>) -> Result<BatchCommit> {
+    let sealed = look_again(&mut members).and_then(|()| seal(&mut members, told));
+    if let Err(error) = sealed {
+        return Err(members.abandon(error, |_, _| TargetState::Untouched));
+    }
+    if let Err((failed, error)) = publish(&members, told) {
+        let state = error.target_state();
+        return Err(members.abandon(error, |index, file| match file.kind {
+            Kind::Staged(_) if index < failed => TargetState::Replaced,
+            _ if index == failed => state,
+            _ => TargetState::Untouched,
+        }));
+    }
+    // Before the directories are synced, so that a power cut brings none of them back.
+    let leftover = members.remove_stages();
+    let names = sync_names(&members);
+    members.parents.keep();
+    match (names, leftover) {
+        (Ok(names), None) => Ok(receipt(members, &names)),
+        (Err(error), _) | (Ok(_), Some(error)) => {
+            let error = error.with_state(TargetState::Replaced);
+            Err(members.abandon(error, |_, file| match file.kind {
+                Kind::Staged(_) => TargetState::Replaced,
+                Kind::Unchanged(_) => TargetState::Untouched,
+            }))
+        }
+    }
+}
+
+/// Applies the policies to the targets as they are now, and the metadata of those that were changed
+/// since.
+fn look_again(members: &mut Members) -> Result<()> {
+    for index in 0..members.files.len() {
+        let file = &members.files[index];
+        let Kind::Staged(waiting) = &file.kind else { continue };
+        let Some(place) = members.place_of(file, waiting) else { continue };
+        let mut target = Target {
+            directory: Arc::clone(&members.folders[file.folder].directory),
+            name: file.name.clone(),
+            path: members.path_of(file),
+            existing: None,
+            through: None,
+            parents: CreatedParents::default(),
+            place: None,
+        };
+        target.look_again(&file.options)?;
+        let now = target.existing.as_ref().map(|existing| Stamp::from(&existing.info));
+        if now == waiting.before {
+            continue;
+        }
+        let failed = |error| Error::failed(Step::Metadata, &target.path, error);
+        let temp = Temp::reopen(&place).map_err(failed)?;
+        let applied = Snapshot::take(&target, &file.options)
+            .and_then(|snapshot| snapshot.apply(&temp, &target.path, &file.options));
+        temp.keep(); // it goes with all the others, if it goes
+        let not_preserved = applied?;
+        if let Kind::Staged(waiting) = &mut members.files[index].kind {
+            *waiting = Waiting {
+                place: std::mem::take(&mut waiting.place),
+                id: waiting.id,
+                before: now,
+                not_preserved,
+                synced: None,
+            };
+        }
+    }
+    Ok(())
+}
+
+/// Syncs the files together that are on the same file system.
+fn seal(members: &mut Members, told: Told<'_>) -> Result<()> {
+    let mut groups: BTreeMap<(u64, Durability, bool), Vec<usize>> = BTreeMap::new();
+    for (index, file) in members.files.iter().enumerate() {
+        let Kind::Staged(Waiting { synced: None, .. }) = file.kind else { continue };
+        let device = members.folders[file.folder].id.device;
+        let fewest = file.options.sync_plan == SyncPlan::Fewest;
+        groups.entry((device, file.options.durability, fewest)).or_default().push(index);
+    }
+    let mut progress = Counter::new(members, Step::SyncFile, told);
+    for ((_, durability, fewest), group) in &groups {
+        let file = |index: usize| &members.files[group[index]];
+        let open = |index: usize| match &file(index).kind {
+            Kind::Staged(waiting) => match members.place_of(file(index), waiting) {
+                Some(place) => sys::open_staged(&place.directory, &place.name),
+                None => Err(io::ErrorKind::NotFound.into()),
+            },
+            Kind::Unchanged(_) => Err(io::ErrorKind::NotFound.into()),
+        };
+        let stage = members.folders[file(0).folder].stage.as_ref();
+        let Some(stage) = stage else { continue };
+        let group_of_files = Group {
+            directory: stage.directory(),
+            count: group.len(),
+            open: &open,
+            durability: *durability,
+            plan: if *fewest { SyncPlan::Fewest } else { SyncPlan::Portable },
+        };
+        let before = progress.done();
+        let synced = group_of_files
+            .sync(&mut |done| progress.reach(before + done))
+            .map_err(|interruption| failed_sync(members, group, interruption))?;
+        let required = group.iter().find(|index| {
+            let options = &members.files[**index].options;
+            options.require_durability && synced.durability() < options.durability
+        });
+        if let Some(index) = required {
+            let path = members.path_of(&members.files[*index]);
+            let kind = ErrorKind::DurabilityUnavailable;
+            return Err(Error::refused(kind, Step::SyncFile, &path));
+        }
+        for index in group {
+            if let Kind::Staged(waiting) = &mut members.files[*index].kind {
+                waiting.synced = Some(synced);
+            }
+        }
+    }
+    match (progress.reach(members.files.len()), members.files.first()) {
+        (ControlFlow::Break(()), Some(file)) => {
+            let path = members.path_of(file);
+            Err(Error::refused(ErrorKind::Cancelled, Step::SyncFile, &path))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn failed_sync(members: &Members, group: &[usize], interruption: Interruption) -> Error {
+    match interruption {
+        Interruption::Failed(index, error) => {
+            let path = members.path_of(&members.files[group[index]]);
+            Error::failed(Step::SyncFile, &path, error)
+        }
+        Interruption::Cancelled => {
+            let path = members.path_of(&members.files[group[0]]);
+            Error::refused(ErrorKind::Cancelled, Step::SyncFile, &path)
+        }
+    }
+}
+
+/// Publishes the files one after the other. Gives the number of the one that could not be.
+fn publish(members: &Members, told: Told<'_>) -> std::result::Result<(), (usize, Error)> {
+    let mut progress = Counter::new(members, Step::Publish, told);
+    for (index, file) in members.files.iter().enumerate() {
+        if let Kind::Staged(waiting) = &file.kind {
+            publish_one(members, file, waiting).map_err(|error| (index, error))?;
+        }
+        // What is published is not taken back.
+        let _ = progress.reach(index + 1);
+    }
+    Ok(())
+}
+
+fn publish_one(members: &Members, file: &Member, waiting: &Waiting) -> Result<()> {
+    let path = &members.path_of(file);
+    let refused = || Error::refused(ErrorKind::Io, Step::Publish, path);
+    let place = members.place_of(file, waiting).ok_or_else(refused)?;
+    let sealed = Sealed::closed(&place, waiting.id, waiting.synced.ok_or_else(refused)?);
+    let destination = Destination {
+        directory: &members.folders[file.folder].directory,
+        name: &file.name,
+        path,
+        before: waiting.before.map(|before| before.id),
+    };
+    match publish::publish(sealed, destination, &file.options) {
+        Ok(_) => Ok(()),
+        Err(Unpublished::Failed(error) | Unpublished::Swept(_, error)) => Err(error),
+    }
+}
+
+/// Syncs each directory that has got a name once. Gives the devices whose names are not proven to
+/// be durable.
+fn sync_names(members: &Members) -> Result<HashSet<u64>> {
+    let is_full = |file: &&Member| {
+        matches!(file.kind, Kind::Staged(_)) && file.options.durability == Durability::Full
+    };
+    let mut devices: BTreeMap<u64, Vec<&Directory>> = BTreeMap::new();
+    let mut seen = HashSet::new();
+    for file in members.files.iter().filter(is_full) {
+        let folder = &members.folders[file.folder];
+        if seen.insert(folder.id) {
+            devices.entry(folder.id.device).or_default().push(&folder.directory);
+        }
+    }
+    if !devices.is_empty() {
+        for (id, holder) in &members.holders {
+            if seen.insert(*id) {
+                devices.entry(id.device).or_default().push(holder);
+            }
+        }
+    }
+    let mut lacking = HashSet::new();
+    for (device, directories) in devices {
+        let of_device = |file: &&Member| members.folders[file.folder].id.device == device;
+        let mut files = members.files.iter().filter(is_full).filter(of_device);
+        match together::sync_names(&directories) {
+            Ok(Durability::Full) => {}
+            Ok(_) => {
+                lacking.insert(device);
+                if let Some(file) = files.find(|file| file.options.require_durability) {
+                    let kind = ErrorKind::DurabilityUnavailable;
+                    let path = members.path_of(file);
+                    return Err(Error::refused(kind, Step::SyncDirectory, &path));
+                }
+            }
+            Err(interruption) => {
+                let error = match interruption {
+                    Interruption::Failed(_, error) => error,
+                    Interruption::Cancelled => io::ErrorKind::Interrupted.into(),
+                };
+                let path = files.next().map(|file| members.path_of(file)).unwrap_or_default();
+                return Err(Error::failed(Step::SyncDirectory, &path, error));
+            }
+        }
+    }
+    Ok(lacking)
+}
+
+fn receipt(mut members: Members, lacking: &HashSet<u64>) -> BatchCommit {
+    let files = std::mem::take(&mut members.files);
+    let commits = files.into_iter().map(|file| {
+        let path = members.path_of(&file);
+        let len = file.len;
+        match file.kind {
+            Kind::Unchanged(durability) => {
+                let (outcome, sync_plan) = (Outcome::Unchanged, SyncPlan::Portable);
+                Commit { outcome, durability, sync_plan, len, path, not_preserved: Vec::new() }
+            }
+            Kind::Staged(Waiting { before, not_preserved, synced, .. }) => {
+                let device = members.folders[file.folder].id.device;
+                let most = match lacking.contains(&device) {
+                    true => Durability::Ordered,
+                    false => Durability::Full,
+                };
+                let durability = synced.map_or(Durability::None, |it| it.durability()).min(most);
+                let sync_plan = synced.map_or(SyncPlan::Portable, |it| it.plan());
+                let outcome = match before {
+                    Some(_) => Outcome::Replaced,
+                    None => Outcome::Created,
+                };
+                Commit { outcome, durability, sync_plan, len, path, not_preserved }
+            }
+        }
+    });
+    BatchCommit { commits: commits.collect() }
+}
+
+/// Tells how far a step has come, in files and in bytes.
+struct Counter<'a> {
+    lens: Vec<u64>,
+    progress: Progress,
+    told: Told<'a>,
+}
+
+impl<'a> Counter<'a> {
+    fn new(members: &Members, step: Step, told: Told<'a>) -> Self {
+        let lens: Vec<u64> = members.files.iter().map(|file| file.len).collect();
+        let (files, bytes) = (lens.len(), lens.iter().sum());
+        let progress = Progress { step, files, files_done: 0, bytes, bytes_done: 0 };
+        Counter { lens, progress, told }
+    }
+
+    fn done(&self) -> usize {
+        self.progress.files_done
+    }
+
+    /// So many are done now.
+    fn reach(&mut self, done: usize) -> ControlFlow<()> {
+        let done = done.clamp(self.progress.files_done, self.lens.len());
+        let more: u64 = self.lens[self.progress.files_done..done].iter().sum();
+        self.progress.files_done = done;
+        self.progress.bytes_done += more;
+        (self.told)(&self.progress)
+    }
+}

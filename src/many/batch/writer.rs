@@ -1,0 +1,168 @@
+//! [`BatchWriter`]: one file of a batch in the making.
+
+use std::fs::File;
+use std::io::{self, IoSlice, Read, Seek, SeekFrom, Write};
+use std::path::Path;
+use std::sync::Arc;
+
+use super::AtomicBatch;
+use super::members::{Key, Kind, Member, Waiting};
+use crate::error::{Error, ErrorKind, Result, Step};
+use crate::options::{Lock, Options};
+use crate::protocol::staging::Staged;
+use crate::protocol::target::Target;
+use crate::protocol::{sync, temp};
+use crate::sys;
+use crate::writer::{AtomicWriter, LookedAt, Prepared, Readiness};
+
+/// Takes the new contents of one file of an [`AtomicBatch`], and adds it at
+/// [`finish`](BatchWriter::finish).
+///
+/// It is an [`AtomicWriter`] in all but its end: buffered, poisoned by a call that fails, and
+/// dropping it discards what was written.
+#[derive(Debug)]
+#[must_use = "dropping a BatchWriter leaves its file out of the batch; call `finish`"]
+pub struct BatchWriter<'a> {
+    writer: AtomicWriter,
+    /// After `writer`, so that the name is free once nothing is staged for it.
+    slot: Slot<'a>,
+    options: Arc<Options>,
+}
+
+/// A target that the batch keeps free. Dropped, it may be taken by another.
+#[derive(Debug)]
+struct Slot<'a> {
+    batch: &'a AtomicBatch,
+    /// `None` once it is taken for good.
+    key: Option<Key>,
+}
+
+impl Drop for Slot<'_> {
+    fn drop(&mut self) {
+        if let Some(key) = self.key.take() {
+            self.batch.members().free(&key);
+        }
+    }
+}
+
+impl<'a> BatchWriter<'a> {
+    pub(super) fn open(batch: &'a AtomicBatch, path: &Path) -> Result<Self> {
+        let options = &batch.options;
+        temp::check_affixes(options, path)?;
+        if options.lock != Lock::None {
+            return Err(Error::refused(ErrorKind::Unsupported, Step::Lock, path));
+        }
+        let mut target = Target::resolve(None, path, options)?;
+        let key = batch.members().admit(&mut target, options)?;
+        let slot = Slot { batch, key: Some(key) };
+        let writer = AtomicWriter::start(target, options.clone(), None)?;
+        let options = batch.members().share(options);
+        Ok(BatchWriter { writer, slot, options })
+    }
+
+    /// The file that will be replaced: the path given to [`AtomicBatch::open`] with its symlinks
+    /// followed.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        self.writer.path()
+    }
+
+    /// As [`AtomicWriter::set_len`].
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub fn set_len(&mut self, len: u64) -> Result<()> {
+        self.writer.set_len(len)
+    }
+
+    /// As [`AtomicWriter::as_file`].
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub fn as_file(&mut self) -> Result<&File> {
+        self.writer.as_file()
+    }
+
+    /// Adds the file to the batch: with all that was written, and with its metadata.
+    ///
+    /// # Errors
+    ///
+    /// As for [`AtomicBatch::write`]. [`ErrorKind::Poisoned`] if an earlier call on the writer
+    /// failed. The batch is as if the file had never been opened.
+    pub fn finish(self) -> Result<()> {
+        self.finish_looked_at(LookedAt::Before)
+    }
+
+    pub(super) fn finish_looked_at(self, looked_at: LookedAt) -> Result<()> {
+        let BatchWriter { writer, mut slot, options } = self;
+        let Some(key) = &slot.key else { return Ok(()) };
+        let (folder, name) = (key.folder, writer.name().to_owned());
+        let (kind, len) = match writer.prepare(looked_at)? {
+            Readiness::Unchanged(commit) => (Kind::Unchanged(commit.durability), commit.len),
+            Readiness::Prepared(prepared, target) => {
+                let len = prepared.staged.len;
+                (Kind::Staged(park(prepared, &target, &options)?), len)
+            }
+        };
+        slot.batch.members().add(Member { folder, name, options, len, kind });
+        slot.key = None;
+        Ok(())
+    }
+
+    pub(super) fn abandon(self, kind: ErrorKind, step: Step, error: io::Error) -> Error {
+        self.writer.abandon(kind, step, error)
+    }
+}
+
+/// Closes the staged file, and keeps what is to be known about it.
+fn park(prepared: Prepared, target: &Target, options: &Options) -> Result<Waiting> {
+    let Prepared { staged: Staged { temp, .. }, not_preserved } = prepared;
+    let info = match sys::inspect(&temp.file) {
+        Ok(info) => info,
+        Err(error) => {
+            let error = Error::failed(Step::CreateTemp, &target.path, error);
+            return Err(temp.abandon(&target.path, error));
+        }
+    };
+    let mut synced = None;
+    if !sys::can_be_opened_again(&info) {
+        // Now or never, since a sync needs it open.
+        match sync::sync_contents(&temp.file, target, options) {
+            Ok(sync) => synced = Some(sync),
+            Err(error) => return Err(temp.abandon(&target.path, error)),
+        }
+    }
+    let before = target.existing.as_ref().map(|existing| (&existing.info).into());
+    let (Some(place), _) = (target.place.clone(), temp.keep()) else {
+        return Err(Error::refused(ErrorKind::Unsupported, Step::CreateTemp, &target.path));
+    };
+    Ok(Waiting { place: place.name, id: info.id, before, not_preserved, synced })
+}
+
+impl Write for BatchWriter<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.writer.write(bytes)
+    }
+
+    fn write_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        self.writer.write_vectored(slices)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.writer.flush()
+    }
+}
+
+impl Read for BatchWriter<'_> {
+    fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
+        self.writer.read(bytes)
+    }
+}
+
+impl Seek for BatchWriter<'_> {
+    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+        self.writer.seek(to)
+    }
+}

@@ -1,0 +1,57 @@
+//! The steps of a commit up to the publish, in the order of the protocol.
+
+use std::fs::File;
+
+use crate::commit::{Commit, NotPreserved};
+use crate::error::{Error, Result};
+use crate::protocol::metadata::Snapshot;
+use crate::protocol::publish::{Published, Unpublished};
+use crate::protocol::staging::{Contents, Plan, Staged};
+use crate::protocol::target::Target;
+use crate::protocol::{publish, sync};
+
+/// What came of steps 1 and 2 of the protocol.
+#[derive(Debug)]
+#[allow(clippy::large_enum_variant, reason = "it is taken apart at once")]
+pub(crate) enum Readiness {
+    Prepared(Prepared, Target),
+    Unchanged(Commit),
+}
+
+/// The new contents, complete and with their metadata, but not synced.
+#[derive(Debug)]
+pub(crate) struct Prepared {
+    pub(crate) staged: Staged,
+    pub(crate) not_preserved: Vec<NotPreserved>,
+}
+
+pub(super) fn prepare(contents: Contents, plan: Plan<'_>) -> Result<Prepared> {
+    let Plan { target, options } = plan;
+    let snapshot = match Snapshot::take(target, options) {
+        Ok(snapshot) => snapshot,
+        Err(error) => return Err(contents.abandon(&target.path, error)),
+    };
+    let staged = contents.stage(plan, &snapshot)?;
+    match snapshot.apply(&staged.temp, &target.path, options) {
+        Ok(not_preserved) => Ok(Prepared { staged, not_preserved }),
+        Err(error) => Err(staged.temp.abandon(&target.path, error)),
+    }
+}
+
+/// What came of steps 1 to 4 of the protocol.
+pub(super) enum Attempt {
+    Published(Published, u64, Vec<NotPreserved>),
+    Swept(File, Error),
+}
+
+pub(super) fn publish_once(contents: Contents, plan: Plan<'_>) -> Result<Attempt> {
+    let Plan { target, options } = plan;
+    let Prepared { staged, not_preserved } = prepare(contents, plan)?;
+    let len = staged.len;
+    let sealed = sync::seal(staged, target, options)?;
+    match publish::publish(sealed, target.destination(), options) {
+        Ok(published) => Ok(Attempt::Published(published, len, not_preserved)),
+        Err(Unpublished::Swept(file, error)) => Ok(Attempt::Swept(file, error)),
+        Err(Unpublished::Failed(error)) => Err(error),
+    }
+}
