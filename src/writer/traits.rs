@@ -7,12 +7,18 @@ use super::AtomicWriter;
 impl Write for AtomicWriter {
     #[inline]
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let len = match self.poison.is_none() && self.contents.append(bytes) {
-            true => bytes.len(),
-            false => self.write_on(bytes)?,
-        };
-        self.bytes_written += len as u64;
-        Ok(len)
+        match self.append(bytes) {
+            true => Ok(bytes.len()),
+            false => self.write_on(bytes),
+        }
+    }
+
+    #[inline]
+    fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
+        match self.append(bytes) {
+            true => Ok(()),
+            false => self.write_all_on(bytes),
+        }
     }
 
     fn write_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
@@ -29,10 +35,32 @@ impl Write for AtomicWriter {
 }
 
 impl AtomicWriter {
+    /// A write that needs only the buffer. Whether this was one.
+    #[inline]
+    fn append(&mut self, bytes: &[u8]) -> bool {
+        let appended = self.poison.is_none() && self.contents.append(bytes);
+        self.bytes_written += if appended { bytes.len() as u64 } else { 0 };
+        appended
+    }
+
     /// A write that needs more than the buffer, or must be refused.
     #[inline(never)]
     fn write_on(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        Ok(self.run(|contents, plan| contents.write(plan, bytes))?)
+        let len = self.run(|contents, plan| contents.write(plan, bytes))?;
+        self.bytes_written += len as u64;
+        Ok(len)
+    }
+
+    #[inline(never)]
+    fn write_all_on(&mut self, mut bytes: &[u8]) -> io::Result<()> {
+        // Bounded: every turn moves at least one byte.
+        while !bytes.is_empty() {
+            match self.write_on(bytes)? {
+                0 => return Err(io::ErrorKind::WriteZero.into()),
+                len => bytes = &bytes[len..],
+            }
+        }
+        Ok(())
     }
 }
 
