@@ -44,6 +44,9 @@ struct Args {
     /// Only at these places, with commas between them: own disk, tmpfs, ext4, xfs, btrfs
     #[arg(long)]
     only: Option<String>,
+    /// Only these parts, with commas between them: single, update, many, stream, growth
+    #[arg(long)]
+    parts: Option<String>,
     /// A folder on the machine's own disk, with 12 GiB free
     #[arg(long, default_value = concat!(env!("CARGO_MANIFEST_DIR"), "/target/scratch"))]
     scratch: PathBuf,
@@ -85,11 +88,11 @@ fn main() -> Result<()> {
 fn measure(args: &Args) -> Result<()> {
     let extent = if args.quick { Extent::Quick } else { Extent::Whole };
     let mut bench = Bench::new(&args.scratch, extent, args.only.as_deref())?;
-    cases::single::run(&mut bench)?;
-    cases::update::run(&mut bench)?;
-    cases::many::run(&mut bench)?;
-    cases::stream::run(&mut bench)?;
-    cases::growth::run(&mut bench)?;
+    for (name, run) in cases::PARTS {
+        if args.parts.as_ref().is_none_or(|parts| parts.split(',').any(|it| it == name)) {
+            run(&mut bench)?;
+        }
+    }
     fs::write(args.out.join(RESULTS), serde_json::to_vec(&bench.findings)?)?;
     report(&args.out)
 }

@@ -1,7 +1,7 @@
 //! What wholefile is to reach, as ratios of one run and as counts, and whether it does.
 
 use crate::cases::{many, single, stream, update as updates};
-use crate::contenders::{AWF, BARE_FULL, FULL, NONE, PERSIST, SKIPS, update};
+use crate::contenders::{AWF, BARE_FULL, FEWEST, FULL, NONE, PERSIST, SKIPS, update};
 use crate::places::{DISK, EXT4, LOOPS, TMPFS, XFS};
 use crate::race::{Findings, Row};
 
@@ -122,6 +122,16 @@ fn single_files(results: Results<'_>) -> Vec<Target> {
             case: "the same, against the best peer with the same guarantee",
             limit: Limit::AtMost(1.0),
             measured: results.to_best_peer(&replace, &durable, FULL),
+        },
+        Target {
+            case: "the same under `SyncPlan::Fewest`, against the best peer",
+            limit: Limit::AtMost(0.7),
+            measured: results.to_best_peer(&replace, &[EXT4, XFS], FEWEST),
+        },
+        Target {
+            case: "the same: flush requests for each file",
+            limit: Limit::AtMost(2.1),
+            measured: results.figures(&replace, &[EXT4, XFS], FEWEST, |row| row.flushes),
         },
         Target {
             case: "create of 4 KiB, `Durability::None`, against tempfile's bare persist",

@@ -4,7 +4,7 @@ use anyhow::Result;
 
 use crate::bench::{Bench, Course, Extent, Process};
 use crate::contenders::batch::BARE_SYNCFS;
-use crate::contenders::{AWF, BARE_FULL, FULL};
+use crate::contenders::{AWF, BARE_FULL, FEWEST, FULL};
 use crate::job::Work;
 use crate::payload::Contents;
 use crate::places::{BTRFS, EXT4, XFS};
@@ -19,9 +19,9 @@ pub(crate) const BATCHES: &[&str] = &[BARE_SYNCFS];
 /// How many are saved together.
 pub(crate) const SIZES: [usize; 4] = [1, 10, 100, THOUSAND];
 /// Of those who save one by one, the ones that a picture shows: the others lie on the same line.
-pub(crate) const DRAWN_ONE_BY_ONE: &[&str] = &[FULL];
+pub(crate) const DRAWN_ONE_BY_ONE: &[&str] = &[FULL, FEWEST];
 const ONE_BY_ONE: &[&str] =
-    &[FULL, BARE_FULL, AWF, "tempfile + sync_all + persist + directory sync"];
+    &[FULL, FEWEST, BARE_FULL, AWF, "tempfile + sync_all + persist + directory sync"];
 
 /// The name of a case of this module.
 pub(crate) fn name(files: usize, threads: usize) -> String {

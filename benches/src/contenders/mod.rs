@@ -51,6 +51,7 @@ pub(crate) const NOTHING: &str = "nothing";
 
 /// How wholefile is called in every table.
 pub(crate) const FULL: &str = "wholefile, Full";
+pub(crate) const FEWEST: &str = "wholefile, Full with the fewest flushes";
 pub(crate) const ORDERED: &str = "wholefile, Ordered";
 pub(crate) const NONE: &str = "wholefile, None";
 pub(crate) const BARE_FULL: &str = "bare system calls, Full";
@@ -107,6 +108,7 @@ impl Task {
 /// All of them: wholefile first in each group, then the bare calls, then the peers.
 pub(crate) const ALL: &[Contender] = &[
     Contender::new(FULL, Survives::Full, EVERYTHING, wholefile::full),
+    Contender::new(FEWEST, Survives::Full, EVERYTHING, wholefile::fewest),
     Contender::new(BARE_FULL, Survives::Full, EVERYTHING, bare::full),
     Contender::new("bare system calls, no metadata, Full", Survives::Full, NOTHING, bare::plain),
     Contender::new(AWF, Survives::Full, "owner, mode", peers::atomic_write_file),

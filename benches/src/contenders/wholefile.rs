@@ -3,12 +3,16 @@
 use std::io;
 use std::path::Path;
 
-use wholefile::{AtomicWriter, Builder, Durability};
+use wholefile::{AtomicWriter, Builder, Durability, SyncPlan};
 
 use crate::payload::Payload;
 
 pub(super) fn full(path: &Path, payload: &Payload) -> io::Result<()> {
     save(&AtomicWriter::builder(), path, payload)
+}
+
+pub(super) fn fewest(path: &Path, payload: &Payload) -> io::Result<()> {
+    save(AtomicWriter::builder().sync_plan(SyncPlan::Fewest), path, payload)
 }
 
 pub(super) fn ordered(path: &Path, payload: &Payload) -> io::Result<()> {
