@@ -223,7 +223,7 @@ fn run_short(cli: &Cli) -> Result<bool> {
                 file_system: file_system_named(file_system)?,
                 scenario,
                 durability: wholefile::Durability::Full,
-                wish: Wish { images: 100, prefixes: Prefixes::Some, seed: cli.seed },
+                wish: Wish { images: 60, prefixes: Prefixes::Some, seed: cli.seed },
             });
         }
     }
@@ -255,7 +255,7 @@ fn run_cases(cli: &Cli, cases: &[Case]) -> Result<bool> {
         }
     }
     for (what, (states, images, violations)) in sums {
-        println!("sum: {what:<29} {states} states, {images} images, {violations} violations");
+        println!("sum: {what:<29} {states:>6} states, {images:>6} images, {violations} violations");
     }
     Ok(good)
 }

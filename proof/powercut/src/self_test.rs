@@ -9,23 +9,39 @@ use crate::plan::{Prefixes, Wish};
 use crate::run::Case;
 use crate::scenario::Scenario;
 
-/// Under which durability a writer is judged, and how it must be found to break it.
-const ROWS: &[(&str, Durability, Breach)] = &[
-    ("plain-write", Durability::Ordered, Breach::Torn),
-    ("plain-write", Durability::Full, Breach::Older),
-    ("no-file-sync", Durability::Ordered, Breach::Torn),
-    ("no-directory-sync", Durability::Full, Breach::Older),
-    ("late-metadata", Durability::Ordered, Breach::Metadata),
-    ("one-by-one", Durability::Full, Breach::Split),
+struct Row {
+    scenario: &'static str,
+    /// By what the writer is judged,
+    durability: Durability,
+    /// how it must be found to break that,
+    breach: Breach,
+    /// and where.
+    file_systems: &'static [&'static str],
+}
+
+const USUAL: &[&str] = &["ext4", "xfs", "btrfs"];
+
+const fn row(scenario: &'static str, durability: Durability, breach: Breach) -> Row {
+    Row { scenario, durability, breach, file_systems: USUAL }
+}
+
+const ROWS: &[Row] = &[
+    row("plain-write", Durability::Ordered, Breach::Torn),
+    row("plain-write", Durability::Full, Breach::Older),
+    row("no-file-sync", Durability::Ordered, Breach::Torn),
+    row("no-directory-sync", Durability::Full, Breach::Older),
+    row("late-metadata", Durability::Ordered, Breach::Metadata),
+    row("one-by-one", Durability::Full, Breach::Split),
+    Row { file_systems: &["btrfs"], ..row("written-out", Durability::Ordered, Breach::Torn) },
 ];
 
-const IMAGES: usize = 150;
+const IMAGES: usize = 100;
 
 /// Whether every one of them was caught on every file system.
 pub(crate) fn run(seed: u64, workers: usize) -> Result<bool> {
     let mut good = true;
-    for file_system in ["ext4", "xfs", "btrfs"] {
-        for &(scenario, durability, breach) in ROWS {
+    for &Row { scenario, durability, breach, file_systems } in ROWS {
+        for file_system in file_systems {
             let case = Case {
                 file_system: FileSystem::named(file_system).context("no such file system")?,
                 scenario: Scenario::named(scenario).context("no such scenario")?,
@@ -35,7 +51,7 @@ pub(crate) fn run(seed: u64, workers: usize) -> Result<bool> {
             let report = case.run(workers)?;
             let caught = report.breaches().get(&breach).copied().unwrap_or(0);
             let verdict = if caught > 0 { "caught" } else { "NOT CAUGHT" };
-            println!("{verdict} {breach:?} {caught} times: {report}");
+            println!("{verdict:<10} {:<8} {caught:>4} times: {report}", format!("{breach:?}"));
             good &= caught > 0;
         }
     }
