@@ -1,31 +1,36 @@
 //! The contents of a disk: blocks that copies share until one of them is written to, so that a copy
-//! costs a list of pointers. A hash of the whole is kept up with every write.
+//! costs a list of pointers. Shared blocks are also hashed only once.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::{self, Seek, SeekFrom, Write};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 pub(crate) const BLOCK: usize = 4096;
 /// What a disk writes whole or not at all, if nothing larger is promised.
 pub(crate) const SECTOR: usize = 512;
 
-#[derive(Clone)]
 struct Block {
-    hash: u64,
     bytes: [u8; BLOCK],
+    hash: OnceLock<u64>,
+}
+
+impl Clone for Block {
+    /// For being written to, so the hash does not come along.
+    fn clone(&self) -> Block {
+        Block { bytes: self.bytes, hash: OnceLock::new() }
+    }
 }
 
 /// A disk of a fixed size. Blocks of zeroes are not stored.
 #[derive(Clone)]
 pub(crate) struct Image {
     blocks: Vec<Option<Arc<Block>>>,
-    hash: u64,
 }
 
 impl Image {
     pub(crate) fn new(size: u64) -> Image {
         let blocks = usize::try_from(size).expect("an image fits into memory") / BLOCK;
-        Image { blocks: vec![None; blocks], hash: 0 }
+        Image { blocks: vec![None; blocks] }
     }
 
     pub(crate) fn size(&self) -> u64 {
@@ -34,7 +39,11 @@ impl Image {
 
     /// Equal for images of equal contents, and else almost surely different.
     pub(crate) fn hash(&self) -> u64 {
-        self.hash
+        let blocks = self.blocks.iter().enumerate();
+        blocks.fold(0, |all, (index, block)| match block {
+            Some(block) => all ^ block.hash.get_or_init(|| hash_of(index, &block.bytes)),
+            None => all,
+        })
     }
 
     pub(crate) fn read(&self, offset: u64, bytes: &mut [u8]) {
@@ -66,15 +75,12 @@ impl Image {
 
     fn change(&mut self, index: usize, start: usize, end: usize, change: impl FnOnce(&mut [u8])) {
         let slot = &mut self.blocks[index];
-        let block = slot.get_or_insert_with(|| Arc::new(Block { hash: 0, bytes: [0; BLOCK] }));
-        let block = Arc::make_mut(block);
+        let empty = || Arc::new(Block { bytes: [0; BLOCK], hash: OnceLock::new() });
+        let block = Arc::make_mut(slot.get_or_insert_with(empty));
+        block.hash.take();
         change(&mut block.bytes[start..end]);
-        self.hash ^= block.hash;
         if block.bytes == [0; BLOCK] {
             *slot = None;
-        } else {
-            block.hash = hash_of(index, &block.bytes);
-            self.hash ^= block.hash;
         }
     }
 
@@ -141,7 +147,9 @@ mod tests {
         let mut two = one.clone();
         one.write(10, b"ab");
         one.write(BLOCK as u64 * 2, b"gone");
+        let earlier = one.hash();
         one.zero(BLOCK as u64, BLOCK as u64 * 2);
+        assert_ne!(one.hash(), earlier);
         two.write(11, b"b");
         two.write(10, b"a");
         assert_eq!(one.hash(), two.hash());

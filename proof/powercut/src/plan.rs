@@ -286,3 +286,61 @@ pub(crate) fn describe(epoch: &Epoch, recipe: Recipe) -> Vec<String> {
     let each = epoch.writes.iter().zip(fates);
     each.map(|(write, fate)| format!("{:>12} +{:<8} {fate:?}", write.offset, write.len())).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::image::SECTOR;
+    use crate::log::Payload;
+
+    const ATOM: u64 = SECTOR as u64;
+
+    /// Three writes of two sectors each, of ones, twos and threes, side by side from sector 1.
+    fn epoch() -> Epoch {
+        let write = |index: u8| {
+            let payload = Payload::Bytes(vec![index; 2 * SECTOR].into());
+            Write { offset: (2 * u64::from(index) - 1) * ATOM, payload }
+        };
+        let writes = (1..=3).map(write).collect();
+        Epoch { writes, acknowledged: 0, acknowledged_before: 0 }
+    }
+
+    /// The first byte of each of the first eight sectors, each of which must be uniform.
+    fn sectors(image: &Image) -> [u8; 8] {
+        std::array::from_fn(|index| {
+            let mut sector = [0; SECTOR];
+            image.read(index as u64 * ATOM, &mut sector);
+            assert_eq!(sector, [sector[0]; SECTOR], "a sector is torn");
+            sector[0]
+        })
+    }
+
+    #[test]
+    fn each_recipe_makes_what_it_says() {
+        let build = |recipe| sectors(&build(&Image::new(1 << 16), &epoch(), recipe, ATOM));
+        assert_eq!(build(Recipe::First(0)), [0; 8]);
+        assert_eq!(build(Recipe::First(2)), [0, 1, 1, 2, 2, 0, 0, 0]);
+        assert_eq!(build(Recipe::Without(0)), [0, 0, 0, 2, 2, 3, 3, 0]);
+        assert_eq!(build(Recipe::Only(2)), [0, 0, 0, 0, 0, 3, 3, 0]);
+        let torn: HashSet<_> = (0..100).map(|seed| build(Recipe::Torn(1, seed))).collect();
+        let expected = [[0, 0], [2, 0], [0, 2], [2, 2]];
+        assert_eq!(torn, expected.map(|[a, b]| [0, 1, 1, a, b, 0, 0, 0]).into());
+    }
+
+    #[test]
+    fn every_state_that_there_is_is_found_once() {
+        let mut images = HashSet::new();
+        let wish = Wish { images: 1_000, prefixes: Prefixes::All, seed: 1 };
+        let base = Image::new(1 << 16);
+        let plan = plan(&base, &[epoch(), Epoch::default()], ATOM, wish, &mut |hash, image| {
+            assert_eq!(hash, image.hash());
+            assert!(images.insert(sectors(&image)));
+            Ok(())
+        });
+        // Each of six sectors is old or new.
+        assert_eq!(images.len(), 1 << 6);
+        let plan = plan.unwrap();
+        assert_eq!(plan.images, images.len());
+        assert_eq!(plan.prefixes, (5, 5));
+    }
+}
