@@ -16,7 +16,7 @@ use crate::scenario::{File, Place, Scenario};
 
 /// What both need to know.
 pub(crate) struct Job {
-    /// Where the disk is served.
+    /// Where the disk is served, or the file with the image.
     pub(crate) disk: PathBuf,
     /// Where to mount it.
     pub(crate) at: PathBuf,
@@ -81,14 +81,17 @@ fn sync_all_of(root: &Path) -> Result<()> {
 
 /// Looks at the disk whenever a line comes from standard input, and answers with a line.
 pub(crate) fn look(job: &Job) -> Result<()> {
-    let device = Device::attach(&Disk::file(&job.disk))?;
+    let device = Device::attach(&job.disk)?;
     let mut answers = io::stdout().lock();
     writeln!(answers, "ready")?;
     for line in io::stdin().lock().lines() {
         ensure!(line? == "look", "only `look` is understood");
         device.forget()?;
+        let reads = device.reads()?;
         let observation =
             look_once(job, &device).unwrap_or_else(|error| Observation::trouble(&error));
+        // Had the kernel still known the last image, it would have been looked at again.
+        ensure!(device.reads()? > reads, "nothing was read from the disk");
         let answer = serde_json::to_string(&observation)?;
         match writeln!(answers, "{answer}") {
             // Whoever asked was killed.

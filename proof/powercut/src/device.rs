@@ -1,7 +1,7 @@
 //! A loop device on the disk, and what is mounted from it.
 //!
-//! Only processes that do not serve a disk may hold one: a server that dies while one of its own
-//! threads waits for the disk would never end.
+//! The process that serves the disk must not hold one: it could be waiting for itself, and if it were
+//! killed then it would never end.
 
 use std::ffi::CString;
 use std::fs::File;
@@ -42,6 +42,15 @@ impl Device {
     /// Forgets what the kernel has cached of the device, since the disk is now another.
     pub(crate) fn forget(&self) -> Result<()> {
         Ok(rustix::fs::fadvise(&self.open, 0, None, Advice::DontNeed)?)
+    }
+
+    /// How often something was read from it (Documentation/block/stat.rst in the kernel's source).
+    pub(crate) fn reads(&self) -> Result<u64> {
+        let name = self.path.file_name().context("a device without a name")?;
+        let statistics = Path::new("/sys/block").join(name).join("stat");
+        let statistics = fs_err::read_to_string(statistics)?;
+        let reads = statistics.split_whitespace().next().context("empty statistics")?;
+        Ok(reads.parse()?)
     }
 
     /// Mounts the device at `at`, which recovers the file system.

@@ -44,7 +44,6 @@ pub(crate) struct Recording {
 struct State {
     image: Image,
     recording: Option<Recording>,
-    reads: u64,
 }
 
 /// The disk's server. Dropped, the disk is gone.
@@ -58,7 +57,7 @@ impl Disk {
     /// Serves an empty disk of `size` bytes in `folder`.
     pub(crate) fn serve(folder: &Path, size: u64) -> Result<Disk> {
         fs_err::create_dir_all(folder)?;
-        let state = State { image: Image::new(size), recording: None, reads: 0 };
+        let state = State { image: Image::new(size), recording: None };
         let state = Arc::new(Mutex::new(state));
         let mut config = Config::default();
         config.mount_options = vec![MountOption::FSName("powercut".to_owned())];
@@ -74,18 +73,6 @@ impl Disk {
 
     pub(crate) fn control(folder: &Path) -> PathBuf {
         folder.join("control")
-    }
-
-    /// Puts `image` in place of what is on the disk.
-    pub(crate) fn replace(&self, image: Image) {
-        let mut state = lock(&self.state);
-        state.image = image;
-        state.reads = 0;
-    }
-
-    /// How often somebody read from the disk since it was replaced.
-    pub(crate) fn reads(&self) -> u64 {
-        lock(&self.state).reads
     }
 
     /// What was recorded from `begin` to `end`.
@@ -220,11 +207,10 @@ impl Filesystem for Server {
         if inode != DISK {
             return reply.error(Errno::EINVAL);
         }
-        let mut state = lock(&self.state);
+        let state = lock(&self.state);
         let available = self.size.saturating_sub(offset).min(u64::from(size));
         let mut bytes = vec![0; available as usize];
         state.image.read(offset, &mut bytes);
-        state.reads += 1;
         drop(state);
         reply.data(&bytes);
     }

@@ -2,8 +2,11 @@
 //! costs a list of pointers. Shared blocks are also hashed only once.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::io::{self, Seek, SeekFrom, Write};
+use std::io;
 use std::sync::{Arc, OnceLock};
+
+use fs_err::os::unix::fs::FileExt;
+use rustix::fs::{FallocateFlags, fallocate};
 
 pub(crate) const BLOCK: usize = 4096;
 /// What a disk writes whole or not at all, if nothing larger is promised.
@@ -84,13 +87,14 @@ impl Image {
         }
     }
 
-    /// Writes the image to `file`, which becomes sparse.
-    pub(crate) fn save(&self, file: &mut fs_err::File) -> io::Result<()> {
+    /// Makes the image the contents of `file`, which becomes sparse.
+    pub(crate) fn save(&self, file: &fs_err::File) -> io::Result<()> {
         file.set_len(self.size())?;
+        let everything = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
+        fallocate(file.file(), everything, 0, self.size())?;
         for (index, block) in self.blocks.iter().enumerate() {
             if let Some(block) = block {
-                file.seek(SeekFrom::Start((index * BLOCK) as u64))?;
-                file.write_all(&block.bytes)?;
+                file.write_all_at(&block.bytes, (index * BLOCK) as u64)?;
             }
         }
         Ok(())

@@ -20,7 +20,7 @@
 //!
 //! The log has what a disk would have got, in order. A disk that loses power keeps what was written
 //! before the last flush that it completed, and of the rest whatever it likes: `plan.rs` says which
-//! such states are tried. Each is put onto a disk (`looker.rs`), mounted by a process of its own,
+//! such states are tried. Each is put onto a loop device (`looker.rs`), mounted by another process,
 //! which lets the file system recover, and the files are compared with what was promised when the
 //! power went (`observe.rs`, `judge.rs`): under `Full` every file is whole, has its owner, mode and
 //! xattrs, and is no older than the last commit that was acknowledged; under `Ordered` it is whole;

@@ -34,8 +34,8 @@ pub(crate) struct Case {
     pub(crate) wish: Wish,
 }
 
-/// Two empty folders.
-pub(crate) struct Folders {
+/// Where a child finds its disk, and where it mounts it.
+pub(crate) struct Places {
     pub(crate) disk: PathBuf,
     pub(crate) at: PathBuf,
 }
@@ -58,29 +58,29 @@ impl Case {
         self.file_system.size(self.scenario.bytes())
     }
 
-    pub(crate) fn place(&self) -> Result<Folders> {
+    /// A new place to mount at, and the path for a disk that is not there yet.
+    pub(crate) fn places(&self) -> Result<Places> {
         static NEXT: AtomicUsize = AtomicUsize::new(0);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let folder = Path::new(ROOT).join(number.to_string());
-        let folders = Folders { disk: folder.join("disk"), at: folder.join("at") };
-        fs::create_dir_all(&folders.disk)?;
-        fs::create_dir_all(&folders.at)?;
-        Ok(folders)
+        let places = Places { disk: folder.join("disk"), at: folder.join("at") };
+        fs::create_dir_all(&places.at)?;
+        Ok(places)
     }
 
     /// This program again, to do `what`.
-    pub(crate) fn child(&self, what: &str, folders: &Folders) -> Result<Command> {
+    pub(crate) fn child(&self, what: &str, places: &Places) -> Result<Command> {
         let mut command = Command::new(env::current_exe()?);
-        command.args(["child", what]).arg(&folders.disk).arg(&folders.at);
+        command.args(["child", what]).arg(&places.disk).arg(&places.at);
         command.args([self.file_system.name, self.scenario.name]);
         command.arg(format!("{:?}", self.durability).to_lowercase());
         Ok(command)
     }
 
     fn record(&self) -> Result<Recording> {
-        let folders = self.place()?;
-        let disk = Disk::serve(&folders.disk, self.disk_size())?;
-        let status = self.child("write", &folders)?.status()?;
+        let places = self.places()?;
+        let disk = Disk::serve(&places.disk, self.disk_size())?;
+        let status = self.child("write", &places)?.status()?;
         ensure!(status.success(), "the writer: {status}");
         disk.recording()
     }
@@ -182,7 +182,7 @@ impl Report {
         let epoch = &self.epochs[state.epoch];
         let image =
             plan::rebuild(&self.recording.base, &self.epochs, state, self.case.file_system.atom);
-        image.save(&mut fs::File::create(folder.join("image"))?)?;
+        image.save(&fs::File::create(folder.join("image"))?)?;
         let mut text = format!(
             "{}\nseed {}, state {index}\n{violation}\nepoch {} of {}, commits {} to {} \
              acknowledged in it, {:?} of its writes:\n",
