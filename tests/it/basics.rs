@@ -207,7 +207,7 @@ fn another_handle_writes_through_the_staging_path() {
     dir.assert_only(&["target"]);
 }
 
-#[cfg(target_os = "linux")]
+#[cfg(unix)]
 #[test]
 fn another_process_writes_through_the_staging_path() {
     use std::process::{Command, Stdio};
@@ -226,7 +226,7 @@ fn another_process_writes_through_the_staging_path() {
     }
 }
 
-#[cfg(target_os = "linux")]
+#[cfg(unix)]
 #[test]
 fn the_staged_file_is_a_childs_stdout() {
     let dir = Dir::new();

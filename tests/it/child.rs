@@ -66,6 +66,7 @@ impl Child {
         Child { test, umask: 0o022, user: None, prelude: ":" }
     }
 
+    #[cfg_attr(not(target_os = "linux"), allow(dead_code, reason = "for tests of Linux"))]
     pub(crate) fn umask(mut self, umask: u32) -> Child {
         self.umask = umask;
         self

@@ -195,7 +195,7 @@ fn a_temp_file_is_made_when_it_is_needed() {
     check_makes_a_temp(|writer| writer.set_len(BUFFER as u64 + 1).unwrap());
 }
 
-#[cfg(target_os = "linux")]
+#[cfg(unix)]
 #[test]
 fn an_unnamed_staging_has_no_name_until_one_is_asked_for() {
     if crate::place::lacks(&[crate::place::Feature::Unnamed]) {

@@ -24,13 +24,13 @@ impl Dir {
         };
         let temp = tempfile::Builder::new().prefix("it-").tempdir_in(parent).unwrap();
         let root = temp.path().to_path_buf();
-        #[cfg(target_os = "linux")]
+        #[cfg(unix)]
         crate::system::chmod(&root, 0o755);
         Dir { root, _temp: Some(temp) }
     }
 
     /// The directory of the test that started this process.
-    #[cfg(target_os = "linux")]
+    #[cfg(unix)]
     pub(crate) fn of_parent(root: PathBuf) -> Dir {
         Dir { root, _temp: None }
     }
@@ -103,7 +103,7 @@ impl Dir {
         String::from_utf8(fs::read(self.path(name)).unwrap()).unwrap()
     }
 
-    #[cfg(target_os = "linux")]
+    #[cfg(unix)]
     #[track_caller]
     pub(crate) fn mode(&self, name: &str) -> u32 {
         use std::os::unix::fs::PermissionsExt;

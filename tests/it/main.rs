@@ -15,29 +15,30 @@ mod policies;
 mod readers;
 mod saver;
 
-// These probe and mount the file systems of Linux.
-#[cfg(target_os = "linux")]
+#[cfg(unix)]
 mod any_path;
-#[cfg(target_os = "linux")]
+#[cfg(unix)]
 mod child;
+// These set the ACLs and extended attributes of Linux, and mount its file systems.
 #[cfg(target_os = "linux")]
 mod images;
 #[cfg(target_os = "linux")]
-mod system;
-
-#[cfg(target_os = "linux")]
 mod metadata;
 #[cfg(target_os = "linux")]
+mod mounts;
+#[cfg(unix)]
 mod names;
-#[cfg(target_os = "linux")]
+#[cfg(unix)]
 mod permissions;
-#[cfg(target_os = "linux")]
+#[cfg(unix)]
 mod place;
-#[cfg(not(target_os = "linux"))]
+#[cfg(not(unix))]
 #[path = "place_elsewhere.rs"]
 mod place;
-#[cfg(target_os = "linux")]
+#[cfg(unix)]
 mod sweeps;
+#[cfg(unix)]
+mod system;
 #[cfg(target_os = "linux")]
 mod sync_plan;
 #[cfg(target_os = "linux")]

@@ -156,8 +156,12 @@ fn a_file_is_saved_in_an_open_directory_wherever_that_is_moved() {
     if lacks(&[Feature::Symlinks]) {
         return;
     }
-    let flags = [OFlags::RDONLY, OFlags::PATH].map(|flags| flags | OFlags::DIRECTORY);
-    for flags in flags {
+    // A directory that is only held, where there is such a thing.
+    #[cfg(target_os = "linux")]
+    let ways = [OFlags::RDONLY, OFlags::PATH];
+    #[cfg(not(target_os = "linux"))]
+    let ways = [OFlags::RDONLY];
+    for flags in ways.map(|flags| flags | OFlags::DIRECTORY) {
         let dir = Dir::new();
         let before = dir.make("before");
         let open = openat(CWD, &before, flags | OFlags::CLOEXEC, Mode::empty()).unwrap();

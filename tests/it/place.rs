@@ -3,19 +3,26 @@
 //! A test that needs what is not there says `SKIPPED <test>: the file system has no <what>` and
 //! ends. `ci/filesystems.sh` knows for each file system which of these lines to expect.
 
+#[cfg(target_os = "linux")]
+#[path = "place/linux.rs"]
+mod system;
+#[cfg(not(target_os = "linux"))]
+#[path = "place/other_unix.rs"]
+mod system;
+
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 use std::thread;
 
 use fs_err as fs;
-use rustix::fs::{CWD, FileType, Mode, OFlags, RenameFlags, mknodat, openat, renameat_with};
+use rustix::fs::{CWD, Mode, OFlags, openat};
 use rustix::io::Errno;
 
 use crate::dir::Dir;
-use crate::system::{NOBODY, chmod, xattr};
+use crate::system::{NOBODY, chmod};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Feature {
@@ -71,25 +78,18 @@ const FEATURES: [(Feature, &str, Probe); 18] = [
         let file = dir.write("file", "");
         links_of(&file) == 1 && link(dir).is_some() && links_of(&file) == 2
     }),
-    (Fifos, "FIFOs", |dir| mknodat(CWD, dir.path("fifo"), FileType::Fifo, Mode::RUSR, 0).is_ok()),
-    (Acls, "ACLs", has_acls),
-    (DefaultAcls, "default ACLs instead of the umask", has_default_acls),
-    (UserXattrs, "user xattrs", |dir| has_xattr(dir, "user.test", b"value")),
-    (SystemXattrs, "system xattrs", has_system_xattrs),
+    (Fifos, "FIFOs", has_fifos),
+    (Acls, "ACLs", system::has_acls),
+    (DefaultAcls, "default ACLs instead of the umask", system::has_default_acls),
+    (UserXattrs, "user xattrs", system::has_user_xattrs),
+    (SystemXattrs, "system xattrs", system::has_system_xattrs),
     (LongNames, "names of 255 bytes", has_long_names),
-    (Exchange, "exchange", |dir| renames(dir, RenameFlags::EXCHANGE)),
+    (Exchange, "exchange", system::has_exchange),
     (NoReplace, "rename without replacing", |dir| {
-        renames(dir, RenameFlags::NOREPLACE) || link(dir).is_some()
+        system::has_rename_without_replacing(dir) || link(dir).is_some()
     }),
-    (Unnamed, "unnamed files", |dir| {
-        let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
-        openat(CWD, dir.root(), flags, Mode::RUSR | Mode::WUSR).is_ok()
-    }),
-    (Reservation, "reservation", |dir| {
-        let opened = fs::OpenOptions::new().write(true).open(dir.write("file", "")).unwrap();
-        let flags = rustix::fs::FallocateFlags::KEEP_SIZE;
-        rustix::fs::fallocate(opened.file(), flags, 0, 1 << 20).is_ok()
-    }),
+    (Unnamed, "unnamed files", system::has_unnamed),
+    (Reservation, "reservation", system::has_reservation),
     (OneStep, "replacing of open files in one step", |dir| {
         let (file, other) = (dir.write("file", ""), dir.write("other", ""));
         let _open = fs::File::open(&file).unwrap();
@@ -140,10 +140,9 @@ fn links_of(file: &Path) -> u64 {
     fs::symlink_metadata(file).unwrap().nlink()
 }
 
-fn has_system_xattrs(dir: &Dir) -> bool {
-    let mut capability = [0; 20];
-    capability[..4].copy_from_slice(&0x0200_0001_u32.to_le_bytes());
-    has_xattr(dir, "trusted.test", b"value") && has_xattr(dir, "security.capability", &capability)
+fn has_fifos(dir: &Dir) -> bool {
+    let made = Command::new("mkfifo").arg(dir.path("fifo")).stderr(Stdio::null()).status();
+    made.unwrap().success()
 }
 
 fn has_long_names(dir: &Dir) -> bool {
@@ -153,41 +152,6 @@ fn has_long_names(dir: &Dir) -> bool {
         && fs::rename(&file, dir.path(&long)).is_ok()
         && dir.names() == [long]
         && too_long.is_err_and(|error| error == Errno::NAMETOOLONG)
-}
-
-fn setfacl(path: &Path, entries: &str) -> bool {
-    let output = Command::new("setfacl").args(["-m", entries]).arg(path).output();
-    output.expect("setfacl is installed").status.success()
-}
-
-fn has_acls(dir: &Dir) -> bool {
-    let file = dir.write("file", "");
-    setfacl(&file, "u:12345:r") && xattr_is_listed(dir, "system.posix_acl_access")
-}
-
-fn has_default_acls(dir: &Dir) -> bool {
-    if !setfacl(dir.root(), "d:u:12345:rwx,d:g::rwx,d:o::rwx") {
-        return false;
-    }
-    let inherits = dir.write("inherits", "");
-    xattr(&inherits, "system.posix_acl_access").is_some() && dir.mode("inherits") == 0o666
-}
-
-fn has_xattr(dir: &Dir, name: &str, value: &[u8]) -> bool {
-    let flags = rustix::fs::XattrFlags::empty();
-    rustix::fs::lsetxattr(dir.write("file", ""), name, value, flags).is_ok()
-        && xattr_is_listed(dir, name)
-}
-
-fn xattr_is_listed(dir: &Dir, name: &str) -> bool {
-    crate::system::xattrs(&dir.path("file")).iter().any(|(listed, _)| listed == name)
-}
-
-fn renames(dir: &Dir, flags: RenameFlags) -> bool {
-    let from = dir.write("from", "");
-    dir.write("file", "");
-    let to = if flags == RenameFlags::EXCHANGE { "file" } else { "free" };
-    renameat_with(CWD, from, CWD, dir.path(to), flags).is_ok()
 }
 
 /// Whether the file system has `feature`.

@@ -11,6 +11,7 @@ use fs_err as fs;
 use wholefile::{AtomicWriter, Durability, Publish, Staging};
 
 use crate::dir::{Dir, Stop, wait_until};
+use crate::place::{Feature, lacks};
 
 const MIN_SAVES: u64 = 200;
 const MIN_VERSIONS_SEEN: u64 = 40;
@@ -44,19 +45,11 @@ fn read(target: &Path, way: Way) -> Option<u64> {
 enum Way {
     OneStep,
     /// It takes the old one away first.
-    #[cfg_attr(not(target_os = "linux"), allow(dead_code))]
     TwoSteps,
 }
 
-#[cfg(target_os = "linux")]
 fn way() -> Way {
-    use crate::place::{Feature, lacks};
     if lacks(&[Feature::OneStep]) { Way::TwoSteps } else { Way::OneStep }
-}
-
-#[cfg(not(target_os = "linux"))]
-fn way() -> Way {
-    Way::OneStep
 }
 
 #[track_caller]

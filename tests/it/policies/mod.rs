@@ -1,14 +1,14 @@
 //! What the options decide.
 
-#[cfg(target_os = "linux")]
+#[cfg(unix)]
 mod exchange;
 mod publish;
-#[cfg(target_os = "linux")]
+#[cfg(unix)]
 mod reserve;
-#[cfg(target_os = "linux")]
+#[cfg(unix)]
 mod skip_unchanged;
 mod small_ones;
-#[cfg(target_os = "linux")]
+#[cfg(unix)]
 mod special_files;
-#[cfg(target_os = "linux")]
+#[cfg(unix)]
 mod symlinks;

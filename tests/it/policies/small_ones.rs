@@ -4,13 +4,13 @@ use std::ffi::{OsStr, OsString};
 use std::io::Write;
 
 use fs_err as fs;
-#[cfg(target_os = "linux")]
+#[cfg(unix)]
 use wholefile::ReadOnly;
 use wholefile::{AtomicWriter, Durability, ErrorKind, HardLinks, Step, TargetState};
 
 use crate::dir::Dir;
 use crate::place::{Feature, lacks};
-#[cfg(target_os = "linux")]
+#[cfg(unix)]
 use crate::system::chmod;
 
 #[test]
@@ -51,7 +51,7 @@ fn a_hard_link_made_after_open_is_seen_at_commit() {
     dir.assert_only(&["other", "target"]);
 }
 
-#[cfg(target_os = "linux")]
+#[cfg(unix)]
 #[test]
 fn a_read_only_target_is_refused_or_replaced_and_stays_read_only() {
     if lacks(&[Feature::Modes]) {

@@ -202,7 +202,7 @@ fn a_fifo_that_takes_the_place_of_a_file_is_refused_or_written_into() {
     }
 }
 
-#[cfg(target_os = "linux")]
+#[cfg(unix)]
 #[test]
 fn an_open_descriptor_to_a_file_is_appended_to() {
     let dir = Dir::new();
@@ -219,7 +219,7 @@ fn an_open_descriptor_to_a_file_is_appended_to() {
 }
 
 /// Writes to its own stdout, as a program does that is told `-o /dev/stdout`.
-#[cfg(target_os = "linux")]
+#[cfg(unix)]
 #[test]
 fn stdout_takes_the_contents_whatever_it_is() {
     if child::given().is_some() {

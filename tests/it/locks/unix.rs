@@ -36,7 +36,7 @@ fn a_process_that_is_killed_lets_go_of_the_lock() {
     }
     let dir = Dir::new();
     let target = dir.write("target", "old");
-    let child = Child::of("locks::linux::a_process_that_is_killed_lets_go_of_the_lock");
+    let child = Child::of("locks::unix::a_process_that_is_killed_lets_go_of_the_lock");
     let child = child.run_until_it_waits(&dir, "");
     check_locked(&ask(&target, Lock::Try).unwrap_err(), &dir);
     drop(child);
@@ -87,9 +87,8 @@ fn a_strangers_lock_file_in_a_directory_of_everybodys_is_not_waited_for() {
     if lacks(&[Feature::Owners, Feature::Modes]) {
         return;
     }
-    if !is_root(
-        "locks::linux::a_strangers_lock_file_in_a_directory_of_everybodys_is_not_waited_for",
-    ) {
+    if !is_root("locks::unix::a_strangers_lock_file_in_a_directory_of_everybodys_is_not_waited_for")
+    {
         return;
     }
     let dir = Dir::new();
@@ -108,7 +107,7 @@ fn a_strangers_lock_file_in_a_directory_of_everybodys_is_not_waited_for() {
 
 #[test]
 fn another_users_lock_cannot_be_held_by_everybody() {
-    const NAME: &str = "locks::linux::another_users_lock_cannot_be_held_by_everybody";
+    const NAME: &str = "locks::unix::another_users_lock_cannot_be_held_by_everybody";
     if let Some(given) = child::given() {
         let error = builder(Lock::Wait).open(given.dir.path("target")).unwrap_err();
         assert_eq!((error.kind(), error.step()), (ErrorKind::PermissionDenied, Step::Lock));

@@ -1,0 +1,119 @@
+//! Disks and mounts that do not let a save happen.
+
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::process::Command;
+
+use fs_err as fs;
+use wholefile::{AtomicWriter, ErrorKind, Publish, Staging, Step};
+
+use crate::dir::{Dir, wait_until};
+use crate::permissions::check;
+use crate::system::{Mount, is_root};
+
+#[test]
+fn a_single_file_that_is_mounted_cannot_be_replaced() {
+    if !is_root("mounts::a_single_file_that_is_mounted_cannot_be_replaced") {
+        return;
+    }
+    for publish in [Publish::Replace, Publish::Existing] {
+        for len in [3, 100_000] {
+            let dir = Dir::new();
+            let (source, target) = (dir.write("source", "old"), dir.write("target", "under"));
+            let mount = Mount::bind(&source, &target);
+            let mut builder = AtomicWriter::builder();
+            let error = builder.publish(publish).write(&target, vec![b'n'; len]).unwrap_err();
+            check(&error, ErrorKind::MountPoint, Step::Publish, &target);
+            assert_eq!(io::Error::from(error).kind(), io::ErrorKind::ResourceBusy);
+            assert_eq!(dir.read("target"), "old");
+            drop(mount);
+            assert_eq!((dir.read("source"), dir.read("target")), ("old".into(), "under".into()));
+            dir.assert_only(&["source", "target"]);
+        }
+    }
+}
+
+/// A file system of its own, mounted on a directory, with an old file at `target`.
+fn small_disk(options: &str) -> (Dir, Mount, PathBuf) {
+    let dir = Dir::new();
+    let mount = Mount::tmpfs(dir.root(), options);
+    let target = dir.write("target", "old");
+    (dir, mount, target)
+}
+
+#[test]
+fn a_full_disk_poisons_a_stream_and_the_old_file_stays() {
+    if !is_root("mounts::a_full_disk_poisons_a_stream_and_the_old_file_stays") {
+        return;
+    }
+    for staging in [Staging::Named, Staging::Unnamed] {
+        let (dir, _mount, target) = small_disk("size=1m");
+        let mut builder = AtomicWriter::builder();
+        let mut writer = builder.staging(staging).open(&target).unwrap();
+        let written = (0..40).try_for_each(|_| writer.write_all(&[1; 100_000]));
+        assert_eq!(written.unwrap_err().kind(), io::ErrorKind::StorageFull);
+        // That there is room again does not make the contents whole.
+        writer.write_all(b"more").unwrap_err();
+        let error = writer.commit().unwrap_err();
+        check(&error, ErrorKind::Poisoned, Step::Write, &target);
+        assert_eq!(error.io_error().unwrap().kind(), io::ErrorKind::StorageFull);
+        assert_eq!(dir.read("target"), "old");
+        dir.assert_only(&["target"]);
+        let error = builder.write(&target, vec![1; 4 << 20]).unwrap_err();
+        check(&error, ErrorKind::StorageFull, Step::Write, &target);
+        let error = builder.reserve(2 << 20).open(&target).unwrap_err();
+        check(&error, ErrorKind::StorageFull, Step::Reserve, &target);
+        dir.assert_only(&["target"]);
+    }
+}
+
+#[test]
+fn a_full_disk_fails_a_small_save_at_commit() {
+    if !is_root("mounts::a_full_disk_fails_a_small_save_at_commit") {
+        return;
+    }
+    let (dir, _mount, target) = small_disk("size=1m");
+    let mut filler = fs::File::create(dir.path("filler")).unwrap();
+    while filler.write(&[1; 4096]).is_ok() {}
+    let mut writer = AtomicWriter::builder().open(&target).unwrap();
+    writer.write_all(b"small").unwrap();
+    let error = writer.commit().unwrap_err();
+    check(&error, ErrorKind::StorageFull, Step::Write, &target);
+    assert_eq!(io::Error::from(error).kind(), io::ErrorKind::StorageFull);
+    assert_eq!(dir.read("target"), "old");
+    dir.assert_only(&["filler", "target"]);
+    drop(filler);
+    fs::remove_file(dir.path("filler")).unwrap();
+    // Another test's process may be starting, and hold the file until it has.
+    wait_until("there is room again", || AtomicWriter::builder().write(&target, "small").is_ok());
+    assert_eq!(dir.read("target"), "small");
+}
+
+#[test]
+fn a_disk_without_inodes_fails_at_the_temp_file() {
+    if !is_root("mounts::a_disk_without_inodes_fails_at_the_temp_file") {
+        return;
+    }
+    let (dir, _mount, target) = small_disk("nr_inodes=2");
+    let error = AtomicWriter::builder().write(&target, "small").unwrap_err();
+    check(&error, ErrorKind::StorageFull, Step::CreateTemp, &target);
+    assert_eq!(dir.read("target"), "old");
+    dir.assert_only(&["target"]);
+}
+
+#[test]
+fn a_file_system_that_is_mounted_read_only_is_an_error_of_its_own() {
+    if !is_root("mounts::a_file_system_that_is_mounted_read_only_is_an_error_of_its_own") {
+        return;
+    }
+    let (dir, _mount, target) = small_disk("size=1m");
+    let remount = Command::new("mount").args(["-o", "remount,ro"]).arg(dir.root()).status();
+    assert!(remount.unwrap().success());
+    let error = AtomicWriter::builder().write(&target, "new").unwrap_err();
+    check(&error, ErrorKind::ReadOnlyFilesystem, Step::CreateTemp, &target);
+    let mut builder = AtomicWriter::builder();
+    let error = builder.create_parents(true).open(dir.path("a/b/target")).unwrap_err();
+    let step = Step::CreateParents;
+    check(&error, ErrorKind::ReadOnlyFilesystem, step, &dir.path("a/b/target"));
+    assert_eq!(dir.read("target"), "old");
+}
