@@ -5,6 +5,7 @@ mod ladder;
 mod names;
 mod rename;
 mod security;
+mod side_file;
 mod streams;
 #[cfg(test)]
 mod tests;
@@ -19,8 +20,6 @@ use std::os::windows::fs::OpenOptionsExt;
 use std::os::windows::io::{AsHandle, AsRawHandle, BorrowedHandle};
 use std::path::{Component, Path, PathBuf, Prefix};
 use std::ptr;
-use std::thread;
-use std::time::{Duration, Instant};
 
 use windows_sys::Win32::Foundation::{
     ERROR_ACCESS_DENIED, ERROR_DELETE_PENDING, ERROR_DIRECTORY, ERROR_PATH_NOT_FOUND,
@@ -52,6 +51,7 @@ pub(crate) use fd_lock::RwLock;
 pub(crate) use names::may_name_file;
 pub(crate) use rename::{remove_entry, remove_file, rename, rename_no_replace};
 pub(crate) use security::{Security, security_of, set_access_of, set_owner_of};
+pub(crate) use side_file::open_side_file;
 pub(crate) use streams::{list_xattrs, list_xattrs_of};
 pub(crate) use verdicts::{
     cannot_be_kept, is_loop, is_mount_point, is_negative_seek, is_too_long, lacks_directory_sync,
@@ -204,23 +204,6 @@ pub(crate) fn create_temp(
 
 /// NTFS and FAT overlook it by default.
 pub(crate) const CASE_MAY_NOT_MATTER: bool = true;
-
-pub(crate) fn open_side_file(directory: &Directory, name: &OsStr) -> io::Result<File> {
-    // One that its last holder has removed keeps its name until everybody has closed it.
-    const ABOUT_TO_GO: [u32; 3] =
-        [ERROR_ACCESS_DENIED, ERROR_DELETE_PENDING, ERROR_SHARING_VIOLATION];
-    let deadline = Instant::now() + Duration::from_secs(2);
-    let path = directory.join(name);
-    // Bounded by the deadline.
-    loop {
-        match OpenOptions::new().write(true).create(true).truncate(false).open(&path) {
-            Err(error) if is_one_of(&error, &ABOUT_TO_GO) && Instant::now() < deadline => {
-                thread::sleep(Duration::from_millis(1));
-            }
-            result => return result,
-        }
-    }
-}
 
 pub(crate) fn inspect(file: &File) -> io::Result<Info> {
     if !is_on_disk(file) {
