@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::thread;
+use std::time::Duration;
 
 use fs_err as fs;
 
@@ -88,7 +90,14 @@ fn sparse(dir: &Dir, name: &str) -> PathBuf {
 
 impl Drop for Image {
     fn drop(&mut self) {
-        let _ = Command::new("umount").arg(&self.mounted).status();
+        // It is busy for a moment when another test starts a program, whose process has all that is
+        // open here until it becomes that program.
+        for _ in 0..100 {
+            match Command::new("umount").arg("-q").arg(&self.mounted).status() {
+                Ok(status) if !status.success() => thread::sleep(Duration::from_millis(20)),
+                _ => break,
+            }
+        }
         for device in &self.loops {
             let _ = Command::new("losetup").args(["-d", device]).status();
         }

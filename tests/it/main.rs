@@ -37,9 +37,9 @@ mod place;
 mod place;
 #[cfg(unix)]
 mod sweeps;
-#[cfg(unix)]
-mod system;
 #[cfg(target_os = "linux")]
 mod sync_plan;
+#[cfg(unix)]
+mod system;
 #[cfg(target_os = "linux")]
 mod watcher;
