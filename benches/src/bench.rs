@@ -221,9 +221,11 @@ impl Racer for Contestant {
     }
 
     fn turn(&mut self, times: usize) -> Result<Outcome> {
+        // The memory of a process that lives on says nothing about a turn.
+        let shared = |outcome| Outcome { growth_kib: 0, ..outcome };
         match &mut self.turns {
-            Turns::Here(session) => session.turn(times, |_| {}),
-            Turns::There(worker) => worker.turn(times, Marks::Hidden),
+            Turns::Here(session) => session.turn(times, |_| {}).map(shared),
+            Turns::There(worker) => worker.turn(times, Marks::Hidden).map(shared),
             Turns::New(program) => {
                 let mut worker = Worker::start(worker::command(program), &self.job)?;
                 let outcome = worker.turn(times, Marks::Hidden)?;

@@ -17,8 +17,6 @@ use crate::payload::{Contents, Payload};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Work {
-    /// Nothing, to see what a process costs by itself.
-    Idle,
     /// A file that did not exist.
     Create,
     /// One file, again and again.
@@ -44,8 +42,8 @@ pub(crate) struct Outcome {
     pub(crate) nanoseconds: u64,
     /// Of the thread that works, if that is one.
     pub(crate) allocations: u64,
-    /// The most memory that the process has had since it began.
-    pub(crate) peak_kib: u64,
+    /// By how much the most memory that the process has had so far has grown meanwhile.
+    pub(crate) growth_kib: u64,
 }
 
 /// A job made ready.
@@ -66,7 +64,7 @@ impl Work {
     /// How many files, or updates, are done when it is done once.
     pub(crate) fn pieces(self) -> usize {
         match self {
-            Work::Idle | Work::Create | Work::Overwrite => 1,
+            Work::Create | Work::Overwrite => 1,
             Work::OverwriteMany { files, .. } => files,
             Work::Update { updates, threads } => updates * threads,
         }
@@ -82,7 +80,7 @@ impl Session {
         let session = Session { task, payload, job };
         let old = session.payload.as_bytes().unwrap_or(b"old");
         match session.job.work {
-            Work::Idle | Work::Create => {}
+            Work::Create => {}
             Work::Overwrite => fs::write(session.path(0), old)?,
             Work::Update { .. } => fs::write(session.path(0), b"0")?,
             Work::OverwriteMany { files, .. } => {
@@ -99,6 +97,7 @@ impl Session {
             _ => times,
         };
         let paths: Vec<PathBuf> = (0..files).map(|index| self.path(index)).collect();
+        let peak = memory::peak_kib()?;
         let before = allocations::so_far();
         mark(Mark::Begin);
         let started = Instant::now();
@@ -106,17 +105,17 @@ impl Session {
         let nanoseconds = started.elapsed().as_nanos() as u64;
         mark(Mark::End);
         let allocations = allocations::so_far() - before;
+        let growth_kib = memory::peak_kib()?.saturating_sub(peak);
         match self.job.work {
             Work::Create => paths.iter().try_for_each(fs::remove_file)?,
             Work::Update { .. } => self.check_counter(times)?,
             _ => {}
         }
-        Ok(Outcome { nanoseconds, allocations, peak_kib: memory::peak_kib()? })
+        Ok(Outcome { nanoseconds, allocations, growth_kib })
     }
 
     fn work(&self, paths: &[PathBuf], times: usize) -> io::Result<()> {
         match (self.job.work, self.task) {
-            (Work::Idle, _) => Ok(()),
             (Work::Create | Work::Overwrite, Task::Save(it)) => {
                 paths.iter().try_for_each(|path| (it.save)(path, &self.payload))
             }

@@ -156,17 +156,17 @@ fn ratios(path: &Path, cells: &[Cell]) -> Result<()> {
     let (labels, rest) = root.split_horizontally(320);
     let (plot, legend) = rest.split_horizontally(460);
     let mut chart = ChartBuilder::on(&plot)
-        .caption("durable replace of 4 KiB", ("sans-serif", 18))
+        .caption("durable replace of 4 KiB: left of 1, wholefile is faster", ("sans-serif", 16))
         .margin(12)
         .x_label_area_size(44)
-        .build_cartesian_2d((0.4..1.6).log_scale(), 0.0..names.len() as f64)
+        .build_cartesian_2d(0.0..2.0, 0.0..names.len() as f64)
         .map_err(failed)?;
     chart
         .configure_mesh()
         .disable_y_mesh()
         .disable_y_axis()
         .x_desc("wholefile's time as a multiple of theirs")
-        .x_labels(8)
+        .x_labels(10)
         .x_label_formatter(&|it| format!("{it:.1}"))
         .light_line_style(WHITE)
         .draw()
@@ -178,7 +178,7 @@ fn ratios(path: &Path, cells: &[Cell]) -> Result<()> {
         let color = COLORS[index % COLORS.len()].filled();
         let dots = rows(cells, &case, place).iter().filter_map(|row| {
             let line = names.iter().position(|name| *name == row.contender)?;
-            Some(Circle::new((row.ratio.clamp(0.41, 1.58), height(line)), 5, color))
+            Some(Circle::new((row.ratio.min(1.98), height(line)), 5, color))
         });
         chart.draw_series(dots).map_err(failed)?;
     }

@@ -66,11 +66,15 @@ pub(crate) struct Row {
     pub(crate) flushes: Option<f64>,
     /// Of the thread that works.
     pub(crate) allocations: f64,
-    /// The most memory that its process has had, beyond what an idle one has.
-    pub(crate) peak_kib: Option<u64>,
+    /// The most memory that the work took, where each turn has its own process.
+    pub(crate) growth_kib: Option<u64>,
 }
 
 impl Row {
+    pub(crate) fn growth_mib(&self) -> Option<f64> {
+        Some(self.growth_kib? as f64 / 1024.0)
+    }
+
     /// Neither this library nor the bare system calls nor a floor that promises less.
     pub(crate) fn is_peer(&self) -> bool {
         !["wholefile", "bare", "std::"].iter().any(|it| self.contender.starts_with(it))
@@ -81,7 +85,7 @@ struct Turn {
     nanoseconds: f64,
     flushes: Option<f64>,
     allocations: f64,
-    peak_kib: u64,
+    growth_kib: u64,
 }
 
 /// Runs it. The first of `racers` is the one that the others are compared with.
@@ -126,7 +130,7 @@ fn take_turn(place: &Place, racer: &mut dyn Racer, times: usize) -> Result<Turn>
         nanoseconds: outcome.nanoseconds as f64 / times,
         flushes: before.zip(after).map(|(before, after)| (after - before) as f64 / times),
         allocations: outcome.allocations as f64 / times,
-        peak_kib: outcome.peak_kib,
+        growth_kib: outcome.growth_kib,
     })
 }
 
@@ -142,7 +146,7 @@ fn row(racer: &dyn Racer, turns: &[Turn], reference: &[Turn]) -> Row {
         quartiles: (quantile(&ratios, 0.25), quantile(&ratios, 0.75)),
         flushes: flushes.map(|flushes| middle(&sorted(flushes.into_iter()))),
         allocations: middle(&sorted(turns.iter().map(|turn| turn.allocations))),
-        peak_kib: turns.iter().map(|turn| turn.peak_kib).max().filter(|peak| *peak > 0),
+        growth_kib: turns.iter().map(|turn| turn.growth_kib).max().filter(|it| *it > 0),
     }
 }
 

@@ -106,9 +106,10 @@ fn entry(cell: &Cell, name: &str) -> String {
     let Some(row) = cell.rows.iter().find(|row| row.contender == name) else {
         return "".to_owned();
     };
-    let flushes = row.flushes.map_or(String::new(), |flushes| format!(", {flushes:.2} fl"));
+    let flushes = row.flushes.map_or(String::new(), |flushes| format!(", {flushes:.3} flushes"));
     let ratio = ratio(row);
-    format!("{ratio} ({}{flushes})", time(row.nanoseconds))
+    let memory = row.growth_mib().map_or(String::new(), |mib| format!(", {mib:.1} MiB"));
+    format!("{ratio} ({}{flushes}{memory})", time(row.nanoseconds))
 }
 
 fn ratio(row: &Row) -> String {

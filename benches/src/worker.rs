@@ -6,12 +6,15 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
 use anyhow::{Context, Result, ensure};
+use rustix::process::{Resource, Rlimit, setrlimit};
 use serde::{Deserialize, Serialize};
 
 use crate::job::{Job, Mark, Outcome, Session};
 
 /// Paths that do not exist. Looking at them shows in a trace where a turn begins and ends.
 pub(crate) const BEGIN: &str = "/wholefile-benches-begin";
+/// As many files may a child have open: nothing that is measured needs more.
+const MAX_OPEN_FILES: u64 = 256;
 /// The subcommand that makes this program a child.
 pub(crate) const WORKER: &str = "worker";
 pub(crate) const END: &str = "/wholefile-benches-end";
@@ -104,6 +107,8 @@ pub(crate) fn build_unnamed() -> Result<PathBuf> {
 
 /// The child's side.
 pub(crate) fn serve() -> Result<()> {
+    let limit = Rlimit { current: Some(MAX_OPEN_FILES), maximum: Some(MAX_OPEN_FILES) };
+    setrlimit(Resource::Nofile, limit)?;
     let mut session = None;
     for line in io::stdin().lines() {
         let outcome = match serde_json::from_str(&line?)? {

@@ -54,11 +54,12 @@ fn save(
         Extent::Whole => files,
         Extent::Quick => files.min(100),
     };
+    let process = if files == HUNDRED_THOUSAND { Process::Own } else { Process::Shared };
     let course = Course {
         case: &name(files, threads),
         work: Work::OverwriteMany { files, threads },
         contents: Contents::Bytes(SMALL),
-        process: Process::Shared,
+        process,
         pace: bench.long_pace(),
     };
     bench.race(place, &course, contenders)

@@ -4,7 +4,7 @@ use anyhow::Result;
 
 use super::single;
 use crate::bench::{Bench, Course, Extent, Process};
-use crate::contenders::{self, AWF_BUFFERED, FULL, Survives};
+use crate::contenders::{self, AWF_BUFFERED, Survives};
 use crate::job::Work;
 use crate::payload::Contents;
 use crate::places::{DISK, EXT4, XFS};
@@ -41,24 +41,7 @@ pub(crate) fn run(bench: &mut Bench) -> Result<()> {
                 pace: bench.long_pace(),
             };
             bench.race(place, &course, &durable)?;
-            if last {
-                subtract_idle(bench, place, &course)?;
-            }
         }
-    }
-    Ok(())
-}
-
-/// Takes off the memory that a process has had which does nothing.
-fn subtract_idle(bench: &mut Bench, place: usize, course: &Course<'_>) -> Result<()> {
-    let idle = Course { work: Work::Idle, ..course.clone() };
-    let folder = bench.places[place].folder.join("idle");
-    let Some(mut racer) = bench.racer(FULL, &idle, folder.clone())? else { return Ok(()) };
-    let idle = racer.turn(1)?.peak_kib;
-    fs_err::remove_dir_all(folder)?;
-    let rows = bench.findings.cells.last_mut().map(|cell| &mut cell.rows);
-    for row in rows.into_iter().flatten() {
-        row.peak_kib = row.peak_kib.map(|peak| peak.saturating_sub(idle));
     }
     Ok(())
 }
