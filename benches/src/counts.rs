@@ -8,7 +8,7 @@ use anyhow::{Context, Result, ensure};
 use fs_err as fs;
 
 use crate::cases::{many, single, update as updates};
-use crate::contenders::{FEWEST, FULL, NONE, ORDERED, ROLLED_BACK, SKIPS, update};
+use crate::contenders::{FEWEST, FULL, NONE, ORDERED, ROLLED_BACK, SKIPS, batch, update};
 use crate::job::{Job, Session, Work};
 use crate::payload::Contents;
 use crate::places::{Images, LOOPS, Place};
@@ -147,7 +147,7 @@ fn flushed() -> Vec<Case> {
         .map(|(group, contender)| save(single::name("overwrite", "4 KiB", group), contender))
         .collect();
     let work = Work::OverwriteMany { files: many::THOUSAND, threads: 1 };
-    for contender in many::BATCHES {
+    for contender in [batch::OURS, batch::OURS_FEWEST] {
         let name = format!("{}, {contender}", many::name(many::THOUSAND, 1));
         cases.push(Case { work, ..save(name, contender) });
     }

@@ -1,7 +1,7 @@
 //! What wholefile is to reach, as ratios of one run and as counts, and whether it does.
 
 use crate::cases::{many, single, stream, update as updates};
-use crate::contenders::{AWF, BARE_FULL, FEWEST, FULL, NONE, PERSIST, SKIPS, update};
+use crate::contenders::{AWF, BARE_FULL, FEWEST, FULL, NONE, PERSIST, SKIPS, batch, update};
 use crate::places::{DISK, EXT4, LOOPS, TMPFS, XFS};
 use crate::race::{Findings, Row};
 
@@ -222,7 +222,7 @@ fn many_files(results: Results<'_>) -> Vec<Target> {
     let thousand = many::name(many::THOUSAND, 1);
     let growth = |place: &&str| {
         let time = |files| {
-            let row = results.row(&many::name(files, 1), place, many::OURS)?;
+            let row = results.row(&many::name(files, 1), place, batch::OURS)?;
             Some(row.nanoseconds)
         };
         let value = time(many::HUNDRED_THOUSAND)? / time(many::THOUSAND)?;
@@ -233,12 +233,12 @@ fn many_files(results: Results<'_>) -> Vec<Target> {
             case: "1,000 durable files of 4 KiB as a batch, against the best peer one by one: \
                    times as fast",
             limit: Limit::AtLeast(10.0),
-            measured: faster(results.to_best_peer(&thousand, &places, many::OURS)),
+            measured: faster(results.to_best_peer(&thousand, &places, batch::OURS)),
         },
         Target {
             case: "the same: flush requests for each file",
             limit: Limit::AtMost(0.02),
-            measured: results.figures(&thousand, &places, many::OURS, |row| row.flushes),
+            measured: results.figures(&thousand, &places, batch::OURS, |row| row.flushes),
         },
         Target {
             case: "100,000 files as a batch: time for each file, against that of 1,000",
@@ -251,7 +251,7 @@ fn many_files(results: Results<'_>) -> Vec<Target> {
             measured: results.figures(
                 &many::name(many::HUNDRED_THOUSAND, 1),
                 &places,
-                many::OURS,
+                batch::OURS,
                 Row::growth_mib,
             ),
         },

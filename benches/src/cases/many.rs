@@ -3,7 +3,7 @@
 use anyhow::Result;
 
 use crate::bench::{Bench, Course, Extent, Process};
-use crate::contenders::batch::BARE_SYNCFS;
+use crate::contenders::batch::{BARE_SYNCFS, OURS, OURS_FEWEST};
 use crate::contenders::{AWF, BARE_FULL, FEWEST, FULL};
 use crate::job::Work;
 use crate::payload::Contents;
@@ -12,10 +12,8 @@ use crate::places::{BTRFS, EXT4, XFS};
 const SMALL: usize = 4 << 10;
 pub(crate) const THOUSAND: usize = 1_000;
 pub(crate) const HUNDRED_THOUSAND: usize = 100_000;
-/// What wholefile does with a batch.
-pub(crate) const OURS: &str = BARE_SYNCFS;
 /// What is staged together.
-pub(crate) const BATCHES: &[&str] = &[BARE_SYNCFS];
+pub(crate) const BATCHES: &[&str] = &[OURS, OURS_FEWEST, BARE_SYNCFS];
 /// How many are saved together.
 pub(crate) const SIZES: [usize; 4] = [1, 10, 100, THOUSAND];
 /// Of those who save one by one, the ones that a picture shows: the others lie on the same line.

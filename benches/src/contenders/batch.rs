@@ -5,9 +5,10 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{self, CWD};
+use wholefile::{AtomicBatch, AtomicWriter, SyncPlan};
 
 use super::bare::{self, DIRECTORY, TEMP};
-use super::{Contender, NOTHING, Survives, parent_and_name};
+use super::{Contender, EVERYTHING, NOTHING, Survives, parent_and_name};
 use crate::payload::Payload;
 
 /// One way to save many files, all of which are durable once it returns.
@@ -19,10 +20,34 @@ pub(crate) struct Batch {
     pub(crate) save: fn(&[PathBuf], &Payload) -> io::Result<()>,
 }
 
+pub(crate) const OURS: &str = "wholefile, batch";
+pub(crate) const OURS_FEWEST: &str = "wholefile, batch with the fewest flushes";
 pub(crate) const BARE_SYNCFS: &str = "bare system calls, no metadata, one syncfs";
 
-pub(crate) const ALL: &[Batch] =
-    &[Batch { name: BARE_SYNCFS, survives: Survives::Full, keeps: NOTHING, save: one_syncfs }];
+pub(crate) const ALL: &[Batch] = &[
+    Batch { name: OURS, survives: Survives::Full, keeps: EVERYTHING, save: ours },
+    Batch { name: OURS_FEWEST, survives: Survives::Full, keeps: EVERYTHING, save: ours_fewest },
+    Batch { name: BARE_SYNCFS, survives: Survives::Full, keeps: NOTHING, save: one_syncfs },
+];
+
+fn ours(paths: &[PathBuf], payload: &Payload) -> io::Result<()> {
+    commit(AtomicBatch::new(), paths, payload)
+}
+
+fn ours_fewest(paths: &[PathBuf], payload: &Payload) -> io::Result<()> {
+    let mut batch = AtomicBatch::new();
+    batch.options(AtomicWriter::builder().sync_plan(SyncPlan::Fewest));
+    commit(batch, paths, payload)
+}
+
+fn commit(batch: AtomicBatch, paths: &[PathBuf], payload: &Payload) -> io::Result<()> {
+    let bytes = payload.as_bytes().ok_or(io::ErrorKind::Unsupported)?;
+    for path in paths {
+        batch.write(path, bytes)?;
+    }
+    batch.commit()?;
+    Ok(())
+}
 
 /// Stages all, waits for the whole file system, renames all, syncs the directory.
 fn one_syncfs(paths: &[PathBuf], payload: &Payload) -> io::Result<()> {
