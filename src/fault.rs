@@ -45,7 +45,6 @@ pub(crate) enum Op {
     MoveDirectory,
     Identify,
     WriteOut,
-    SyncFileSystem,
     OpenStaged,
 }
 
@@ -95,7 +94,6 @@ impl Op {
         Op::MoveDirectory,
         Op::Identify,
         Op::WriteOut,
-        Op::SyncFileSystem,
         Op::OpenStaged,
     ];
 }

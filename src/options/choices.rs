@@ -197,7 +197,7 @@ pub enum SyncPlan {
     /// With [`Durability::Ordered`] there is no flush at all: the file system's journal alone keeps
     /// the new contents from being overtaken by their name.
     ///
-    /// This is so on Linux (5.17 or later), on XFS and on ext4 with their journal on the same
+    /// This is so on Linux (5.8 or later), on XFS and on ext4 with their journal on the same
     /// device, without `fast_commit`, `journal_async_commit`, `data=journal`, `nobarrier` or a
     /// realtime section. Everywhere else, and in any doubt, this is the same as
     /// [`SyncPlan::Portable`]; the receipt says which it was

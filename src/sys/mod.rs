@@ -56,12 +56,11 @@ pub(crate) use metadata::{
 pub(crate) use replacing::{Halfway, Replacing};
 pub(crate) use security::{Creation, Security, security_of, set_access_of, set_owner_of};
 pub(crate) use syncs::{
-    FileSystem, Mount, file_system_of, mount_of, sync_directory, sync_file, sync_file_system,
-    write_out,
+    FileSystem, Mount, file_system_of, mount_of, sync_directory, sync_file, write_out,
 };
 pub(crate) use tree::{
     inspect_directory, list, make_accessible, move_directory, open_inside, open_subdirectory,
-    remove_entry, set_directory_mode,
+    remove_entry, set_directory_mode, touch_directory,
 };
 
 /// The extended attribute that holds a file's ACL. On macOS it is the one in which the kernel keeps

@@ -204,7 +204,7 @@ pub(crate) fn file_system_of(_: &Directory) -> io::Result<FileSystem> {
     Ok(FileSystem::Unknown)
 }
 
-pub(crate) fn sync_file_system(_: &Directory) -> io::Result<()> {
+pub(crate) fn touch_directory(_: &Directory) -> io::Result<()> {
     unsupported()
 }
 

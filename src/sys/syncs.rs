@@ -10,14 +10,12 @@ use crate::options::Durability;
 pub(crate) use arm::Mount;
 
 /// What a file system is known to do about syncs beyond what every one must.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum FileSystem {
     /// Nothing.
     Unknown,
-    /// A sync of the whole of it leaves nothing out, and tells what went wrong.
-    Whole,
-    /// That, and one journal, on the same device, keeps in order what was written out, the metadata
-    /// and the names: nothing later survives a power cut without what came before.
+    /// One journal, on the same device, keeps in order what was written out, the metadata and the
+    /// names: nothing later survives a power cut without what came before.
     Journalled,
 }
 
@@ -38,13 +36,6 @@ pub(crate) fn sync_directory(directory: &Directory) -> io::Result<()> {
 /// may have them in its cache only. Proves something on a [`FileSystem::Journalled`] alone.
 pub(crate) fn write_out(file: &File) -> io::Result<()> {
     run(Op::WriteOut, || arm::write_out(file))
-}
-
-/// Waits until everything on the file system that the directory is on is on its device. Proves
-/// something on a [`FileSystem::Whole`] alone, and only that nothing went wrong since the directory
-/// was opened.
-pub(crate) fn sync_file_system(directory: &Directory) -> io::Result<()> {
-    run(Op::SyncFileSystem, || arm::sync_file_system(directory))
 }
 
 /// The mount that the directory is in, for as long as it is one.

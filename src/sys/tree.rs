@@ -16,6 +16,11 @@ pub(crate) fn set_directory_mode(directory: &Directory, mode: u32) -> io::Result
     run(Op::SetMode, || arm::set_directory_mode(directory, mode))
 }
 
+/// Gives an open directory the present time, so that something about it changes.
+pub(crate) fn touch_directory(directory: &Directory) -> io::Result<()> {
+    run(Op::SetTimes, || arm::touch_directory(directory))
+}
+
 /// The names in `directory` that `is_wanted`, each with its kind where the system tells.
 pub(crate) fn list(
     directory: &Directory,

@@ -33,7 +33,9 @@ pub(crate) fn mount_of(directory: &Directory) -> io::Result<Mount> {
     let wanted = StatxFlags::MNT_ID | STATX_MNT_ID_UNIQUE;
     let stat = statx(directory.fd(), "", AtFlags::EMPTY_PATH, wanted)?;
     if stat.stx_mask & wanted.bits() == 0 {
-        return Err(io::ErrorKind::Unsupported.into()); // older than Linux 5.8
+        // Older than Linux 5.8, and perhaps than 5.2: before that, sync_file_range(2) could pass
+        // over what was being written already.
+        return Err(io::ErrorKind::Unsupported.into());
     }
     let device = makedev(stat.stx_dev_major, stat.stx_dev_minor);
     Ok(Mount { id: stat.stx_mnt_id, device })
@@ -42,7 +44,6 @@ pub(crate) fn mount_of(directory: &Directory) -> io::Result<Mount> {
 // linux/magic.h
 const EXT_SUPER_MAGIC: u64 = 0xef53;
 const XFS_SUPER_MAGIC: u64 = 0x5846_5342;
-const BTRFS_SUPER_MAGIC: u64 = 0x9123_683e;
 
 pub(crate) fn file_system_of(directory: &Directory) -> io::Result<FileSystem> {
     if directory.access != Access::Read {
@@ -50,17 +51,11 @@ pub(crate) fn file_system_of(directory: &Directory) -> io::Result<FileSystem> {
     }
     #[allow(clippy::unnecessary_cast, reason = "the type differs between architectures")]
     let magic = fstatfs(directory.fd())?.f_type as u64;
-    let file_system = match magic {
-        EXT_SUPER_MAGIC => ext(directory)?,
-        XFS_SUPER_MAGIC if xfs_is_on_one_device(directory)? => FileSystem::Journalled,
-        XFS_SUPER_MAGIC | BTRFS_SUPER_MAGIC => FileSystem::Whole,
-        _ => FileSystem::Unknown,
-    };
-    Ok(match kernel() {
-        // Since then syncfs(2) gives the errors of the file system itself.
-        Some(version) if version >= (5, 17) => file_system,
-        _ => FileSystem::Unknown,
-    })
+    match magic {
+        EXT_SUPER_MAGIC => ext(directory),
+        XFS_SUPER_MAGIC if xfs_is_on_one_device(directory)? => Ok(FileSystem::Journalled),
+        _ => Ok(FileSystem::Unknown),
+    }
 }
 
 /// The drivers of ext2, ext3 and ext4 share the magic number. Only that of ext4 is known.
@@ -79,7 +74,7 @@ fn ext(directory: &Directory) -> io::Result<FileSystem> {
     let is_internal = Path::new("/proc/fs/jbd2").join(journal).is_dir();
     let fast_commits = fs::read_to_string(of_ext4.join("fc_info"));
     let is_journalled = is_internal && options_allow(&options) && has_no_fast_commits(fast_commits);
-    Ok(if is_journalled { FileSystem::Journalled } else { FileSystem::Whole })
+    Ok(if is_journalled { FileSystem::Journalled } else { FileSystem::Unknown })
 }
 
 /// Whether the options in effect, one on each line, are those for which the order is known to hold.
@@ -105,16 +100,6 @@ fn has_no_fast_commits(info: io::Result<String>) -> bool {
         // Older than fast commits.
         Err(error) => error.kind() == io::ErrorKind::NotFound,
     }
-}
-
-/// The kernel's version, as far as it matters.
-fn kernel() -> Option<(u32, u32)> {
-    version(&fs::read_to_string("/proc/sys/kernel/osrelease").ok()?)
-}
-
-fn version(release: &str) -> Option<(u32, u32)> {
-    let mut parts = release.split(|c: char| !c.is_ascii_digit()).map(|part| part.parse().ok());
-    Some((parts.next()??, parts.next()??))
 }
 
 /// `struct xfs_fsop_geom_v1` of xfs_fs.h.
@@ -156,10 +141,6 @@ pub(crate) fn write_out(file: &File) -> io::Result<()> {
     }
 }
 
-pub(crate) fn sync_file_system(directory: &Directory) -> io::Result<()> {
-    Ok(rustix::fs::syncfs(directory.fd())?)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -193,19 +174,6 @@ mod tests {
         assert!(!has_no_fast_commits(Ok(String::new())));
         assert!(has_no_fast_commits(Err(io::ErrorKind::NotFound.into())));
         assert!(!has_no_fast_commits(Err(io::ErrorKind::PermissionDenied.into())));
-    }
-
-    #[test]
-    fn versions_are_read_off_any_release() {
-        for (release, expected) in [
-            ("6.1.0-18-amd64\n", Some((6, 1))),
-            ("5.17.0", Some((5, 17))),
-            ("5.17-rc1", Some((5, 17))),
-            ("6", None),
-            ("", None),
-        ] {
-            assert_eq!(version(release), expected, "{release}");
-        }
     }
 
     #[test]

@@ -18,10 +18,6 @@ pub(crate) fn file_system_of(_: &Directory) -> io::Result<FileSystem> {
     Ok(FileSystem::Unknown)
 }
 
-pub(crate) fn sync_file_system(_: &Directory) -> io::Result<()> {
-    Err(io::ErrorKind::Unsupported.into())
-}
-
 pub(crate) fn write_out(_: &File) -> io::Result<()> {
     Err(io::ErrorKind::Unsupported.into())
 }

@@ -58,7 +58,7 @@ pub(crate) fn errors_of(op: Op) -> Vec<i32> {
         Op::Seek | Op::ReadTemp | Op::ReadTarget => &[&[Errno::INVAL, Errno::OVERFLOW]],
         Op::ListXattrs | Op::GetXattr | Op::SetXattr | Op::RemoveXattr => &[XATTR],
         Op::SetOwner | Op::SetMode | Op::SetTimes => &[ATTRIBUTE],
-        Op::SyncFile | Op::SyncFileSystem => &[SYNC, &[Errno::INVAL]],
+        Op::SyncFile => &[SYNC, &[Errno::INVAL]],
         Op::WriteOut => &[SYNC, &[Errno::INVAL, Errno::SPIPE]],
         Op::Identify => &[&[Errno::ACCESS, Errno::NOSYS, Errno::NOTTY, Errno::OPNOTSUPP]],
         Op::SyncDirectory => &[SYNC, NO_SYNC],

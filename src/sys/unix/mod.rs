@@ -34,7 +34,7 @@ pub(crate) use super::not_windows::{
     Security, is_negative_seek, may_name_file, security_of, set_access_of, set_owner_of,
 };
 pub(crate) use fd_lock::RwLock;
-pub(crate) use file_system::{Mount, file_system_of, mount_of, sync_file_system, write_out};
+pub(crate) use file_system::{Mount, file_system_of, mount_of, write_out};
 #[cfg(test)]
 pub(crate) use injected::{errors_of, lacking_error};
 pub(crate) use metadata::{set_flags, set_mode, set_owner, set_times};
@@ -44,6 +44,7 @@ pub(crate) use sync::{sync_directory, sync_file};
 pub(crate) use tree::{
     inspect_directory, list, make_accessible, make_directory, move_directory, open_inside,
     open_orphan, open_subdirectory, remove_directory, remove_entry, set_directory_mode,
+    touch_directory,
 };
 pub(crate) use verdicts::{
     cannot_be_kept, is_loop, is_mount_point, is_too_long, lacks_directory_sync, lacks_links,

@@ -18,6 +18,12 @@ pub(crate) fn set_directory_mode(directory: &Directory, mode: u32) -> io::Result
     Ok(fs::fchmod(directory.fd(), raw_mode(mode))?)
 }
 
+pub(crate) fn touch_directory(directory: &Directory) -> io::Result<()> {
+    let now = fs::Timespec { tv_sec: 0, tv_nsec: fs::UTIME_NOW };
+    let times = fs::Timestamps { last_access: now, last_modification: now };
+    Ok(fs::futimens(directory.fd(), &times)?)
+}
+
 pub(crate) fn make_directory(directory: &Directory, name: &OsStr, mode: u32) -> io::Result<()> {
     Ok(fs::mkdirat(directory.fd(), name, raw_mode(mode))?)
 }

@@ -44,7 +44,7 @@ pub(crate) use super::portable::{
     leads_to_descriptor, link_unnamed, list, make_accessible, may_be_planted, mount_of,
     move_directory, open_inside, open_orphan, open_staged, open_subdirectory, remove_xattr,
     set_directory_mode, set_flags, set_owner, set_times, set_xattr, start_writeback,
-    sync_file_system, write_out,
+    touch_directory, write_out,
 };
 pub(crate) use attributes::set_mode;
 pub(crate) use fd_lock::RwLock;
