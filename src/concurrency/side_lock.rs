@@ -68,21 +68,25 @@ impl SideLock {
                 }
                 file => file.map_err(failed)?,
             };
+            let gave_up = |error| {
+                remove_if_free(&file, &target.directory, &name);
+                failed(error)
+            };
             let info = match sys::inspect(&file) {
                 Err(error) if sys::is_gone(&error) => continue,
-                info => info.map_err(failed)?,
+                info => info.map_err(gave_up)?,
             };
             if info.kind != FileKind::File {
                 return Err(failed(io::Error::new(io::ErrorKind::AlreadyExists, "not a file")));
             }
             // Its name can be guessed, and a stranger's might never be let go of.
-            if sys::may_be_planted(&target.directory, &info).map_err(failed)? {
+            if sys::may_be_planted(&target.directory, &info).map_err(gave_up)? {
                 return Err(failed(error::planted()));
             }
             let is_own = held().contains(&(info.id, thread::current().id()));
             let answer = match is_own {
                 true => Answer::Busy,
-                false => take(&file, patience, started).map_err(failed)?,
+                false => take(&file, patience, started).map_err(gave_up)?,
             };
             match answer {
                 Answer::Held => {}
@@ -101,7 +105,7 @@ impl SideLock {
                 {
                     None
                 }
-                now => now.map_err(failed)?,
+                now => now.map_err(gave_up)?,
             };
             if now.is_some_and(|now| now.info.id == info.id) {
                 held().push((info.id, thread::current().id()));
@@ -121,6 +125,18 @@ impl Drop for SideLock {
         if let Some(index) = held.iter().position(|(id, _)| *id == self.id) {
             held.swap_remove(index);
         }
+    }
+}
+
+/// After a failure: the file may be one that this call has made, and nobody else will remove it
+/// soon. As ever, only whoever holds the lock may, and only if the name stands for what is locked;
+/// where there are no locks, nobody can hold it.
+fn remove_if_free(file: &File, directory: &Directory, name: &OsStr) {
+    let (Ok(answer), Ok(info)) = (lock::hold(file), sys::inspect(file)) else { return };
+    let is_there =
+        || sys::look(directory, name).is_ok_and(|now| now.is_some_and(|it| it.info.id == info.id));
+    if answer != Answer::Busy && info.kind == FileKind::File && is_there() {
+        let _ = sys::remove_side_file(directory, name);
     }
 }
 
