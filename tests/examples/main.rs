@@ -103,7 +103,10 @@ fn counter_counts_every_run_and_destroys_nothing_that_is_no_count() {
     std::thread::scope(|scope| {
         for _ in 0..8 {
             let command = spawn(&program("counter"), &["count"], directory.path());
-            scope.spawn(|| assert_eq!(run(command, b"").code, Some(0)));
+            scope.spawn(|| {
+                let ended = run(command, b"");
+                assert_eq!(ended.code, Some(0), "{}{}", ended.stdout, ended.stderr);
+            });
         }
     });
     let files: &[(&str, &[u8])] = &[("count", b"9\n"), ("words", b"no number")];

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::env::consts::EXE_SUFFIX;
-use std::io::{Read, Write};
+use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::thread;
@@ -79,9 +79,21 @@ pub(crate) fn wait(mut running: Running) -> Ended {
     Ended { code: status.and_then(|status| status.code()), stdout, stderr }
 }
 
+/// Starts it; on a busy machine Wine fails to now and then.
+fn start(command: &mut Command) -> io::Result<Child> {
+    const ERROR_INTERNAL_ERROR: i32 = 1359;
+    for _ in 0..8 {
+        match command.spawn() {
+            Err(error) if cfg!(windows) && error.raw_os_error() == Some(ERROR_INTERNAL_ERROR) => {}
+            result => return result,
+        }
+    }
+    command.spawn()
+}
+
 #[track_caller]
 pub(crate) fn run(mut command: Command, stdin: &[u8]) -> Ended {
-    let mut running = Running(command.spawn().expect("the example runs"));
+    let mut running = Running(start(&mut command).expect("the example runs"));
     let mut pipe = running.0.stdin.take().unwrap();
     // It fails if the example ends without reading, as some should.
     let _ = pipe.write_all(stdin);

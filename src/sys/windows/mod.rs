@@ -314,7 +314,7 @@ pub(crate) fn sync_file(file: &File, durability: Durability) -> io::Result<Durab
 pub(crate) fn sync_directory(directory: &Directory) -> io::Result<()> {
     let options = &mut OpenOptions::new();
     options.access_mode(GENERIC_WRITE).custom_flags(FILE_FLAG_BACKUP_SEMANTICS);
-    options.open(&directory.path)?.sync_all()
+    rename::open_once_shared(options, &directory.path)?.sync_all()
 }
 
 pub(crate) fn link(from: Entry<'_>, to: Entry<'_>) -> io::Result<()> {

@@ -11,7 +11,7 @@ use std::ptr;
 use std::thread;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use windows_sys::Win32::Foundation::ERROR_ACCESS_DENIED;
+use windows_sys::Win32::Foundation::{ERROR_ACCESS_DENIED, ERROR_SHARING_VIOLATION};
 use windows_sys::Win32::Storage::FileSystem::{
     DELETE, FILE_ATTRIBUTE_DIRECTORY, FILE_ATTRIBUTE_READONLY, FILE_FLAG_BACKUP_SEMANTICS,
     FILE_FLAG_OPEN_REPARSE_POINT, FILE_READ_ATTRIBUTES, FILE_RENAME_INFO, FileRenameInfoEx,
@@ -202,11 +202,7 @@ impl Calls for Renaming<'_> {
     }
 
     fn pause(&mut self, longest: Duration) {
-        // Two programs that stand in each other's way should not wait in step.
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let half = longest / 2;
-        let part = now.subsec_nanos() / 100 % 1000; // the clock counts in steps of 100 ns
-        thread::sleep(half + half * part / 1000);
+        pause(longest);
     }
 
     fn put_back(&mut self) -> Result<(), Code> {
@@ -218,6 +214,30 @@ impl Calls for Renaming<'_> {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(code_of(&error)),
             _ => Ok(()),
         }
+    }
+}
+
+fn pause(longest: Duration) {
+    // Two programs that stand in each other's way should not wait in step.
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let half = longest / 2;
+    let part = now.subsec_nanos() / 100 % 1000; // the clock counts in steps of 100 ns
+    thread::sleep(half + half * part / 1000);
+}
+
+/// Opens a file as soon as nobody has it open without sharing it, or gives up.
+pub(super) fn open_once_shared(options: &OpenOptions, path: &Path) -> io::Result<File> {
+    let mut pauses = 0;
+    // Bounded: the pauses add up to PATIENCE.
+    loop {
+        let result = options.open(path);
+        let in_use =
+            result.as_ref().is_err_and(|error| is_one_of(error, &[ERROR_SHARING_VIOLATION]));
+        match ladder::pause_after(pauses).filter(|_| in_use) {
+            Some(longest) => pause(longest),
+            None => return result,
+        }
+        pauses += 1;
     }
 }
 

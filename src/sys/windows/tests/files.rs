@@ -8,8 +8,8 @@ use std::time::Instant;
 
 use windows_sys::Win32::Foundation::{ERROR_ACCESS_DENIED, ERROR_INVALID_OWNER};
 use windows_sys::Win32::Storage::FileSystem::{
-    FILE_ATTRIBUTE_HIDDEN, FILE_ATTRIBUTE_SYSTEM, FILE_ATTRIBUTE_TEMPORARY, FILE_SHARE_READ,
-    READ_CONTROL, WRITE_DAC,
+    FILE_ATTRIBUTE_HIDDEN, FILE_ATTRIBUTE_SYSTEM, FILE_ATTRIBUTE_TEMPORARY,
+    FILE_FLAG_BACKUP_SEMANTICS, FILE_LIST_DIRECTORY, FILE_SHARE_READ, READ_CONTROL, WRITE_DAC,
 };
 
 use super::super::rename::open_with;
@@ -115,6 +115,29 @@ fn the_directory_is_synced_or_the_receipt_says_so() -> io::Result<()> {
         Plan { lacking: vec![(Op::SyncDirectory, ERROR_ACCESS_DENIED as i32)], ..Plan::default() };
     let (commit, _) = with_plan(plan, || atomic_write(&path, "new"));
     assert_eq!(commit?.durability(), Durability::Ordered);
+    Ok(())
+}
+
+/// An update failed with "durability not proven" while another program started in the same
+/// directory: for a moment that had it open and did not share it for writing, which a handle that
+/// can be flushed needs.
+#[test]
+fn a_directory_that_is_not_shared_for_a_moment_is_synced_afterwards() -> io::Result<()> {
+    let dir = tempfile::tempdir()?;
+    let path = dir.path().join("config");
+    let expected = atomic_write(&path, "old")?.durability();
+    let other = OpenOptions::new()
+        .access_mode(FILE_LIST_DIRECTORY)
+        .share_mode(FILE_SHARE_READ)
+        .custom_flags(FILE_FLAG_BACKUP_SEMANTICS)
+        .open(dir.path())?;
+    let closer = std::thread::spawn(move || {
+        std::thread::sleep(std::time::Duration::from_millis(200));
+        drop(other);
+    });
+    let saved = atomic_write(&path, "new");
+    closer.join().expect("it only sleeps");
+    assert_eq!(saved?.durability(), expected);
     Ok(())
 }
 
