@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
 use fs_err as fs;
-use wholefile::{AtomicWriter, Durability};
+use wholefile::{AtomicWriter, Durability, SyncPlan};
 
 use crate::device::Device;
 use crate::disk::Disk;
@@ -28,7 +28,7 @@ pub(crate) struct Job {
 const NEIGHBOUR: &str = "neighbour";
 
 /// Makes a file system, and runs the scenario on it while the disk records.
-pub(crate) fn write(job: &Job, durability: Durability) -> Result<()> {
+pub(crate) fn write(job: &Job, durability: Durability, sync_plan: SyncPlan) -> Result<()> {
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022));
     let device = Device::attach(&Disk::file(&job.disk))?;
     job.file_system.make(&device.path)?;
@@ -48,14 +48,18 @@ pub(crate) fn write(job: &Job, durability: Durability) -> Result<()> {
         file?.write_all(message.as_bytes()).with_context(|| format!("control: {message}"))
     };
     let mut builder = AtomicWriter::builder();
-    builder.durability(durability);
-    let place = Place { folder: &folder, builder };
+    builder.durability(durability).sync_plan(sync_plan);
+    let mut place = Place { folder: &folder, builder, sync_plan: SyncPlan::Portable };
     control("begin")?;
     for commit in 1..=job.scenario.commits {
         disturb(&job.at, commit)?;
         (job.scenario.commit)(&place, commit, &(job.scenario.files)(commit))
             .with_context(|| format!("commit {commit}"))?;
         control(&format!("acknowledged {commit}"))?;
+        // The first save on a file system is a portable one, which shows what the others may be.
+        if sync_plan == SyncPlan::Fewest && durability != Durability::None {
+            place.sync_plan = job.file_system.fewest;
+        }
         // What nobody synced is written out from time to time, as the kernel does by itself.
         if commit % 5 == 0 {
             sync_all_of(&job.at)?;

@@ -1,7 +1,7 @@
 //! A loop device on the disk, and what is mounted from it.
 //!
-//! The process that serves the disk must not hold one: it could be waiting for itself, and if it were
-//! killed then it would never end.
+//! The process that serves the disk must not hold one: it could be waiting for itself, and if it
+//! were killed then it would never end.
 
 use std::ffi::CString;
 use std::fs::File;

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Result, bail};
+use wholefile::SyncPlan;
 
 use crate::image::{BLOCK, SECTOR};
 
@@ -19,6 +20,8 @@ pub(crate) struct FileSystem {
     /// under one checksum and mounts by that alone, so it asks for no less.
     pub(crate) atom: u64,
     pub(crate) recovery: Recovery,
+    /// The plan that wholefile must use where the fewest syncs are asked for.
+    pub(crate) fewest: SyncPlan,
 }
 
 /// How it becomes consistent after a power cut.
@@ -43,6 +46,7 @@ const EXT4: FileSystem = FileSystem {
     size: 64 * MIB,
     atom: SECTOR as u64,
     recovery: Recovery::Mount,
+    fewest: SyncPlan::Fewest,
 };
 
 const XFS: FileSystem = FileSystem {
@@ -54,6 +58,7 @@ const XFS: FileSystem = FileSystem {
     size: 320 * MIB,
     atom: SECTOR as u64,
     recovery: Recovery::Mount,
+    fewest: SyncPlan::Fewest,
 };
 
 const BTRFS: FileSystem = FileSystem {
@@ -64,6 +69,7 @@ const BTRFS: FileSystem = FileSystem {
     size: 160 * MIB,
     atom: BLOCK as u64,
     recovery: Recovery::Mount,
+    fewest: SyncPlan::Portable,
 };
 
 pub(crate) static FILE_SYSTEMS: &[FileSystem] = &[
@@ -81,6 +87,7 @@ pub(crate) static FILE_SYSTEMS: &[FileSystem] = &[
         name: "ext4-no-journal",
         make: &["mkfs.ext4", "-q", "-F", "-b", "4096", "-O", "^has_journal", "-E", LAZY],
         recovery: Recovery::Repair(&["e2fsck", "-y", "-f"]),
+        fewest: SyncPlan::Portable,
         ..EXT4
     },
     XFS,

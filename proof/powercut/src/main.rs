@@ -78,8 +78,11 @@ struct Cli {
     /// Durabilities to try [default: full and ordered]
     #[arg(long = "durability", value_name = "NAME")]
     durabilities: Vec<Durability>,
-    /// Different images to look at, at least, for each file system and durability, shared by the
-    /// scenarios; every prefix of the log is among them
+    /// Sync plans to try [default: portable]
+    #[arg(long = "sync-plan", value_name = "NAME")]
+    sync_plans: Vec<SyncPlan>,
+    /// Different images to look at, at least, for each file system, durability and plan,
+    /// shared by the scenarios; every prefix of the log is among them
     #[arg(long, default_value_t = 10_000)]
     states: usize,
     /// Chooses among the states
@@ -91,7 +94,7 @@ struct Cli {
     /// Where violations are kept
     #[arg(long, value_name = "FOLDER", default_value = "powercut-violations")]
     keep: PathBuf,
-    /// All file systems, scenarios and durabilities
+    /// All file systems, scenarios, durabilities and plans
     #[arg(long)]
     all: bool,
     /// The self-test and a little of everything
@@ -115,6 +118,7 @@ enum Role {
         #[arg(value_parser = scenario_named)]
         scenario: &'static Scenario,
         durability: Durability,
+        sync_plan: SyncPlan,
     },
 }
 
@@ -141,6 +145,21 @@ impl From<Durability> for wholefile::Durability {
     }
 }
 
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum SyncPlan {
+    Portable,
+    Fewest,
+}
+
+impl From<SyncPlan> for wholefile::SyncPlan {
+    fn from(sync_plan: SyncPlan) -> Self {
+        match sync_plan {
+            SyncPlan::Portable => wholefile::SyncPlan::Portable,
+            SyncPlan::Fewest => wholefile::SyncPlan::Fewest,
+        }
+    }
+}
+
 fn file_system_named(name: &str) -> Result<&'static FileSystem> {
     let names = || FILE_SYSTEMS.iter().map(|it| it.name).collect::<Vec<_>>().join(", ");
     FileSystem::named(name).ok_or_else(|| anyhow!("there are {}", names()))
@@ -153,10 +172,12 @@ fn scenario_named(name: &str) -> Result<&'static Scenario> {
 
 fn main() -> Result<ExitCode> {
     let cli = Cli::parse();
-    if let Some(Role::Child { what, disk, at, file_system, scenario, durability }) = cli.role {
+    if let Some(Role::Child { what, disk, at, file_system, scenario, durability, sync_plan }) =
+        cli.role
+    {
         let job = child::Job { disk, at, file_system, scenario };
         match what {
-            Task::Write => child::write(&job, durability.into())?,
+            Task::Write => child::write(&job, durability.into(), sync_plan.into())?,
             Task::Look => child::look(&job)?,
         }
         return Ok(ExitCode::SUCCESS);
@@ -200,15 +221,26 @@ fn run_long(cli: &Cli) -> Result<bool> {
         [] => &[Durability::Full, Durability::Ordered],
         some => some,
     };
+    let sync_plans = match cli.sync_plans.as_slice() {
+        [] if cli.all => SyncPlan::value_variants(),
+        [] => &[SyncPlan::Portable],
+        some => some,
+    };
+    let images = cli.states.div_ceil(scenarios.len());
+    let wish = Wish { images, prefixes: Prefixes::All, seed: cli.seed };
     let mut cases = Vec::new();
     for file_system in file_systems {
-        for durability in durabilities {
-            for scenario in &scenarios {
-                let images = cli.states.div_ceil(scenarios.len());
-                let wish = Wish { images, prefixes: Prefixes::All, seed: cli.seed };
-                let durability = (*durability).into();
-                cases.push(Case { file_system, scenario, durability, wish });
-            }
+        for (durability, sync_plan) in
+            durabilities.iter().flat_map(|it| sync_plans.iter().map(move |plan| (*it, *plan)))
+        {
+            let (durability, sync_plan) = (durability.into(), sync_plan.into());
+            cases.extend(scenarios.iter().map(|scenario| Case {
+                file_system,
+                scenario,
+                durability,
+                sync_plan,
+                wish,
+            }));
         }
     }
     run_cases(cli, &cases)
@@ -219,12 +251,18 @@ fn run_short(cli: &Cli) -> Result<bool> {
     let mut cases = Vec::new();
     for file_system in ["ext4", "xfs", "btrfs"] {
         for scenario in SOUND {
-            cases.push(Case {
+            let portable = Case {
                 file_system: file_system_named(file_system)?,
                 scenario,
                 durability: wholefile::Durability::Full,
+                sync_plan: wholefile::SyncPlan::Portable,
                 wish: Wish { images: 60, prefixes: Prefixes::Some, seed: cli.seed },
-            });
+            };
+            if ["create", "overwrite"].contains(&scenario.name) {
+                let sync_plan = wholefile::SyncPlan::Fewest;
+                cases.push(Case { sync_plan, ..portable.clone() });
+            }
+            cases.push(portable);
         }
     }
     run_cases(cli, &cases)
@@ -237,7 +275,8 @@ fn run_cases(cli: &Cli, cases: &[Case]) -> Result<bool> {
     for case in cases {
         let report = case.run(cli.workers)?;
         println!("{report}");
-        let sum = sums.entry(format!("{:<21} {:?}", case.file_system.name, case.durability));
+        let Case { file_system, durability, sync_plan, .. } = case;
+        let sum = sums.entry(format!("{:<21} {durability:<7?} {sync_plan:<8}", file_system.name));
         let (states, images, violations) = sum.or_default();
         *states += report.plan.states.len();
         *images += report.plan.images;
@@ -255,7 +294,7 @@ fn run_cases(cli: &Cli, cases: &[Case]) -> Result<bool> {
         }
     }
     for (what, (states, images, violations)) in sums {
-        println!("sum: {what:<29} {states:>6} states, {images:>6} images, {violations} violations");
+        println!("sum: {what} {states:>6} states, {images:>6} images, {violations} violations");
     }
     Ok(good)
 }

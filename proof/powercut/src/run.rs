@@ -10,7 +10,7 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
 use fs_err as fs;
-use wholefile::Durability;
+use wholefile::{Durability, SyncPlan};
 
 use crate::disk::{Disk, Recording};
 use crate::file_system::{FileSystem, Recovery};
@@ -31,6 +31,7 @@ pub(crate) struct Case {
     pub(crate) file_system: &'static FileSystem,
     pub(crate) scenario: &'static Scenario,
     pub(crate) durability: Durability,
+    pub(crate) sync_plan: SyncPlan,
     pub(crate) wish: Wish,
 }
 
@@ -44,7 +45,7 @@ impl fmt::Display for Case {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let durability = format!("{:?}", self.durability).to_lowercase();
         let (file_system, scenario) = (self.file_system.name, self.scenario.name);
-        write!(f, "{file_system:<21} {scenario:<17} {durability:<8}")
+        write!(f, "{file_system:<21} {scenario:<17} {durability:<7} {:<8}", self.sync_plan)
     }
 }
 
@@ -74,6 +75,7 @@ impl Case {
         command.args(["child", what]).arg(&places.disk).arg(&places.at);
         command.args([self.file_system.name, self.scenario.name]);
         command.arg(format!("{:?}", self.durability).to_lowercase());
+        command.arg(self.sync_plan.to_string());
         Ok(command)
     }
 

@@ -1,7 +1,7 @@
 //! Writers that are wrong on purpose. One that is not caught is a failure of the rig.
 
 use anyhow::{Context, Result};
-use wholefile::Durability;
+use wholefile::{Durability, SyncPlan};
 
 use crate::file_system::FileSystem;
 use crate::judge::Breach;
@@ -46,6 +46,7 @@ pub(crate) fn run(seed: u64, workers: usize) -> Result<bool> {
                 file_system: FileSystem::named(file_system).context("no such file system")?,
                 scenario: Scenario::named(scenario).context("no such scenario")?,
                 durability,
+                sync_plan: SyncPlan::Portable,
                 wish: Wish { images: IMAGES, prefixes: Prefixes::Some, seed },
             };
             let report = case.run(workers)?;

@@ -11,10 +11,10 @@ use std::collections::BTreeMap;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use fs_err as fs;
 use rustix::fs::XattrFlags;
-use wholefile::Builder;
+use wholefile::{Builder, Commit, SyncPlan};
 
 pub(crate) use broken::BROKEN;
 pub(crate) use sound::SOUND;
@@ -88,11 +88,20 @@ impl Scenario {
 pub(crate) struct Place<'a> {
     /// The folder that the scenario has for itself.
     pub(crate) folder: &'a Path,
-    /// With the durability that is tried.
+    /// With the durability and the plan that are tried.
     pub(crate) builder: Builder,
+    /// The plan that the receipts must tell of.
+    pub(crate) sync_plan: SyncPlan,
 }
 
 impl Place<'_> {
+    /// Fails unless the receipt tells of the plan that is right here.
+    pub(crate) fn check(&self, receipt: &Commit) -> Result<()> {
+        let (used, right) = (receipt.sync_plan(), self.sync_plan);
+        ensure!(used == right, "the {used} plan was used instead of the {right} one");
+        Ok(())
+    }
+
     pub(crate) fn path(&self, file: &File) -> PathBuf {
         self.folder.join(&file.path)
     }

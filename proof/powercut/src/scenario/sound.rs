@@ -69,7 +69,8 @@ fn large_file(commit: u32) -> Vec<File> {
 
 pub(super) fn save(place: &Place<'_>, commit: u32, files: &[File]) -> Result<()> {
     for file in files {
-        place.builder.write(place.path(file), file.contents(commit))?;
+        let receipt = place.builder.write(place.path(file), file.contents(commit))?;
+        place.check(&receipt)?;
     }
     Ok(())
 }
@@ -96,10 +97,11 @@ fn update(place: &Place<'_>, commit: u32, files: &[File]) -> Result<()> {
     for file in files {
         let start = format!("{} version {}\n", file.path, commit - 1);
         let mut old = Vec::new();
-        place.builder.update(place.path(file), |contents| {
+        let receipt = place.builder.update(place.path(file), |contents| {
             old = contents.unwrap_or_default();
             Ok(file.contents(commit))
         })?;
+        place.check(&receipt)?;
         ensure!(old.starts_with(start.as_bytes()), "the update did not start from the last one");
     }
     Ok(())
@@ -111,7 +113,7 @@ fn stream(place: &Place<'_>, commit: u32, files: &[File]) -> Result<()> {
         for chunk in file.contents(commit).chunks(48 << 10) {
             writer.write_all(chunk)?;
         }
-        writer.commit()?;
+        place.check(&writer.commit()?)?;
     }
     Ok(())
 }
