@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Result, bail};
-use wholefile::SyncPlan;
+use wholefile::{Durability, SyncPlan};
 
 use crate::image::{BLOCK, SECTOR};
 
@@ -19,17 +19,19 @@ pub(crate) struct FileSystem {
     /// The bytes that a disk writes whole or not at all. btrfs keeps its superblock in 4096 bytes
     /// under one checksum and mounts by that alone, so it asks for no less.
     pub(crate) atom: u64,
-    pub(crate) recovery: Recovery,
+    recovery: Recovery,
+    /// The weakest durability that it lets a writer keep, if any.
+    pub(crate) weakest: Option<Durability>,
     /// The plan that wholefile must use where the fewest syncs are asked for.
     pub(crate) fewest: SyncPlan,
 }
 
 /// How it becomes consistent after a power cut.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Recovery {
+enum Recovery {
     /// By itself, when it is mounted.
     Mount,
-    /// By a guess of this program's: nobody can promise anything on it.
+    /// By the guesses of this program.
     Repair(&'static [&'static str]),
 }
 
@@ -46,6 +48,7 @@ const EXT4: FileSystem = FileSystem {
     size: 64 * MIB,
     atom: SECTOR as u64,
     recovery: Recovery::Mount,
+    weakest: Some(Durability::Ordered),
     fewest: SyncPlan::Fewest,
 };
 
@@ -58,6 +61,7 @@ const XFS: FileSystem = FileSystem {
     size: 320 * MIB,
     atom: SECTOR as u64,
     recovery: Recovery::Mount,
+    weakest: Some(Durability::Ordered),
     fewest: SyncPlan::Fewest,
 };
 
@@ -69,12 +73,20 @@ const BTRFS: FileSystem = FileSystem {
     size: 160 * MIB,
     atom: BLOCK as u64,
     recovery: Recovery::Mount,
+    weakest: Some(Durability::Ordered),
     fewest: SyncPlan::Portable,
 };
 
 pub(crate) static FILE_SYSTEMS: &[FileSystem] = &[
     EXT4,
-    FileSystem { name: "ext4-writeback", options: "data=writeback", ..EXT4 },
+    // It gives the blocks of a file that was replaced to the next one at once (mballoc.c,
+    // `ext4_free_blocks`): until the journal has the new name, the old one may get other contents.
+    FileSystem {
+        name: "ext4-writeback",
+        options: "data=writeback",
+        weakest: Some(Durability::Full),
+        ..EXT4
+    },
     FileSystem {
         name: "ext4-1k",
         make: &["mkfs.ext4", "-q", "-F", "-b", "1024", "-E", LAZY],
@@ -87,6 +99,7 @@ pub(crate) static FILE_SYSTEMS: &[FileSystem] = &[
         name: "ext4-no-journal",
         make: &["mkfs.ext4", "-q", "-F", "-b", "4096", "-O", "^has_journal", "-E", LAZY],
         recovery: Recovery::Repair(&["e2fsck", "-y", "-f"]),
+        weakest: None,
         fewest: SyncPlan::Portable,
         ..EXT4
     },

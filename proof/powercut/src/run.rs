@@ -13,7 +13,7 @@ use fs_err as fs;
 use wholefile::{Durability, SyncPlan};
 
 use crate::disk::{Disk, Recording};
-use crate::file_system::{FileSystem, Recovery};
+use crate::file_system::FileSystem;
 use crate::judge::{Breach, Promise, Violation};
 use crate::log::{Epoch, Record, epochs};
 use crate::looker;
@@ -52,7 +52,7 @@ impl fmt::Display for Case {
 impl Case {
     /// Whether anything can be violated: else what is wrong is only counted.
     pub(crate) fn is_promised(&self) -> bool {
-        matches!(self.file_system.recovery, Recovery::Mount) && self.durability != Durability::None
+        self.file_system.weakest.is_some_and(|weakest| self.durability >= weakest)
     }
 
     pub(crate) fn disk_size(&self) -> u64 {

@@ -33,6 +33,8 @@ const ROWS: &[Row] = &[
     row("late-metadata", Durability::Ordered, Breach::Metadata),
     row("one-by-one", Durability::Full, Breach::Split),
     Row { file_systems: &["btrfs"], ..row("written-out", Durability::Ordered, Breach::Torn) },
+    // Not wholefile's fault, but for it this file system has no promise under `Ordered`.
+    Row { file_systems: &["ext4-writeback"], ..row("stream", Durability::Ordered, Breach::Torn) },
 ];
 
 const IMAGES: usize = 100;
