@@ -49,17 +49,18 @@ pub(crate) fn write(job: &Job, durability: Durability, sync_plan: SyncPlan) -> R
     };
     let mut builder = AtomicWriter::builder();
     builder.durability(durability).sync_plan(sync_plan);
-    let mut place = Place { folder: &folder, builder, sync_plan: SyncPlan::Portable };
+    let mut place = Place { folder: &folder, builder, sync_plan: None };
     control("begin")?;
     for commit in 1..=job.scenario.commits {
         disturb(&job.at, commit)?;
         (job.scenario.commit)(&place, commit, &(job.scenario.files)(commit))
             .with_context(|| format!("commit {commit}"))?;
         control(&format!("acknowledged {commit}"))?;
-        // The first save on a file system is a portable one, which shows what the others may be.
-        if sync_plan == SyncPlan::Fewest && durability != Durability::None {
-            place.sync_plan = job.file_system.fewest;
-        }
+        // What a file system can do shows with the first sync; an unnamed file is synced twice.
+        place.sync_plan = Some(match sync_plan {
+            SyncPlan::Fewest if durability != Durability::None => job.file_system.fewest,
+            _ => SyncPlan::Portable,
+        });
         // What nobody synced is written out from time to time, as the kernel does by itself.
         if commit % 5 == 0 {
             sync_all_of(&job.at)?;
