@@ -10,7 +10,8 @@
 //!
 //! A temp file in the target's directory takes the new contents; the file is synced, renamed over
 //! the target, and the directory is synced. [`AtomicWriter`] takes the contents as a stream,
-//! [`Builder`] has the options, [`Saver`] saves in the background.
+//! [`Builder`] has the options, [`Saver`] saves in the background, [`AtomicBatch`] takes many files
+//! and syncs them together.
 //!
 //! # What is guaranteed
 //!
@@ -40,7 +41,8 @@
 //!   sync its directories.
 //! - **Two writers** of one file do not mix their contents, but the later one wins, unless they use
 //!   [`atomic_update`] or a [`Lock`].
-//! - **Two files** are replaced one after the other, not together.
+//! - **Two files** are replaced one after the other, in an [`AtomicBatch`] too: all of them are
+//!   durable before the first is published, but whoever looks in between sees a mix.
 //! - A file that is **open elsewhere** stays the old one there: it is replaced, not changed.
 //! - What has **other hard links** or is **bind-mounted** cannot be replaced for all its names; see
 //!   [`HardLinks`] and [`ErrorKind::MountPoint`].

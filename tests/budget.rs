@@ -22,7 +22,7 @@ mod linux {
     use std::path::Path;
     use std::process::Command;
 
-    use wholefile::{AtomicWriter, Builder, Durability, Staging};
+    use wholefile::{AtomicBatch, AtomicWriter, Builder, Durability, Staging};
 
     const BEGIN: &str = "/wholefile-budget-begin";
     const END: &str = "/wholefile-budget-end";
@@ -102,6 +102,15 @@ mod linux {
         writer.commit().unwrap();
     }
 
+    fn batch(path: &Path) {
+        let mut batch = AtomicBatch::new();
+        batch.options(AtomicWriter::builder().create_parents(true).durability(Durability::None));
+        for file in 0..100 {
+            batch.write(path.with_file_name(format!("a/{file}")), CONTENTS).unwrap();
+        }
+        batch.commit().unwrap();
+    }
+
     const CASES: &[Case] = &[
         case("create", None, 10, (1, 1), durable),
         case("create, Ordered", None, 9, (1, 0), ordered),
@@ -123,6 +132,8 @@ mod linux {
         case("unchanged", Some(0o644), 10, (0, 0), unchanged),
         case("dropped before commit", Some(0o644), 5, (0, 0), open_and_drop),
         case("10,000 lines of 40 bytes", None, 20, (0, 0), lines),
+        // Ten for each, and what the two directories take.
+        case("batch of 100, no durability", None, 1045, (0, 0), batch),
     ];
 
     pub(super) fn main() {

@@ -37,7 +37,7 @@ use crate::writer::LookedAt;
 ///
 /// Files may be written to it from several threads. What waits is on disk, in one directory beside
 /// the targets for each directory that they are in, so that a batch holds two descriptors for each
-/// of those and some memory (about 200 bytes and its name) for each file.
+/// of those, and about 400 bytes of memory for each file.
 ///
 /// # How they are synced
 ///

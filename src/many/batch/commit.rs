@@ -81,7 +81,7 @@ fn look_again(members: &mut Members) -> Result<()> {
         let not_preserved = applied?;
         if let Kind::Staged(waiting) = &mut members.files[index].kind {
             *waiting = Waiting {
-                place: std::mem::take(&mut waiting.place),
+                number: waiting.number,
                 id: waiting.id,
                 before: now,
                 not_preserved,

@@ -49,7 +49,7 @@ pub(super) struct Folder {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Key {
     pub(super) folder: usize,
-    name: Vec<u8>,
+    name: Box<[u8]>,
 }
 
 /// A file of a batch.
@@ -72,8 +72,8 @@ pub(super) enum Kind {
 /// A staged file, complete, with its metadata, and closed.
 #[derive(Debug)]
 pub(super) struct Waiting {
-    /// Its name in the staging directory.
-    pub(super) place: OsString,
+    /// Its name in the staging directory is this number.
+    pub(super) number: u64,
     pub(super) id: FileId,
     /// The target whose metadata it has.
     pub(super) before: Option<Stamp>,
@@ -99,8 +99,9 @@ impl From<&Info> for Stamp {
 }
 
 impl Members {
-    /// Admits a target that the batch does not have yet, and gives it a place to be staged at.
-    pub(super) fn admit(&mut self, target: &mut Target, options: &Options) -> Result<Key> {
+    /// Admits a target that the batch does not have yet, and gives it a place to be staged at. Its
+    /// number tells it from the others in its directory.
+    pub(super) fn admit(&mut self, target: &mut Target, options: &Options) -> Result<(Key, u64)> {
         let failed = |step| {
             let path = target.path.clone();
             move |error| Error::failed(step, &path, error)
@@ -127,18 +128,19 @@ impl Members {
                 Ok(Arc::clone(holders.entry(id).or_insert(holder)))
             })
             .map_err(failed(Step::CreateParents))?;
-        let key = Key { folder, name: sys::lock_key(&target.name) };
+        let key = Key { folder, name: sys::lock_key(&target.name).into() };
         if !self.keys.insert(key.clone()) {
             return Err(Error::refused(ErrorKind::Duplicate, Step::Resolve, &target.path));
         }
         let Folder { directory, stage, next, .. } = &mut self.folders[folder];
         target.directory = Arc::clone(directory);
+        let number = *next;
         target.place = stage.as_ref().map(|stage| StagingPlace {
             directory: Arc::clone(stage.directory()),
-            name: next.to_string().into(),
+            name: number.to_string().into(),
         });
         *next += 1;
-        Ok(key)
+        Ok((key, number))
     }
 
     /// Lets a target be admitted once more.
@@ -165,7 +167,10 @@ impl Members {
     /// Where a file is staged.
     pub(super) fn place_of(&self, member: &Member, waiting: &Waiting) -> Option<StagingPlace> {
         let stage = self.folders[member.folder].stage.as_ref()?;
-        Some(StagingPlace { directory: Arc::clone(stage.directory()), name: waiting.place.clone() })
+        Some(StagingPlace {
+            directory: Arc::clone(stage.directory()),
+            name: waiting.number.to_string().into(),
+        })
     }
 
     /// Removes all that is staged, and the directories that were created for it.

@@ -35,6 +35,7 @@ struct Slot<'a> {
     batch: &'a AtomicBatch,
     /// `None` once it is taken for good.
     key: Option<Key>,
+    number: u64,
 }
 
 impl Drop for Slot<'_> {
@@ -53,8 +54,8 @@ impl<'a> BatchWriter<'a> {
             return Err(Error::refused(ErrorKind::Unsupported, Step::Lock, path));
         }
         let mut target = Target::resolve(None, path, options)?;
-        let key = batch.members().admit(&mut target, options)?;
-        let slot = Slot { batch, key: Some(key) };
+        let (key, number) = batch.members().admit(&mut target, options)?;
+        let slot = Slot { batch, key: Some(key), number };
         let writer = AtomicWriter::start(target, options.clone(), None)?;
         let options = batch.members().share(options);
         Ok(BatchWriter { writer, slot, options })
@@ -103,7 +104,7 @@ impl<'a> BatchWriter<'a> {
             Readiness::Unchanged(commit) => (Kind::Unchanged(commit.durability), commit.len),
             Readiness::Prepared(prepared, target) => {
                 let len = prepared.staged.len;
-                (Kind::Staged(park(prepared, &target, &options)?), len)
+                (Kind::Staged(park(prepared, slot.number, &target, &options)?), len)
             }
         };
         slot.batch.members().add(Member { folder, name, options, len, kind });
@@ -117,7 +118,7 @@ impl<'a> BatchWriter<'a> {
 }
 
 /// Closes the staged file, and keeps what is to be known about it.
-fn park(prepared: Prepared, target: &Target, options: &Options) -> Result<Waiting> {
+fn park(prepared: Prepared, number: u64, target: &Target, options: &Options) -> Result<Waiting> {
     let Prepared { staged: Staged { temp, .. }, not_preserved } = prepared;
     let info = match sys::inspect(&temp.file) {
         Ok(info) => info,
@@ -135,10 +136,8 @@ fn park(prepared: Prepared, target: &Target, options: &Options) -> Result<Waitin
         }
     }
     let before = target.existing.as_ref().map(|existing| (&existing.info).into());
-    let (Some(place), _) = (target.place.clone(), temp.keep()) else {
-        return Err(Error::refused(ErrorKind::Unsupported, Step::CreateTemp, &target.path));
-    };
-    Ok(Waiting { place: place.name, id: info.id, before, not_preserved, synced })
+    temp.keep(); // in the staging directory, and closed
+    Ok(Waiting { number, id: info.id, before, not_preserved, synced })
 }
 
 impl Write for BatchWriter<'_> {
