@@ -13,6 +13,7 @@ use wholefile::{
 };
 
 use crate::dir::Dir;
+use crate::place::{Feature, lacks};
 
 #[track_caller]
 pub(crate) fn check(error: &Error, kind: ErrorKind, step: Step, path: &Path) {
@@ -93,6 +94,9 @@ fn a_target_that_the_batch_has_is_refused_and_the_batch_goes_on() {
 
 #[test]
 fn a_path_that_cannot_be_is_refused_before_anything_is_staged_for_it() {
+    if lacks(&[Feature::Modes]) {
+        return;
+    }
     let dir = Dir::new();
     dir.make("directory");
     let read_only = dir.write("read-only", "old");

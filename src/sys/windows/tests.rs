@@ -117,7 +117,8 @@ fn create_new_never_replaces() -> io::Result<()> {
 
     let directory = open_directory(None, dir.path())?;
     fs::write(dir.path().join("second"), "second")?;
-    let entry = |name: &'static str| Entry { directory: &directory, name: name.as_ref() };
+    let entry =
+        |name: &'static str| crate::sys::Entry { directory: &directory, name: name.as_ref() };
     let renamed = super::rename_no_replace(entry("second"), entry("config"));
     assert_eq!(renamed.map_err(|error| error.kind()), Err(io::ErrorKind::AlreadyExists));
     assert_eq!(fs::read(&path)?, b"first");

@@ -141,7 +141,7 @@ fn an_owner_that_is_required_and_cannot_be_kept_is_an_error() {
     if !is_root(TEST) {
         return;
     }
-    if lacks(&[Feature::Owners, Feature::Modes]) {
+    if lacks(&[Feature::Creators, Feature::Owners, Feature::Modes]) {
         return;
     }
     let dir = somebody_elses(0o4664, 23456);
