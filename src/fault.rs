@@ -142,7 +142,7 @@ mod injection {
     use std::io;
 
     /// What happens at the chosen operation.
-    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    #[derive(Clone, Copy, Debug)]
     #[allow(dead_code, reason = "only Unix fails every operation")]
     pub(crate) enum Fault {
         /// It is not done and reports this error.
@@ -151,6 +151,8 @@ mod injection {
         DoneThenError(i32),
         /// Half of the bytes are moved and reported.
         Short,
+        /// Somebody else does this right before it.
+        Meanwhile(fn()),
         /// The process dies before it: this operation and all later ones do nothing.
         Die,
     }
@@ -185,6 +187,7 @@ mod injection {
         Go,
         Fail(io::Error),
         GoThenFail(io::Error),
+        GoAfter(fn()),
     }
 
     impl Plan {
@@ -197,7 +200,7 @@ mod injection {
             let index = self.log.len();
             self.log.push(op);
             let fault = self.at.filter(|(at, _)| *at == index).map(|(_, fault)| fault);
-            self.dead |= fault == Some(Fault::Die);
+            self.dead |= matches!(fault, Some(Fault::Die));
             if self.dead {
                 return Verdict::Fail(io::Error::other("the process is dead"));
             }
@@ -206,6 +209,7 @@ mod injection {
                 (Some(Fault::Error(code)), _) | (None, Some(&(_, code))) => {
                     Verdict::Fail(io::Error::from_raw_os_error(code))
                 }
+                (Some(Fault::Meanwhile(deed)), _) => Verdict::GoAfter(deed),
                 (Some(Fault::DoneThenError(code)), _) => {
                     Verdict::GoThenFail(io::Error::from_raw_os_error(code))
                 }
@@ -220,6 +224,10 @@ mod injection {
             None | Some(Verdict::Go) => operation(),
             Some(Verdict::Fail(error)) => Err(error),
             Some(Verdict::GoThenFail(error)) => operation().and(Err(error)),
+            Some(Verdict::GoAfter(deed)) => {
+                deed();
+                operation()
+            }
         }
     }
 

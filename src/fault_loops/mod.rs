@@ -192,7 +192,7 @@ impl Faulted<'_> {
             Fault::Short => return assert!(result.is_ok(), "{name}"),
             Fault::Error(code) => (*code, false),
             Fault::DoneThenError(code) => (*code, true),
-            Fault::Die => unreachable!("has a loop of its own"),
+            Fault::Die | Fault::Meanwhile(_) => unreachable!("has a test of its own"),
         };
         let injected = io::Error::from_raw_os_error(code);
         if matches!(result, Err(error) if error.kind() == ErrorKind::Locked) {

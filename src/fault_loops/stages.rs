@@ -3,8 +3,8 @@
 
 use std::ffi::OsStr;
 use std::io;
-use std::path::Path;
-use std::sync::Arc;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
 use std::thread;
 
 use super::faults_of;
@@ -77,6 +77,31 @@ fn a_staging_directory_that_stays_is_an_error() {
         }
     }
     assert!(survived > 100, "{survived}");
+}
+
+/// A sweeper may take a fresh staging directory for an orphan, and be done with it, between its
+/// creation and its lock: its owner then held the lock of a directory that was gone, and could
+/// stage nothing in it.
+#[test]
+fn one_that_was_swept_before_it_was_locked_is_made_once_more() {
+    static FOLDER: Mutex<Option<PathBuf>> = Mutex::new(None);
+    fn sweep() {
+        let folder = FOLDER.lock().unwrap().clone().unwrap();
+        for name in names(&folder) {
+            fs_err::remove_dir(folder.join(name)).unwrap();
+        }
+    }
+    let folder = place();
+    *FOLDER.lock().unwrap() = Some(folder.path().to_path_buf());
+    let (_, clean) = run(folder.path(), None);
+    for op in [Op::OpenDirectory, Op::Inspect, Op::Lock] {
+        let made = clean.log.iter().position(|it| *it == Op::MakeDirectory).unwrap();
+        let index = made + clean.log[made..].iter().position(|it| *it == op).unwrap();
+        let (result, plan) = run(folder.path(), Some((index, Fault::Meanwhile(sweep))));
+        result.unwrap();
+        let makes = plan.log.iter().filter(|it| **it == Op::MakeDirectory).count();
+        assert_eq!((makes, names(folder.path()).len()), (2, 0), "swept before {op:?}");
+    }
 }
 
 #[test]
