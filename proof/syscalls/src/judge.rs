@@ -1,0 +1,346 @@
+//! What must hold after a fault: is the target whole, is what was said true, is anything left?
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+use nix::errno::Errno;
+use wholefile::{AtomicWriter, Lock, Sweeper};
+
+use crate::calls::{Call, Group};
+use crate::place::{Entry, Metadata, Snapshot, contents, of_new_file, snapshot};
+use crate::report::Report;
+use crate::scenarios::Scenario;
+use crate::tracer::Fault;
+
+/// What was found to be wrong, in sentences.
+pub(crate) type Violations = Vec<String>;
+
+/// The directory before and after a run.
+pub(crate) struct Scene<'a> {
+    pub(crate) scenario: &'a Scenario,
+    pub(crate) dir: &'a Path,
+    pub(crate) before: &'a Snapshot,
+    /// The temp file of a writer that is alive.
+    pub(crate) alive: &'a Path,
+}
+
+/// What the target is after a run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Target {
+    /// As it was, down to the inode.
+    Old,
+    New(Metadata),
+    Wrong(String),
+}
+
+/// What is done first once a writer was killed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum First {
+    Write,
+    Sweep,
+}
+
+impl Scene<'_> {
+    fn target_path(&self) -> &Path {
+        Path::new(self.scenario.before.target())
+    }
+
+    fn old(&self) -> Option<&Entry> {
+        self.before.get(self.target_path())
+    }
+
+    /// What a published file must have.
+    fn expected(&self) -> Metadata {
+        self.old().map_or_else(of_new_file, |old| old.metadata.clone())
+    }
+
+    fn target(&self, after: &Snapshot) -> Target {
+        let found = after.get(self.target_path());
+        match (found, self.old()) {
+            (found, old) if found == old => Target::Old,
+            (None, _) => Target::Wrong("the target is gone".into()),
+            (Some(entry), _) if entry.contents == self.scenario.new_contents() => {
+                Target::New(entry.metadata.clone())
+            }
+            (Some(entry), Some(old)) if entry.contents == old.contents => {
+                Target::Wrong("the old contents are in another file, or were touched".into())
+            }
+            (Some(entry), _) => Target::Wrong(format!(
+                "the target has {} bytes, neither the old contents nor the new",
+                entry.contents.len()
+            )),
+        }
+    }
+
+    /// What is there that was not, but for the target.
+    fn left(&self, after: &Snapshot) -> BTreeSet<PathBuf> {
+        let is_new = |path: &&PathBuf| !self.before.contains_key(*path);
+        let is_target = |path: &&PathBuf| path.as_path() == self.target_path();
+        after.keys().filter(is_new).filter(|path| !is_target(path)).cloned().collect()
+    }
+
+    /// Whether the path leads to the target, as the directories do that it created.
+    fn is_on_the_way(&self, path: &Path) -> bool {
+        self.target_path().starts_with(path)
+    }
+
+    fn check_bystanders(&self, after: &Snapshot, violations: &mut Violations) {
+        for (path, entry) in self.before {
+            if path != self.target_path() && after.get(path) != Some(entry) {
+                violations.push(format!("{} was touched", path.display()));
+            }
+        }
+    }
+
+    /// After the writer was killed. The target as it was found is given back.
+    pub(crate) fn after_kill(&self, first: First) -> Result<(Target, Violations)> {
+        let mut violations = Violations::new();
+        let after = snapshot(self.dir)?;
+        let target = self.target(&after);
+        match &target {
+            Target::Wrong(what) => violations.push(what.clone()),
+            Target::New(metadata) if *metadata != self.expected() => {
+                violations.push(format!("the new file's metadata is {metadata:?}"));
+            }
+            Target::New(_) | Target::Old => {}
+        }
+        self.check_bystanders(&after, &mut violations);
+        if first == First::Write {
+            self.check_next_writer(&mut violations)?;
+        }
+        self.check_sweep(&mut violations)?;
+        if first == First::Sweep {
+            self.check_next_writer(&mut violations)?;
+        }
+        Ok((target, violations))
+    }
+
+    /// The next writer takes the lock at once, whoever was killed holding it.
+    pub(crate) fn check_next_writer(&self, violations: &mut Violations) -> Result<()> {
+        let next = contents('x', 777);
+        let path = self.dir.join(self.scenario.before.path());
+        let mut builder = AtomicWriter::builder();
+        builder.create_parents(true).lock(Lock::Try);
+        match builder.write(path, &next) {
+            Err(error) => violations.push(format!("the next writer failed: {error}")),
+            Ok(_) => {
+                let after = snapshot(self.dir)?;
+                let found = after.get(self.target_path());
+                if found.is_none_or(|entry| entry.contents != next) {
+                    violations.push("the next writer's contents are not there".into());
+                }
+                self.check_bystanders(&after, violations);
+            }
+        }
+        Ok(())
+    }
+
+    /// A sweep removes all that stayed, and nothing else.
+    fn check_sweep(&self, violations: &mut Violations) -> Result<()> {
+        let before = snapshot(self.dir)?;
+        let left: BTreeSet<PathBuf> =
+            self.left(&before).into_iter().filter(|path| !self.is_on_the_way(path)).collect();
+        let sweep = Sweeper::new().recursive(true).run(self.dir)?;
+        let relative = |paths: &[PathBuf]| -> BTreeSet<PathBuf> {
+            let relative = |path: &PathBuf| path.strip_prefix(self.dir).unwrap_or(path).to_owned();
+            paths.iter().map(relative).collect()
+        };
+        if relative(sweep.removed()) != left {
+            violations.push(format!("the sweep removed {:?} of {left:?}", sweep.removed()));
+        }
+        if relative(sweep.alive()) != BTreeSet::from([self.alive.to_path_buf()]) {
+            violations.push(format!("the sweep took {:?} for alive", sweep.alive()));
+        }
+        if !(sweep.young().is_empty() && sweep.unknown().is_empty() && sweep.errors().is_empty()) {
+            violations.push(format!("the sweep says {sweep:?}"));
+        }
+        let after = snapshot(self.dir)?;
+        let gone: BTreeSet<PathBuf> =
+            before.keys().filter(|path| !after.contains_key(*path)).cloned().collect();
+        if gone != left {
+            violations.push(format!("after the sweep {gone:?} are gone, of {left:?}"));
+        }
+        self.check_bystanders(&after, violations);
+        Ok(())
+    }
+
+    /// After a run that said what came of it.
+    pub(crate) fn after_fault(&self, told: &Told<'_>) -> Result<Violations> {
+        let mut violations = Violations::new();
+        let after = snapshot(self.dir)?;
+        let target = self.target(&after);
+        self.check_target(told, &target, &mut violations);
+        self.check_left(told, &after, &mut violations);
+        self.check_bystanders(&after, &mut violations);
+        told.check_durability(&mut violations);
+        told.check_cause(&mut violations);
+        self.check_next_writer(&mut violations)?;
+        self.check_sweep(&mut violations)?;
+        Ok(violations)
+    }
+
+    /// Is the target what was said of it?
+    fn check_target(&self, told: &Told<'_>, target: &Target, violations: &mut Violations) {
+        let (lost, state): (&[String], &str) = match told.report {
+            Report::Ok { outcome, .. } if outcome == "Unchanged" => (&[], "Untouched"),
+            Report::Ok { lost, .. } => (lost, "Replaced"),
+            Report::Err { state, .. } => (&[], state),
+        };
+        match (target, state) {
+            (Target::Wrong(what), _) => violations.push(what.clone()),
+            (Target::Old, "Untouched") | (Target::New(_), "Replaced") => {}
+            (_, "Unknown") if told.is_lasting() => {}
+            _ => violations.push(format!("it is said to be {state}, but is {target:?}")),
+        }
+        let Target::New(found) = target else { return };
+        let expected = self.expected();
+        let is_lost = |metadata: &str| lost.iter().any(|lost| lost == metadata);
+        let differs = [
+            ("Owner", found.owner != expected.owner),
+            ("Mode", found.mode != expected.mode),
+            ("Xattrs", found.xattrs != expected.xattrs),
+        ];
+        for (metadata, differs) in differs {
+            // Whatever is lost may narrow the mode: nobody may do more than before.
+            let is_narrowed =
+                metadata == "Mode" && !lost.is_empty() && found.mode & !expected.mode == 0;
+            if differs && !is_lost(metadata) && !is_narrowed {
+                violations.push(format!("{metadata}: the new file's metadata is {found:?}"));
+            }
+        }
+        if found.mode & 0o7777 & !expected.mode != 0 {
+            violations.push(format!("the metadata is wider than before: {found:?}"));
+        }
+    }
+
+    /// Did all stay behind that was named, and nothing else?
+    fn check_left(&self, told: &Told<'_>, after: &Snapshot, violations: &mut Violations) {
+        let named = match told.report {
+            Report::Err { leftover: Some(path), .. } => {
+                Some(path.strip_prefix(self.dir).unwrap_or(path).to_path_buf())
+            }
+            _ => None,
+        };
+        let is_published = after.contains_key(self.target_path());
+        for path in self.left(after) {
+            let is_lock = path.to_string_lossy().ends_with(".lock");
+            let is_excused = match () {
+                () if self.is_on_the_way(&path) => {
+                    is_published || told.could_not(&[Group::RemoveDirectory])
+                }
+                // The next one who asks for the lock takes the file over.
+                () if is_lock => told.could_not(&[Group::RemoveLock]),
+                () => named.as_ref() == Some(&path),
+            };
+            if !is_excused {
+                violations.push(format!("{} stayed behind", path.display()));
+            }
+        }
+        if let Some(named) = named.filter(|named| !after.contains_key(named)) {
+            violations.push(format!("{} is said to have stayed, and did not", named.display()));
+        }
+    }
+}
+
+/// A run that was not killed: what happened to its calls, and what it said.
+pub(crate) struct Told<'a> {
+    pub(crate) scenario: &'a Scenario,
+    /// The calls of a run without any fault.
+    pub(crate) clean: &'a [Call],
+    pub(crate) calls: &'a [Call],
+    /// Where the fault began, and which it was; `None` for a run without any.
+    pub(crate) fault: Option<(usize, Fault)>,
+    pub(crate) report: &'a Report,
+}
+
+/// How many syncs succeeded before and after the target was published.
+fn syncs(scenario: &Scenario, calls: &[Call]) -> (usize, usize) {
+    let name = Path::new(scenario.before.target()).file_name();
+    let is_publish = |call: &Call| {
+        let to = call.paths.last().and_then(|path| Path::new(path).file_name());
+        call.group() == Group::Publish && call.succeeded() && to == name
+    };
+    let at = calls.iter().position(is_publish).unwrap_or(calls.len());
+    let count = |calls: &[Call]| {
+        calls.iter().filter(|call| call.group() == Group::Sync && call.succeeded()).count()
+    };
+    (count(&calls[..at]), count(&calls[at..]))
+}
+
+impl Told<'_> {
+    fn is_lasting(&self) -> bool {
+        matches!(self.fault, Some((_, Fault::Gone | Fault::ReadOnly | Fault::Full)))
+    }
+
+    /// The call that met the fault.
+    fn met(&self) -> Option<(&Call, Fault)> {
+        self.fault.and_then(|(at, fault)| Some((self.calls.get(at)?, fault)))
+    }
+
+    fn could_not(&self, groups: &[Group]) -> bool {
+        let failed = |call: &Call| groups.contains(&call.group()) && !call.succeeded();
+        self.calls.iter().any(failed) || self.is_lasting()
+    }
+
+    fn is_written_out(&self) -> bool {
+        let succeeded = |call: &Call| call.group() == Group::StartWriteback && call.succeeded();
+        self.calls.iter().any(succeeded)
+    }
+
+    /// Was all synced that is said to be durable, and was it right to publish at all?
+    fn check_durability(&self, violations: &mut Violations) {
+        let Report::Ok { outcome, durability, sync_plan, .. } = self.report else { return };
+        if let Some((call, Fault::Error(errno))) = self.met() {
+            let is_before = self.fault.is_some_and(|(at, _)| {
+                syncs(self.scenario, &self.clean[..=at.min(self.clean.len() - 1)]).1 == 0
+            });
+            if call.group() == Group::Sync && is_before && errno != Errno::EINTR {
+                violations.push(format!("published after a failed sync of the file ({errno})"));
+            }
+        }
+        if outcome == "Unchanged" {
+            return;
+        }
+        let (before, after) = syncs(self.scenario, self.calls);
+        let (_, expected_after) = syncs(self.scenario, self.clean);
+        // There the contents are written out before, and the directory's sync makes them durable.
+        let is_written_out = sync_plan == "Fewest" && self.is_written_out();
+        if durability != "None" && before == 0 && !is_written_out {
+            violations.push(format!("said to be {durability} without a sync of the file"));
+        }
+        if durability == "Full" && after < expected_after.max(1) {
+            violations.push("said to be Full without a sync of the directory".into());
+        }
+    }
+
+    /// Is the error the one that was met, and had it to be reported?
+    fn check_cause(&self, violations: &mut Violations) {
+        let Some((call, fault)) = self.met() else {
+            if let Report::Err { sentence, .. } = self.report {
+                violations.push(format!("without any fault: {sentence}"));
+            }
+            return;
+        };
+        let Report::Err { kind, step, code, sentence, .. } = self.report else { return };
+        let group = call.group();
+        let errno = match fault {
+            Fault::Short(_) => return violations.push(format!("cut short: {sentence}")),
+            Fault::Error(errno) if errno == Errno::EINTR || group == Group::Close => {
+                return violations.push(format!("interrupted, and not tried again: {sentence}"));
+            }
+            Fault::Error(errno) | Fault::DoneThenError(errno) => errno,
+            Fault::Kill | Fault::Gone | Fault::ReadOnly | Fault::Full => return,
+        };
+        if !group.steps().contains(&step.as_str()) {
+            violations.push(format!("{group:?} failed, and the step is {step}: {sentence}"));
+        }
+        let is_full = matches!(errno, Errno::ENOSPC | Errno::EDQUOT);
+        if is_full != (kind == "StorageFull") {
+            violations.push(format!("{errno} became {kind}: {sentence}"));
+        }
+        if code.is_some_and(|code| code != errno as i32) {
+            violations.push(format!("{errno} became {code:?}: {sentence}"));
+        }
+    }
+}

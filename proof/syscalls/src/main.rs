@@ -1,0 +1,250 @@
+//! Kills a save at each of its system calls, fails each of them with each error that it can return,
+//! and looks at what is left on disk.
+//!
+//!     cargo run --release                 # the short form: every call, some of the errors
+//!     cargo run --release -- --long       # every call, every error
+//!     cargo run --release -- --self-test  # writers that are broken on purpose: each is caught
+//!
+//! Linux on x86-64. Exits with 1 if anything was wrong.
+
+mod broken;
+mod calls;
+mod judge;
+mod place;
+mod plans;
+mod report;
+mod scenarios;
+mod tracer;
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+
+use anyhow::{Context as _, Result, ensure};
+use clap::Parser;
+use fs_err as fs;
+use wholefile::AtomicWriter;
+
+use crate::calls::Call;
+use crate::judge::{Scene, Target, Told, Violations};
+use crate::place::{contents, prepare, snapshot};
+use crate::plans::{Extent, Trial};
+use crate::report::Report;
+use crate::scenarios::Scenario;
+use crate::tracer::{End, Fault, Plan, Run};
+
+/// So many violations of one scenario are printed.
+const SHOWN: usize = 5;
+
+#[derive(Parser)]
+#[command(about = "Kills and fails a save at each of its system calls")]
+struct Arguments {
+    /// Every error that each call can return, and both orders of what is done after a kill
+    #[arg(long)]
+    long: bool,
+    /// Run the writers that are broken on purpose: each must be caught
+    #[arg(long)]
+    self_test: bool,
+    /// Only the scenarios whose name contains this
+    #[arg(long, default_value = "")]
+    only: String,
+    /// Where to work [default: in memory, /dev/shm]
+    #[arg(long)]
+    dir: Option<PathBuf>,
+}
+
+/// What came of one scenario.
+#[derive(Default)]
+struct Tally {
+    calls: usize,
+    killed: usize,
+    failed: usize,
+    violations: Violations,
+}
+
+fn main() -> Result<ExitCode> {
+    // What a new file may be is part of what is checked.
+    rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022));
+    if let Some(result) = Scenario::run_if_asked() {
+        return result.map(|()| ExitCode::SUCCESS);
+    }
+    let arguments = Arguments::parse();
+    let dir = arguments.dir.clone().unwrap_or_else(|| {
+        let memory = Path::new("/dev/shm");
+        if memory.is_dir() { memory.to_path_buf() } else { std::env::temp_dir() }
+    });
+    let extent = if arguments.long { Extent::Long } else { Extent::Short };
+    let is_right = match arguments.self_test {
+        true => self_test(&dir, &arguments.only)?,
+        false => prove(&dir, extent, &arguments.only)?,
+    };
+    Ok(if is_right { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn prove(dir: &Path, extent: Extent, only: &str) -> Result<bool> {
+    println!("{:<48} {:>5} {:>6} {:>6}  violations", "scenario", "calls", "killed", "failed");
+    let mut total = Tally::default();
+    let mut scenarios = 0;
+    for scenario in scenarios::all().iter().filter(|it| it.label().contains(only)) {
+        let tally = tally(dir, scenario, extent)?;
+        let Tally { calls, killed, failed, violations } = tally;
+        println!(
+            "{:<48} {calls:>5} {killed:>6} {failed:>6}  {}",
+            scenario.label(),
+            violations.len()
+        );
+        violations.iter().take(SHOWN).for_each(|violation| println!("    {violation}"));
+        scenarios += 1;
+        total.calls += calls;
+        total.killed += killed;
+        total.failed += failed;
+        total.violations.extend(violations);
+    }
+    ensure!(total.killed > 0 && total.failed > 0, "nothing was tried");
+    println!(
+        "{scenarios} scenarios, {} calls, killed {} times, failed {} times: {} violations",
+        total.calls,
+        total.killed,
+        total.failed,
+        total.violations.len()
+    );
+    Ok(total.violations.is_empty())
+}
+
+fn self_test(dir: &Path, only: &str) -> Result<bool> {
+    let mut missed = 0;
+    let broken = scenarios::broken();
+    for (scenario, caught) in broken.iter().filter(|(it, _)| it.label().contains(only)) {
+        let tally = tally(dir, scenario, Extent::Long)?;
+        let sentence = tally.violations.iter().find(|violation| violation.contains(caught));
+        println!("{:<40} {}", scenario.label(), sentence.map_or("NOT CAUGHT", |it| it));
+        if sentence.is_none() {
+            missed += 1;
+            tally.violations.iter().take(SHOWN).for_each(|violation| println!("    {violation}"));
+        }
+    }
+    println!("{} broken writers, {missed} not caught", broken.len());
+    Ok(missed == 0)
+}
+
+/// One scenario: once without a fault, and then with each.
+fn tally(dir: &Path, scenario: &Scenario, extent: Extent) -> Result<Tally> {
+    let clean = Stage::new(dir, scenario)?.run(None)?;
+    let trials = plans::of(&clean.calls, extent);
+    let mut tally = Tally { calls: clean.calls.len(), ..Tally::default() };
+    let next = AtomicUsize::new(0);
+    let results = Mutex::new(Vec::new());
+    // A traced process answers only to the thread that started it: each thread has its own.
+    thread::scope(|scope| {
+        for _ in 0..thread::available_parallelism().map_or(1, usize::from) {
+            scope.spawn(|| {
+                while let Some(trial) = trials.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    let result = attempt(dir, scenario, &clean.calls, trial);
+                    let result = result.with_context(|| trial.describe(&clean.calls));
+                    results.lock().unwrap().push((*trial, result));
+                }
+            });
+        }
+    });
+    let mut switches: Vec<(usize, Target)> = Vec::new();
+    for (trial, result) in results.into_inner().unwrap() {
+        let (target, violations) = match result {
+            Ok(result) => result,
+            Err(error) => (None, vec![format!("{error:#}")]),
+        };
+        match trial.fault {
+            Some((at, Fault::Kill)) => {
+                tally.killed += 1;
+                switches.extend(target.map(|target| (at, target)));
+            }
+            _ => tally.failed += 1,
+        }
+        let described = |violation| format!("{}: {violation}", trial.describe(&clean.calls));
+        tally.violations.extend(violations.into_iter().map(described));
+    }
+    if let Some(violation) = has_gone_back(switches) {
+        tally.violations.push(violation);
+    }
+    tally.violations.sort();
+    Ok(tally)
+}
+
+/// The later it is killed, the newer the target: once it is replaced, it stays so.
+fn has_gone_back(mut switches: Vec<(usize, Target)>) -> Option<String> {
+    switches.sort_by_key(|(at, _)| *at);
+    let is_new = |target: &Target| matches!(target, Target::New(_));
+    let first_new = switches.iter().find(|(_, target)| is_new(target))?.0;
+    let back = switches.iter().find(|(at, target)| *at > first_new && !is_new(target))?.0;
+    Some(format!("killed at call {first_new} it has the new contents, at {back} the old"))
+}
+
+type Judged = (Option<Target>, Violations);
+
+fn attempt(dir: &Path, scenario: &Scenario, clean: &[Call], trial: &Trial) -> Result<Judged> {
+    let stage = Stage::new(dir, scenario)?;
+    let run = stage.run(trial.fault)?;
+    if let Some((at, _)) = trial.fault {
+        let same = run.calls.len() > at && run.calls[at].number == clean[at].number;
+        ensure!(same, "call {at} is not the one that it was without a fault");
+    }
+    stage.judge(&run, clean, trial)
+}
+
+/// Where a scenario runs once.
+struct Stage<'a> {
+    root: tempfile::TempDir,
+    scenario: &'a Scenario,
+    /// Somebody else's save in the same directory, under way all the time.
+    alive: AtomicWriter,
+    alive_name: PathBuf,
+    before: place::Snapshot,
+}
+
+impl<'a> Stage<'a> {
+    fn new(dir: &Path, scenario: &'a Scenario) -> Result<Self> {
+        let root = tempfile::Builder::new().prefix("wholefile-syscalls-").tempdir_in(dir)?;
+        let place = root.path().join("place");
+        fs::create_dir(&place)?;
+        prepare(&place, scenario.before, &scenario.new_contents())?;
+        let mut alive = AtomicWriter::builder().open(place.join("somebody else's"))?;
+        std::io::Write::write_all(&mut alive, &contents('l', 100))?;
+        let alive_name = alive.staging_path()?.strip_prefix(&place)?.to_path_buf();
+        let before = snapshot(&place)?;
+        Ok(Stage { root, scenario, alive, alive_name, before })
+    }
+
+    fn run(&self, plan: Plan) -> Result<Run> {
+        tracer::run(self.scenario.command(self.root.path())?, self.scenario.lacking, plan)
+    }
+
+    fn judge(self, run: &Run, clean: &[Call], trial: &Trial) -> Result<Judged> {
+        let place = self.root.path().join("place");
+        let scene = Scene {
+            scenario: self.scenario,
+            dir: &place,
+            before: &self.before,
+            alive: &self.alive_name,
+        };
+        let judged = match run.end {
+            End::Killed => {
+                let (target, violations) = scene.after_kill(trial.first)?;
+                (Some(target), violations)
+            }
+            End::Finished => {
+                let report: Report = serde_json::from_str(&run.output)?;
+                let told = Told {
+                    scenario: self.scenario,
+                    clean,
+                    calls: &run.calls,
+                    fault: trial.fault,
+                    report: &report,
+                };
+                (None, scene.after_fault(&told)?)
+            }
+        };
+        self.alive.rollback()?;
+        Ok(judged)
+    }
+}

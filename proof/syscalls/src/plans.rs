@@ -1,0 +1,79 @@
+//! Which calls meet which faults.
+
+use nix::errno::Errno;
+
+use crate::calls::{Call, Group};
+use crate::judge::First;
+use crate::tracer::{Fault, Plan};
+
+/// How much is tried.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Extent {
+    /// Every call is killed at, and fails with one of its errors and with all those that decide
+    /// what is done next.
+    Short,
+    /// Every call fails with every error.
+    Long,
+}
+
+/// One run of a scenario.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Trial {
+    pub(crate) fault: Plan,
+    /// For a kill: what is done first after it.
+    pub(crate) first: First,
+}
+
+impl Trial {
+    pub(crate) fn describe(&self, clean: &[Call]) -> String {
+        let Some((at, fault)) = self.fault else { return "without a fault".into() };
+        let call = clean.get(at).map_or("?", Call::name);
+        let group = clean.get(at).map(Call::group);
+        format!("{fault:?} at call {at}, {call} ({group:?})", group = group.unwrap_or(Group::Other))
+    }
+}
+
+pub(crate) fn of(clean: &[Call], extent: Extent) -> Vec<Trial> {
+    let mut trials = vec![Trial { fault: None, first: First::Write }];
+    for (at, call) in clean.iter().enumerate() {
+        let orders = match extent {
+            Extent::Long => &[First::Write, First::Sweep][..],
+            Extent::Short if at % 2 == 0 => &[First::Write],
+            Extent::Short => &[First::Sweep],
+        };
+        let kill = Some((at, Fault::Kill));
+        trials.extend(orders.iter().map(|first| Trial { fault: kill, first: *first }));
+        let faults = faults(at, call, extent);
+        let trial = |fault| Trial { fault: Some((at, fault)), first: First::Write };
+        trials.extend(faults.into_iter().map(trial));
+    }
+    trials
+}
+
+fn faults(at: usize, call: &Call, extent: Extent) -> Vec<Fault> {
+    let group = call.group();
+    let mut errors = call.errors();
+    if extent == Extent::Short && !errors.is_empty() {
+        // Another one at each call, so that all have their turn.
+        let turn = errors[at % errors.len()];
+        errors.retain(|errno| [Errno::EIO, Errno::EINTR, Errno::EINVAL, turn].contains(errno));
+    }
+    let mut faults: Vec<Fault> = errors.into_iter().map(Fault::Error).collect();
+    if group == Group::Publish {
+        faults.extend([Errno::EIO, Errno::ESTALE].map(Fault::DoneThenError));
+    }
+    match call.movable() {
+        Some(len) if len > 1 => faults.extend([Fault::Short(1), Fault::Short(len / 2)]),
+        _ => {}
+    }
+    if group != Group::Ask {
+        faults.push(Fault::Gone);
+    }
+    if group.changes() {
+        faults.push(Fault::ReadOnly);
+    }
+    if group.grows() {
+        faults.push(Fault::Full);
+    }
+    faults
+}
