@@ -108,7 +108,9 @@ impl AtomicBatch {
     }
 
     /// Adds the file at `path`, to be replaced by `contents`. They are on disk when this returns,
-    /// but neither synced nor published.
+    /// but neither synced nor published. Where
+    /// [`skip_unchanged`](crate::Builder::skip_unchanged) is set they are compared here, and not
+    /// once more at the commit.
     ///
     /// # Errors
     ///
