@@ -11,11 +11,11 @@ use super::receipt::{BatchCommit, Progress};
 use crate::commit::{Commit, Outcome};
 use crate::concurrency::workers::Interruption;
 use crate::error::{Error, ErrorKind, Result, Step, TargetState};
-use crate::options::{Durability, SyncPlan};
+use crate::options::{Durability, Options, SyncPlan};
 use crate::protocol::metadata::Snapshot;
 use crate::protocol::parents::CreatedParents;
 use crate::protocol::publish::{self, Unpublished};
-use crate::protocol::sync::Sealed;
+use crate::protocol::sync::{self, Sealed, Synced};
 use crate::protocol::target::{Destination, Target};
 use crate::protocol::temp::Temp;
 use crate::protocol::together::{self, Group};
@@ -76,20 +76,30 @@ fn look_again(members: &mut Members) -> Result<()> {
         let failed = |error| Error::failed(Step::Metadata, &target.path, error);
         let temp = Temp::reopen(&place).map_err(failed)?;
         let applied = Snapshot::take(&target, &file.options)
-            .and_then(|snapshot| snapshot.apply(&temp, &target.path, &file.options));
+            .and_then(|snapshot| snapshot.apply(&temp, &target.path, &file.options))
+            .and_then(|lost| Ok((lost, sync_if_last_chance(&temp, &target, &file.options)?)));
         temp.keep(); // it goes with all the others, if it goes
-        let not_preserved = applied?;
+        let (not_preserved, synced) = applied?;
         if let Kind::Staged(waiting) = &mut members.files[index].kind {
             *waiting = Waiting {
                 number: waiting.number,
                 id: waiting.id,
                 before: now,
                 not_preserved,
-                synced: None,
+                synced,
             };
         }
     }
     Ok(())
+}
+
+/// Syncs a file that cannot be opened again for it.
+fn sync_if_last_chance(temp: &Temp, target: &Target, options: &Options) -> Result<Option<Synced>> {
+    let failed = |error| Error::failed(Step::Metadata, &target.path, error);
+    match sys::can_be_opened_again(&sys::inspect(&temp.file).map_err(failed)?) {
+        true => Ok(None),
+        false => sync::sync_contents(&temp.file, target, options).map(Some),
+    }
 }
 
 /// Syncs the files together that are on the same file system.
