@@ -6,6 +6,7 @@ use std::io;
 use std::path::Path;
 
 use crate::commit::Commit;
+use crate::concurrency::version::Version;
 use crate::error::{ErrorKind, Result, Step};
 use crate::options::{Lock, Options};
 use crate::writer::{AtomicWriter, LookedAt};
@@ -32,6 +33,7 @@ use crate::writer::{AtomicWriter, LookedAt};
 #[derive(Clone, Debug, Default)]
 pub struct Builder {
     pub(crate) options: Options,
+    pub(crate) expected: Option<Version>,
 }
 
 impl AtomicWriter {
@@ -76,7 +78,7 @@ impl Builder {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn open(&self, path: impl AsRef<Path>) -> Result<AtomicWriter> {
-        AtomicWriter::open(None, path.as_ref(), &self.options)
+        AtomicWriter::open(None, path.as_ref(), &self.options, self.expected.as_ref())
     }
 
     /// Replaces the file at `path` by `contents`.
@@ -141,15 +143,23 @@ impl Builder {
         path: impl AsRef<Path>,
         f: impl FnOnce(Option<Vec<u8>>) -> io::Result<Vec<u8>>,
     ) -> Result<Commit> {
-        let mut options = Options { skip_unchanged: true, ..self.options.clone() };
+        // The bytes that were read are there for a comparison: no need to read them again.
+        let mut options = Options { skip_unchanged: false, ..self.options.clone() };
         if options.lock == Lock::None {
             options.lock = Lock::Wait;
         }
-        let mut writer = AtomicWriter::open(None, path.as_ref(), &options)?;
-        let new = match f(writer.old_contents()?) {
+        let expected = self.expected.as_ref();
+        let mut writer = AtomicWriter::open(None, path.as_ref(), &options, expected)?;
+        let old = writer.old_contents()?;
+        let new = match f(old.clone()) {
             Ok(new) => new,
             Err(error) => return Err(writer.abandon(ErrorKind::Closure, Step::Write, error)),
         };
+        if old.is_some_and(|old| old == new) {
+            if let Some(commit) = writer.unchanged_by_update()? {
+                return writer.leave(commit, Some(&new));
+            }
+        }
         match io::Write::write_all(&mut writer, &new) {
             Ok(()) => writer.commit(),
             Err(error) => Err(writer.abandon(ErrorKind::Io, Step::Write, error)),

@@ -5,6 +5,7 @@ use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::concurrency::version::Version;
 use crate::options::{Durability, Metadata, SyncPlan};
 
 /// The receipt of a commit. It tells what happened, not what was asked for.
@@ -32,6 +33,32 @@ pub struct Commit {
     pub(crate) len: u64,
     pub(crate) path: PathBuf,
     pub(crate) not_preserved: Vec<NotPreserved>,
+    pub(crate) version: Option<Version>,
+    pub(crate) version_check: Option<VersionCheck>,
+}
+
+/// How a commit made sure that it replaced the version that was expected
+/// ([`expect`](crate::Builder::expect)) and no other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum VersionCheck {
+    /// In the step that published: the two files were exchanged, and what was displaced was the
+    /// version that was expected; or none was expected, and the file was given a name that was
+    /// free. Whoever changed the target at any moment before would have been noticed.
+    Atomic,
+    /// By a look at the target right before the rename, under the lock: who asks for the lock could
+    /// not come in between, others could. That is so where the system or the file system cannot
+    /// exchange two files.
+    UnderLock,
+}
+
+impl fmt::Display for VersionCheck {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            VersionCheck::Atomic => "atomic",
+            VersionCheck::UnderLock => "under lock",
+        })
+    }
 }
 
 /// What a commit did to the target.
@@ -115,6 +142,22 @@ impl Commit {
     #[must_use]
     pub fn not_preserved(&self) -> &[NotPreserved] {
         &self.not_preserved
+    }
+
+    /// The version that was published, if [`tracking`](crate::Builder::tracking) asked for it, so
+    /// that the next save can [`expect`](crate::Builder::expect) it. What others did to the file
+    /// since, even right after it was published, is no part of it. `None` for
+    /// [`Outcome::WrittenThrough`].
+    #[must_use]
+    pub fn version(&self) -> Option<&Version> {
+        self.version.as_ref()
+    }
+
+    /// How it was made sure that the target was the version that was expected. `None` where none
+    /// was, and for [`Outcome::Unchanged`].
+    #[must_use]
+    pub fn version_check(&self) -> Option<VersionCheck> {
+        self.version_check
     }
 }
 

@@ -102,7 +102,9 @@ impl Op {
 pub(crate) use inactive::{allowance, most_threads, pretends, run};
 #[cfg(test)]
 #[cfg_attr(not(unix), allow(unused_imports, reason = "the fault loops run on Unix"))]
-pub(crate) use injection::{Fault, Plan, allowance, most_threads, pretends, run, with_plan};
+pub(crate) use injection::{
+    Fault, Interruption, Plan, When, allowance, most_threads, pretends, run, with_plan,
+};
 
 #[cfg(not(test))]
 mod inactive {
@@ -140,6 +142,7 @@ mod injection {
     use super::Op;
     use std::cell::RefCell;
     use std::io;
+    use std::path::{Path, PathBuf};
 
     /// What happens at the chosen operation.
     #[derive(Clone, Copy, Debug)]
@@ -157,6 +160,21 @@ mod injection {
         Die,
     }
 
+    /// Something that somebody else does to the file at `path`, right before an operation.
+    #[derive(Clone, Debug)]
+    pub(crate) struct Interruption {
+        pub(crate) when: When,
+        pub(crate) action: fn(&Path),
+        pub(crate) path: PathBuf,
+    }
+
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub(crate) enum When {
+        /// Before the operation of this index.
+        At(usize),
+        BeforeEach(Op),
+    }
+
     /// Which operation meets which fault, and the record of what was run.
     #[derive(Clone, Debug, Default)]
     pub(crate) struct Plan {
@@ -164,6 +182,8 @@ mod injection {
         pub(crate) at: Option<(usize, Fault)>,
         /// Operations that this file system does not have, each with the error that it gives.
         pub(crate) lacking: Vec<(Op, i32)>,
+        /// What others do meanwhile.
+        pub(crate) interruptions: Vec<Interruption>,
         /// Operations that give the answer that no file system here would.
         pub(crate) pretending: Vec<Op>,
         /// Every operation so far.
@@ -218,7 +238,25 @@ mod injection {
         }
     }
 
+    fn interrupt(op: Op) {
+        let is_due = |plan: &Plan, when: When| match when {
+            When::At(index) => index == plan.log.len() && !plan.dead,
+            When::BeforeEach(each) => each == op && !plan.dead,
+        };
+        let due: Vec<Interruption> = PLAN.with_borrow(|plan| {
+            let plan = plan.iter();
+            plan.flat_map(|plan| plan.interruptions.iter().filter(|it| is_due(plan, it.when)))
+                .cloned()
+                .collect()
+        });
+        // Under no plan, since the crate itself may be called.
+        let plan = PLAN.take();
+        due.iter().for_each(|interruption| (interruption.action)(&interruption.path));
+        PLAN.set(plan);
+    }
+
     pub(crate) fn run<T>(op: Op, operation: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
+        interrupt(op);
         let verdict = PLAN.with_borrow_mut(|plan| plan.as_mut().map(|plan| plan.judge(op)));
         match verdict {
             None | Some(Verdict::Go) => operation(),

@@ -40,7 +40,7 @@
 //!   ([`Commit::durability`]), which is less than what was asked for where a file system cannot
 //!   sync its directories.
 //! - **Two writers** of one file do not mix their contents, but the later one wins, unless they use
-//!   [`atomic_update`] or a [`Lock`].
+//!   [`atomic_update`], a [`Lock`], or [`expect`](Builder::expect) the [`Version`] that they read.
 //! - **Two files** are replaced one after the other, in an [`AtomicBatch`] too: all of them are
 //!   durable before the first is published, but whoever looks in between sees a mix.
 //! - A file that is **open elsewhere** stays the old one there: it is replaced, not changed.
@@ -71,12 +71,13 @@ mod write;
 mod writer;
 
 pub use builder::Builder;
-pub use commit::{Commit, NotPreserved, Outcome};
+pub use commit::{Commit, NotPreserved, Outcome, VersionCheck};
+pub use concurrency::version::Version;
 pub use error::{Error, ErrorKind, Result, Step, TargetState};
 pub use many::{AtomicBatch, BatchCommit, BatchWriter, Progress};
 pub use options::{
     Durability, HardLinks, InUse, Lock, Metadata, Preserve, Publish, ReadOnly, SpecialFiles,
-    Staging, Symlinks, SyncPlan,
+    Staging, Symlinks, SyncPlan, Tracking,
 };
 pub use saver::{Saver, SaverBuilder};
 pub use sweep::{Sweep, Sweeper, sweep};

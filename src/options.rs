@@ -6,7 +6,7 @@ use std::ffi::OsString;
 
 pub use self::choices::{
     Durability, HardLinks, InUse, Lock, Metadata, Preserve, Publish, ReadOnly, SpecialFiles,
-    Staging, Symlinks, SyncPlan,
+    Staging, Symlinks, SyncPlan, Tracking,
 };
 
 /// All that a [`Builder`](crate::Builder) holds.
@@ -31,6 +31,7 @@ pub(crate) struct Options {
     pub(crate) buffer_size: usize,
     pub(crate) reserve: u64,
     pub(crate) skip_unchanged: bool,
+    pub(crate) tracking: Tracking,
 }
 
 impl Default for Options {
@@ -55,6 +56,7 @@ impl Default for Options {
             buffer_size: 64 << 10,
             reserve: 0,
             skip_unchanged: false,
+            tracking: Tracking::default(),
         }
     }
 }

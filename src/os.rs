@@ -62,7 +62,7 @@ mod unix {
             target::require_one_component(name)?;
             let directory = Directory::duplicate(dir.as_fd())
                 .map_err(|error| Error::failed(Step::Resolve, name, error))?;
-            AtomicWriter::open(Some(directory), name, &self.options)
+            AtomicWriter::open(Some(directory), name, &self.options, self.expected.as_ref())
         }
     }
 }

@@ -13,10 +13,10 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::concurrency::lock::{self, Answer};
-use crate::concurrency::side_lock;
-use crate::error::{Error, Result, Step};
+use crate::concurrency::side_lock::{self, SideLock};
+use crate::error::{Error, ErrorKind, Result, Step};
 use crate::many::stage::{Found, Stage};
-use crate::options::Options;
+use crate::options::{Lock, Options};
 use crate::protocol::temp;
 use crate::sys::{self, Directory, FileKind, Info};
 
@@ -49,8 +49,9 @@ pub fn sweep(dir: impl AsRef<Path>) -> Result<Sweep> {
 ///
 /// It removes only what has exactly the documented pattern: regular files and directories named
 /// `.wholefile-`, twelve letters and digits, `.tmp`, and regular files named `.wholefile-`, sixteen
-/// hexadecimal digits, `.lock`. And only what has a lock that nobody holds. It follows no links and
-/// leaves alone what is mounted in a staging directory. Writers need not be stopped meanwhile.
+/// hexadecimal digits, `.lock` or `.swap`. And only what has a lock that nobody holds; for the last
+/// that is the lock of the target. It follows no links and leaves alone what is mounted in a
+/// staging directory. Writers need not be stopped meanwhile.
 ///
 /// # Platform
 ///
@@ -199,7 +200,8 @@ impl Sweeper {
     }
 
     fn is_candidate(&self, name: &OsStr) -> bool {
-        self.is_temp(name) || side_lock::is_name(name)
+        let is_exchanged = side_lock::lock_of_exchange(name).is_some();
+        is_exchanged || self.is_temp(name) || side_lock::is_name(name)
     }
 
     fn is_temp(&self, name: &OsStr) -> bool {
@@ -236,12 +238,26 @@ impl Sweeper {
 
     fn sweep_file(
         &self,
-        directory: &Directory,
+        directory: &Arc<Directory>,
         name: &OsStr,
         path: &Path,
         sweep: &mut Sweep,
     ) -> Result<()> {
         let failed = |error| failed(path, error);
+        // What is being exchanged is somebody's as long as the target's lock is.
+        let lock = side_lock::lock_of_exchange(name);
+        let lock = lock.map(|lock| SideLock::acquire_named(directory, lock, path, Lock::Try));
+        let _lock = match lock.transpose() {
+            Ok(lock) => lock,
+            Err(error) => {
+                match error.kind() {
+                    ErrorKind::Locked => sweep.alive.push(path.to_path_buf()),
+                    ErrorKind::Unsupported => sweep.unknown.push(path.to_path_buf()),
+                    _ => return Err(error),
+                }
+                return Ok(());
+            }
+        };
         let file = match sys::open_orphan(directory, name) {
             Ok(file) => file,
             Err(error) if sys::is_gone(&error) => return Ok(()),

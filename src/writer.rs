@@ -9,21 +9,25 @@
 mod staged_file;
 mod steps;
 mod traits;
+mod unchanged;
 
 use std::ffi::OsStr;
 use std::io;
 use std::path::Path;
+use std::sync::Arc;
 
 use crate::commit::{Commit, Outcome};
 use crate::concurrency::side_lock::SideLock;
 use crate::concurrency::update;
+use crate::concurrency::version::{Version, Way};
 use crate::error::{self, Error, ErrorKind, Result, Step};
 use crate::options::Options;
 use crate::protocol::staging::{Contents, Plan};
 use crate::protocol::target::Target;
-use crate::protocol::{sync, temp, unchanged, write_through};
+use crate::protocol::{sync, temp, tracking, write_through};
 use crate::sys::Directory;
 use steps::{Attempt, prepare, publish_once};
+use unchanged::Difference;
 
 pub(crate) use steps::{Prepared, Readiness};
 
@@ -58,6 +62,8 @@ pub struct AtomicWriter {
     contents: Contents,
     target: Target,
     options: Options,
+    /// By which the version on the receipt is found again, if one was asked for.
+    way: Option<Way>,
     bytes_written: u64,
     poison: Option<Poison>,
     /// Last, so that the lock is held until nothing is left to do.
@@ -81,9 +87,17 @@ pub(crate) enum LookedAt {
 }
 
 impl AtomicWriter {
-    pub(crate) fn open(base: Option<Directory>, path: &Path, options: &Options) -> Result<Self> {
+    pub(crate) fn open(
+        base: Option<Directory>,
+        path: &Path,
+        options: &Options,
+        expected: Option<&Version>,
+    ) -> Result<Self> {
         temp::check_affixes(options, path)?;
-        let mut target = Target::resolve(base, path, options)?;
+        tracking::check_expected(expected, options, path)?;
+        let base = base.map(Arc::new);
+        let way = Way::for_receipt(base.as_ref(), path, options)?;
+        let mut target = Target::resolve(base, path, options, expected)?;
         let lock = SideLock::acquire(&target, options.lock)?;
         if lock.is_some() {
             // Whoever held it before has most likely replaced the target.
@@ -92,14 +106,22 @@ impl AtomicWriter {
         if target.through.is_none() {
             sync::check_required(&target, options)?;
         }
-        AtomicWriter::start(target, options.clone(), lock)
+        let writer = AtomicWriter::start(target, options.clone(), lock)?;
+        Ok(AtomicWriter { way, ..writer })
     }
 
     /// Starts to write the contents of a target that was found.
     pub(crate) fn start(target: Target, options: Options, lock: Option<SideLock>) -> Result<Self> {
         let contents = Contents::new(options.buffer_size);
-        let mut writer =
-            AtomicWriter { contents, target, options, bytes_written: 0, poison: None, lock };
+        let mut writer = AtomicWriter {
+            contents,
+            target,
+            options,
+            way: None,
+            bytes_written: 0,
+            poison: None,
+            lock,
+        };
         let reserve = writer.options.reserve;
         if reserve > 0 && writer.target.through.is_none() {
             let (contents, plan) = writer.parts();
@@ -222,14 +244,6 @@ impl AtomicWriter {
         }
     }
 
-    fn unless_unchanged(mut self) -> Result<Difference> {
-        match self.unchanged() {
-            Ok(None) => Ok(Difference::Some(self)),
-            Ok(Some(commit)) => self.rollback().map(|()| Difference::None(commit)),
-            Err(error) => Err(self.contents.abandon(&self.target.path, error)),
-        }
-    }
-
     /// What the target has now, `None` where there is no file.
     pub(crate) fn old_contents(&self) -> Result<Option<Vec<u8>>> {
         update::contents_of(&self.target)
@@ -238,22 +252,23 @@ impl AtomicWriter {
     /// The protocol, once more for each time that the temp file was taken for an orphan before it
     /// was locked.
     fn replace(self) -> Result<Commit> {
-        let AtomicWriter { mut contents, mut target, options, lock, .. } = self;
+        let AtomicWriter { mut contents, mut target, options, lock, way, .. } = self;
         let plan = Plan { target: &target, options: &options };
         let mut attempts = match contents.in_memory() {
             Some(_) => MAX_ATTEMPTS,
             None => 1, // it has been locked, and seen, since long
         };
-        let (published, len, not_preserved) = loop {
+        let (published, tracked, len, not_preserved) = loop {
             attempts -= 1;
             match publish_once(contents, plan)? {
-                Attempt::Published(published, len, not_preserved) => {
-                    break (published, len, not_preserved);
+                Attempt::Published(published, tracked, len, not_preserved) => {
+                    break (published, tracked, len, not_preserved);
                 }
                 Attempt::Swept(_, error) if attempts == 0 => return Err(error),
                 Attempt::Swept(file, _) => contents = Contents::read_back(file, plan)?,
             }
         };
+        let version = tracked.zip(way).map(|(tracked, way)| tracked.version(&target, way));
         let durability = sync::sync_directories(&published, &target, &options);
         target.parents.keep();
         let outcome = match target.existing {
@@ -262,7 +277,17 @@ impl AtomicWriter {
         };
         drop(lock);
         let (path, durability, sync_plan) = (target.path, durability?, published.sync.plan());
-        Ok(Commit { outcome, durability, sync_plan, len, path, not_preserved })
+        let version_check = published.version_check;
+        Ok(Commit {
+            outcome,
+            durability,
+            sync_plan,
+            len,
+            path,
+            not_preserved,
+            version,
+            version_check,
+        })
     }
 
     /// Discards what was written. The target is untouched; directories that were created for it are
@@ -315,14 +340,6 @@ impl AtomicWriter {
         }
     }
 
-    fn unchanged(&mut self) -> Result<Option<Commit>> {
-        if !self.options.skip_unchanged {
-            return Ok(None);
-        }
-        let (contents, plan) = self.parts();
-        unchanged::check(contents, plan)
-    }
-
     fn parts(&mut self) -> (&mut Contents, Plan<'_>) {
         (&mut self.contents, Plan { target: &self.target, options: &self.options })
     }
@@ -353,10 +370,3 @@ impl Poison {
 
 /// As often as this in one commit may the temp file be taken for an orphan.
 const MAX_ATTEMPTS: usize = 8;
-
-/// Whether the target has other contents than the new ones.
-#[allow(clippy::large_enum_variant, reason = "it is taken apart at once")]
-enum Difference {
-    Some(AtomicWriter),
-    None(Commit),
-}

@@ -22,7 +22,7 @@ mod linux {
     use std::path::Path;
     use std::process::Command;
 
-    use wholefile::{AtomicBatch, AtomicWriter, Builder, Durability, Staging};
+    use wholefile::{AtomicBatch, AtomicWriter, Builder, Durability, Staging, Tracking, Version};
 
     const BEGIN: &str = "/wholefile-budget-begin";
     const END: &str = "/wholefile-budget-end";
@@ -78,6 +78,23 @@ mod linux {
         save(AtomicWriter::builder().skip_unchanged(true), path);
     }
 
+    fn update(path: &Path) {
+        wholefile::atomic_update(path, |_| Ok(b"new".to_vec())).unwrap();
+    }
+
+    fn update_of_nothing(path: &Path) {
+        wholefile::atomic_update(path, |old| Ok(old.unwrap())).unwrap();
+    }
+
+    fn expected(path: &Path) {
+        save(AtomicWriter::builder().expect(&Version::of(path).unwrap()), path);
+    }
+
+    fn expected_and_tracked(path: &Path) {
+        let version = Version::of(path).unwrap();
+        save(AtomicWriter::builder().expect(&version).tracking(Tracking::Metadata), path);
+    }
+
     fn with_parents(path: &Path) {
         save(AtomicWriter::builder().create_parents(true), &path.with_file_name("a/b/target"));
     }
@@ -130,6 +147,11 @@ mod linux {
         case("open and commit", None, 11, (1, 1), open_and_commit),
         case("open and commit, overwrite", Some(0o644), 18, (1, 1), open_and_commit),
         case("unchanged", Some(0o644), 10, (0, 0), unchanged),
+        case("update", Some(0o644), 34, (1, 1), update),
+        case("update that changes nothing", Some(0o644), 21, (0, 0), update_of_nothing),
+        // With the calls that take the version.
+        case("expected", Some(0o644), 36, (1, 1), expected),
+        case("expected and tracked", Some(0o644), 41, (1, 1), expected_and_tracked),
         case("dropped before commit", Some(0o644), 5, (0, 0), open_and_drop),
         case("10,000 lines of 40 bytes", None, 20, (0, 0), lines),
         // Ten for each, and what the two directories take.

@@ -6,9 +6,8 @@ use std::path::{Path, PathBuf};
 /// The modules of `src/`, lowest first: a module imports only those of its own line and above it.
 const LAYERS: &[&[&str]] = &[
     &["error", "fault", "options"],
-    &["commit"],
     &["sys"],
-    &["concurrency", "protocol"],
+    &["commit", "concurrency", "protocol"],
     &["writer"],
     &["builder"],
     &["many", "os", "saver", "sweep", "write"],

@@ -3,9 +3,10 @@
 use std::ffi::OsString;
 
 use super::Builder;
+use crate::concurrency::version::Version;
 use crate::options::{
     Durability, HardLinks, InUse, Lock, Metadata, Preserve, Publish, ReadOnly, SpecialFiles,
-    Staging, Symlinks, SyncPlan,
+    Staging, Symlinks, SyncPlan, Tracking,
 };
 
 impl Builder {
@@ -175,6 +176,65 @@ impl Builder {
     /// ```
     pub fn lock(&mut self, lock: Lock) -> &mut Self {
         self.options.lock = lock;
+        self
+    }
+
+    /// The version that the target must be to be replaced. If it is another, the save fails with
+    /// [`ErrorKind::Conflict`](crate::ErrorKind::Conflict) and the target stays as others left it.
+    /// Default: any.
+    ///
+    /// The target is looked at when the writer is opened, when it commits and, at last, as it is
+    /// published. For that step the lock is taken, and waited for, even under [`Lock::None`], so
+    /// that no [`update`](Builder::update) is lost either.
+    ///
+    /// Where two files can be exchanged, the new one is exchanged for the target, and what it
+    /// displaced is looked at and, if it is not the version that was expected, put back. So even a
+    /// writer that knows of neither locks nor versions loses nothing that it saves at the last
+    /// moment; readers may then see the new contents for a moment before they are taken back, and
+    /// if this process is killed in just that moment, they stay. Elsewhere the target is looked at
+    /// right before the rename, and such a writer may come in between.
+    /// [`Commit::version_check`](crate::Commit::version_check) tells which of the two it was.
+    ///
+    /// A version of no file contradicts [`Publish::Existing`], and one of a file
+    /// [`Publish::CreateNew`]: that is an
+    /// [`ErrorKind::InvalidOption`](crate::ErrorKind::InvalidOption). What is written through
+    /// ([`SpecialFiles::WriteThrough`]) has no version:
+    /// [`ErrorKind::SpecialFile`](crate::ErrorKind::SpecialFile).
+    ///
+    /// # Platform
+    ///
+    /// Linux and macOS exchange, on most of their file systems. Without an exchange and without
+    /// locks: [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use wholefile::{AtomicWriter, ErrorKind, Tracking, Version};
+    ///
+    /// # let dir = tempfile::tempdir()?;
+    /// # let path = dir.path().join("draft.txt");
+    /// let mut builder = AtomicWriter::builder();
+    /// builder.tracking(Tracking::Metadata);
+    /// let mut version = Version::of(&path)?; // there is no file, and so there must be none
+    /// for text in ["first", "second"] {
+    ///     let commit = builder.expect(&version).write(&path, text)?;
+    ///     version = commit.version().unwrap().clone();
+    /// }
+    /// std::fs::write(&path, "somebody else's")?;
+    /// let error = builder.expect(&version).write(&path, "third").unwrap_err();
+    /// assert_eq!(error.kind(), ErrorKind::Conflict);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn expect(&mut self, version: &Version) -> &mut Self {
+        self.expected = Some(version.clone());
+        self
+    }
+
+    /// Whether the receipt has the version that was published
+    /// ([`Commit::version`](crate::Commit::version)), and what that goes by. Default:
+    /// [`Tracking::None`].
+    pub fn tracking(&mut self, tracking: Tracking) -> &mut Self {
+        self.options.tracking = tracking;
         self
     }
 

@@ -7,7 +7,7 @@
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io;
-use std::path::PathBuf;
+use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, ThreadId};
 use std::time::{Duration, Instant};
@@ -18,6 +18,9 @@ use crate::options::Lock;
 use crate::protocol::target::Target;
 use crate::sys::{self, Directory, FileId, FileKind};
 
+const PREFIX: &str = ".wholefile-";
+const LOCK: &str = ".lock";
+const EXCHANGE: &str = ".swap";
 /// As often as this, somebody else may remove the file that was just waited for.
 const MAX_ATTEMPTS: usize = 1_000_000;
 /// As often, a file that was to be opened or created may be missing: opening what is there and
@@ -49,6 +52,16 @@ fn held() -> MutexGuard<'static, Vec<(FileId, ThreadId)>> {
 impl SideLock {
     /// Takes the lock of `target` as `lock` says. `None` if it asks for none.
     pub(crate) fn acquire(target: &Target, lock: Lock) -> Result<Option<SideLock>> {
+        SideLock::acquire_named(&target.directory, name_for(&target.name), &target.path, lock)
+    }
+
+    /// Takes the lock `name` in `directory`, where whatever it is taken for has the path `path`.
+    pub(crate) fn acquire_named(
+        directory: &Arc<Directory>,
+        name: OsString,
+        path: &Path,
+        lock: Lock,
+    ) -> Result<Option<SideLock>> {
         let patience = match lock {
             Lock::None => return Ok(None),
             Lock::Try => Some(Duration::ZERO),
@@ -56,12 +69,14 @@ impl SideLock {
             Lock::Wait => None,
         };
         let started = Instant::now();
-        let name = name_for(&target.name);
-        let path = target.path.with_file_name(&name);
-        let failed = |error| Error::failed(Step::Lock, &target.path, error);
+        let locked = |waited| {
+            let error = Error::refused(ErrorKind::Locked, Step::Lock, path);
+            error.with_lock(path.with_file_name(&name), waited)
+        };
+        let failed = |error| Error::failed(Step::Lock, path, error);
         let mut misses = 0;
         for _ in 0..MAX_ATTEMPTS {
-            let file = match sys::open_side_file(&target.directory, &name) {
+            let file = match sys::open_side_file(directory, &name) {
                 Err(error) if sys::is_gone(&error) && misses < MAX_MISSES => {
                     misses += 1;
                     continue;
@@ -69,7 +84,7 @@ impl SideLock {
                 file => file.map_err(failed)?,
             };
             let gave_up = |error| {
-                remove_if_free(&file, &target.directory, &name);
+                remove_if_free(&file, directory, &name);
                 failed(error)
             };
             let info = match sys::inspect(&file) {
@@ -80,7 +95,7 @@ impl SideLock {
                 return Err(failed(io::Error::new(io::ErrorKind::AlreadyExists, "not a file")));
             }
             // Its name can be guessed, and a stranger's might never be let go of.
-            if sys::may_be_planted(&target.directory, &info).map_err(gave_up)? {
+            if sys::may_be_planted(directory, &info).map_err(gave_up)? {
                 return Err(failed(error::planted()));
             }
             let is_own = held().contains(&(info.id, thread::current().id()));
@@ -90,30 +105,20 @@ impl SideLock {
             };
             match answer {
                 Answer::Held => {}
-                Answer::Busy => return Err(locked(target, path, started.elapsed())),
+                Answer::Busy => return Err(locked(started.elapsed())),
                 Answer::Unavailable => {
                     // Nobody can hold it, so it is nobody's.
-                    let _ = sys::remove_side_file(&target.directory, &name);
-                    return Err(Error::refused(ErrorKind::Unsupported, Step::Lock, &target.path));
+                    let _ = sys::remove_side_file(directory, &name);
+                    return Err(Error::refused(ErrorKind::Unsupported, Step::Lock, path));
                 }
             }
-            let now = match sys::look(&target.directory, &name) {
-                // On Windows this too says that it is about to go.
-                Err(error)
-                    if !sys::LOCKS_ARE_ADVISORY
-                        && error.kind() == io::ErrorKind::PermissionDenied =>
-                {
-                    None
-                }
-                now => now.map_err(gave_up)?,
-            };
-            if now.is_some_and(|now| now.info.id == info.id) {
+            if id_of(directory, &name).map_err(gave_up)? == Some(info.id) {
                 held().push((info.id, thread::current().id()));
-                let directory = Arc::clone(&target.directory);
+                let directory = Arc::clone(directory);
                 return Ok(Some(SideLock { directory, name, id: info.id, _file: file }));
             }
         }
-        Err(locked(target, path, started.elapsed()))
+        Err(locked(started.elapsed()))
     }
 }
 
@@ -125,6 +130,19 @@ impl Drop for SideLock {
         if let Some(index) = held.iter().position(|(id, _)| *id == self.id) {
             held.swap_remove(index);
         }
+    }
+}
+
+/// The file that bears the name of a lock, unless it is about to go.
+fn id_of(directory: &Directory, name: &OsStr) -> io::Result<Option<FileId>> {
+    match sys::look(directory, name) {
+        // Windows says so in this way.
+        Err(error)
+            if !sys::LOCKS_ARE_ADVISORY && error.kind() == io::ErrorKind::PermissionDenied =>
+        {
+            Ok(None)
+        }
+        now => Ok(now?.map(|now| now.info.id)),
     }
 }
 
@@ -140,11 +158,8 @@ fn remove_if_free(file: &File, directory: &Directory, name: &OsStr) {
     }
 }
 
-fn locked(target: &Target, lock: PathBuf, waited: Duration) -> Error {
-    Error::refused(ErrorKind::Locked, Step::Lock, &target.path).with_lock(lock, waited)
-}
-
-/// Takes the lock of the side file, waiting for at most `patience`, or for as long as it takes.
+/// Takes the lock of the side file, waiting for at most `patience`, or for as long as it takes. The
+/// clock is one that nobody can set, so that a jump of the other makes no wait shorter or longer.
 fn take(file: &File, patience: Option<Duration>, started: Instant) -> io::Result<Answer> {
     let Some(patience) = patience else { return lock::wait(file) };
     let mut pause = FIRST_PAUSE;
@@ -163,13 +178,34 @@ fn take(file: &File, patience: Option<Duration>, started: Instant) -> io::Result
 /// The name of the lock of the file `name`, of the same length however long that is. Two names
 /// whose hashes are the same share a lock, which is a wait too many and nothing worse.
 fn name_for(name: &OsStr) -> OsString {
-    format!(".wholefile-{:016x}.lock", fnv_1a(&sys::lock_key(name))).into()
+    name_with(name, LOCK)
+}
+
+/// The name of the temp file that is exchanged for the file `name`, by whoever holds the lock: what
+/// that displaces is no orphan for as long as the lock is held.
+pub(crate) fn exchange_name_for(name: &OsStr) -> OsString {
+    name_with(name, EXCHANGE)
+}
+
+fn name_with(name: &OsStr, suffix: &str) -> OsString {
+    format!("{PREFIX}{:016x}{suffix}", fnv_1a(&sys::lock_key(name))).into()
 }
 
 /// Whether `name` is one that the lock of some file has.
 pub(crate) fn is_name(name: &OsStr) -> bool {
+    has_form(name, LOCK)
+}
+
+/// The name of the lock that belongs to `name`, if that is one that is exchanged.
+pub(crate) fn lock_of_exchange(name: &OsStr) -> Option<OsString> {
+    let name = has_form(name, EXCHANGE).then(|| name.to_str())??;
+    Some(name.replace(EXCHANGE, LOCK).into())
+}
+
+fn has_form(name: &OsStr, suffix: &str) -> bool {
     let bytes = name.as_encoded_bytes();
-    let hash = bytes.strip_prefix(b".wholefile-").and_then(|rest| rest.strip_suffix(b".lock"));
+    let rest = bytes.strip_prefix(PREFIX.as_bytes());
+    let hash = rest.and_then(|rest| rest.strip_suffix(suffix.as_bytes()));
     let is_digit = |byte: &u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
     hash.is_some_and(|it| it.len() == 16 && it.iter().all(is_digit))
 }

@@ -103,6 +103,9 @@ pub enum ErrorKind {
     /// Somebody else holds the lock of the target, or this thread does: a wait would never end
     /// then. [`Error::lock`](crate::Error::lock) has its file and how long was waited.
     Locked,
+    /// The target is not the version that was expected ([`expect`](crate::Builder::expect)):
+    /// somebody has changed, replaced, removed or created it since.
+    Conflict,
     /// The call would wait for its own thread: a [`Saver`](crate::Saver) is flushed from within its
     /// callback.
     Deadlock,
@@ -159,6 +162,7 @@ impl ErrorKind {
             ErrorKind::Symlink
             | ErrorKind::SymlinkLoop
             | ErrorKind::HardLinked
+            | ErrorKind::Conflict
             | ErrorKind::Poisoned
             | ErrorKind::Cancelled
             | ErrorKind::Closure

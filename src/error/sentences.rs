@@ -35,7 +35,10 @@ impl ErrorKind {
     pub(super) fn reason(self) -> &'static str {
         match self {
             ErrorKind::InvalidPath => "the path names no file",
-            ErrorKind::InvalidOption => "the temp file's prefix or suffix cannot be part of a name",
+            ErrorKind::InvalidOption => {
+                "the temp file's prefix or suffix cannot be part of a name, or the expected \
+                 version contradicts another option"
+            }
             ErrorKind::IsADirectory => "it is a directory",
             ErrorKind::NotADirectory => "a part of the path is not a directory",
             ErrorKind::NotFound => "it does not exist",
@@ -52,6 +55,7 @@ impl ErrorKind {
             ErrorKind::NotPreserved => "metadata that must be kept cannot be kept",
             ErrorKind::DurabilityUnavailable => "the required durability cannot be had here",
             ErrorKind::Locked => "another writer holds its lock",
+            ErrorKind::Conflict => "it is not the version that was expected",
             ErrorKind::Deadlock => "the call would wait for its own thread",
             ErrorKind::Duplicate => "the batch has it already",
             ErrorKind::Cancelled => "it was cancelled",
@@ -94,6 +98,7 @@ impl fmt::Display for Reason<'_> {
             ErrorKind::MountPoint
                 | ErrorKind::NotPreserved
                 | ErrorKind::DurabilityUnavailable
+                | ErrorKind::Conflict
                 | ErrorKind::Poisoned
                 | ErrorKind::Closure
         );
@@ -126,7 +131,9 @@ impl fmt::Display for Aftermath<'_> {
             write!(f, "; {new} of the {} files of the batch are new", self.0.files.len())?;
         }
         match &self.0.leftover {
-            Some(path) if self.0.state == TargetState::Displaced => {
+            Some(path)
+                if self.0.state == TargetState::Displaced || self.0.kind == ErrorKind::Conflict =>
+            {
                 write!(f, "; the old contents are in `{}`", path.display())
             }
             Some(path) => write!(f, "; the temp file `{}` stayed behind", path.display()),

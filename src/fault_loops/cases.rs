@@ -6,7 +6,7 @@ use std::path::Path;
 use crate::fault::Op;
 use crate::{
     AtomicWriter, Builder, Commit, Durability, Error, ErrorKind, Lock, Metadata, Preserve, Publish,
-    Result, SpecialFiles, Staging, SyncPlan, TargetState,
+    Result, SpecialFiles, Staging, SyncPlan, TargetState, Tracking, Version,
 };
 
 pub(super) const OLD: &[u8] = b"old contents";
@@ -158,6 +158,29 @@ fn update(path: &Path) -> Result<Commit> {
     })
 }
 
+fn expected(path: &Path) -> Result<Commit> {
+    full().expect(&Version::of(path)?).write(path, NEW)
+}
+
+fn expected_in_contents(path: &Path) -> Result<Commit> {
+    let version = Version::with_contents_of(path)?;
+    full().expect(&version).tracking(Tracking::Contents).write(path, NEW)
+}
+
+fn expected_unchanged(path: &Path) -> Result<Commit> {
+    let version = Version::with_contents_of(path)?;
+    full().expect(&version).tracking(Tracking::Contents).skip_unchanged(true).write(path, NEW)
+}
+
+fn expected_and_locked(path: &Path) -> Result<Commit> {
+    full().expect(&Version::of(path)?).lock(Lock::Wait).write(path, NEW)
+}
+
+fn expected_streamed(path: &Path) -> Result<Commit> {
+    let version = Version::of(path)?;
+    stream(full().expect(&version).buffer_size(4).staging(Staging::Unnamed), path)
+}
+
 fn locked(path: &Path) -> Result<Commit> {
     full().lock(Lock::Timeout(std::time::Duration::from_secs(60))).write(path, NEW)
 }
@@ -258,6 +281,27 @@ pub(super) const CASES: &[Case] = &[
     case("update through a symlink", Before::Symlink, update),
     case("replace under the lock", Before::File, locked),
     case("replace under the lock without locks", Before::File, locked).lacking(&[Op::Lock]),
+    case("create where nothing is expected", Before::Nothing, expected),
+    case("create where nothing is expected, without rename flags", Before::Nothing, expected)
+        .lacking(&[Op::RenameNoReplace]),
+    case(
+        "create where nothing is expected, in no other way than by a rename",
+        Before::Nothing,
+        expected,
+    )
+    .lacking(&[Op::RenameNoReplace, Op::Link]),
+    case("replace the expected", Before::File, expected),
+    case("replace the expected without rename flags", Before::File, expected)
+        .lacking(&[Op::Exchange]),
+    case("replace the expected without locks", Before::File, expected).lacking(&[Op::Lock]),
+    case("replace the expected with neither", Before::File, expected)
+        .lacking(&[Op::Exchange, Op::Lock]),
+    case("replace the expected contents", Before::File, expected_in_contents),
+    case("replace the expected contents without rename flags", Before::File, expected_in_contents)
+        .lacking(&[Op::Exchange]),
+    case("replace the expected under the lock", Before::Symlink, expected_and_locked),
+    case("replace the expected, streamed", Before::File, expected_streamed),
+    case("expected and unchanged", Before::Same, expected_unchanged),
     case("create streamed", Before::Nothing, streamed),
     case("replace streamed", Before::File, streamed),
     case("replace streamed and unnamed", Before::File, streamed_unnamed),

@@ -49,7 +49,7 @@ fn a_file_that_somebody_removes_meanwhile_is_made_anew() {
 fn a_temp_file_that_got_another_name_is_made_anew() {
     let place = Place::new(Before::File);
     let options = Options::default();
-    let target = Target::resolve(None, &place.path(), &options).unwrap();
+    let target = Target::resolve(None, &place.path(), &options, None).unwrap();
     let temp = Temp::create(&target, &options, Creation::default()).unwrap();
     let name = place.folder().join(temp.name().unwrap());
     fs_err::rename(name, place.folder().join(".fuse_hidden0000000100000001")).unwrap();

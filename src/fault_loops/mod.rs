@@ -4,9 +4,11 @@
 mod batches;
 mod cases;
 mod gone;
+mod intruders;
 mod place;
 mod single;
 mod stages;
+mod steps;
 
 use std::collections::HashSet;
 use std::ffi::OsStr;
@@ -16,6 +18,7 @@ use std::thread;
 
 use self::cases::{Before, CASES, Case, NEW};
 use self::place::Place;
+use self::steps::steps_of;
 use crate::fault::{Fault, Op, Plan, with_plan};
 use crate::{Commit, Durability, ErrorKind, Metadata, Outcome, Result, Step, TargetState, sys};
 
@@ -99,7 +102,7 @@ fn the_process_dies_before_every_operation() {
             let whole = contents.as_deref() == place.old() || contents.as_deref() == Some(NEW);
             assert!(whole, "{name}: {contents:?}");
             let mut others = place.others();
-            others.retain(|path| !is_side_file(path));
+            others.retain(|path| !is_of_a_lock(path, ".lock"));
             assert!(others.len() <= 1, "{name}: {others:?}");
             for orphan in &others {
                 assert!(has_the_documented_name(orphan), "{name}: {orphan:?}");
@@ -123,13 +126,14 @@ fn has_the_documented_name(path: &Path) -> bool {
     let name = path.file_name().and_then(OsStr::to_str).unwrap_or_default();
     let random = name.strip_prefix(".wholefile-").and_then(|name| name.strip_suffix(".tmp"));
     random.is_some_and(|it| it.len() == 12 && it.bytes().all(|byte| byte.is_ascii_alphanumeric()))
+        || is_of_a_lock(path, ".swap")
 }
 
 /// The file of a lock that nobody holds, which the next one who asks for the lock takes and
-/// removes.
-fn is_side_file(path: &Path) -> bool {
+/// removes, or with another suffix the file that is exchanged under it.
+fn is_of_a_lock(path: &Path, suffix: &str) -> bool {
     let name = path.file_name().and_then(OsStr::to_str).unwrap_or_default();
-    let hash = name.strip_prefix(".wholefile-").and_then(|name| name.strip_suffix(".lock"));
+    let hash = name.strip_prefix(".wholefile-").and_then(|name| name.strip_suffix(suffix));
     hash.is_some_and(|it| it.len() == 16 && it.bytes().all(|byte| byte.is_ascii_hexdigit()))
 }
 
@@ -166,7 +170,7 @@ fn check_result(case: &Case, place: &Place, result: &Result<Commit>, plan: &Plan
     };
     let mut others = place.others();
     if plan.meets(Op::RemoveSideFile) {
-        others.retain(|path| !is_side_file(path));
+        others.retain(|path| !is_of_a_lock(path, ".lock"));
     }
     assert_eq!(
         others.iter().map(PathBuf::as_path).collect::<Vec<_>>(),
@@ -189,7 +193,7 @@ impl Faulted<'_> {
         let Faulted { case, op, fault, .. } = self;
         let name = format!("{}: {op:?} {fault:?}: {result:?}", case.name);
         let (code, done) = match fault {
-            Fault::Short => return assert!(result.is_ok(), "{name}"),
+            Fault::Short => return assert!(result.is_ok() == self.clean_error.is_none(), "{name}"),
             Fault::Error(code) => (*code, false),
             Fault::DoneThenError(code) => (*code, true),
             Fault::Die | Fault::Meanwhile(_) => unreachable!("has a test of its own"),
@@ -267,14 +271,25 @@ impl Faulted<'_> {
             Op::Identify => true, // nothing is known then, and the plan is portable
             Op::RenameNoReplace | Op::Exchange => sys::lacks_rename_flags(error),
             Op::OpenDirectory => kind == io::ErrorKind::NotFound,
+            Op::Link => sys::lacks_links(error), // where nothing was expected, under the lock
+            // To the name that is then exchanged, which shows that it was done.
+            Op::Rename => matches!(self.fault, Fault::DoneThenError(_)) && self.is_expecting(),
             Op::RemoveSideFile => true, // the next one takes it
             Op::OpenSideFile | Op::Look => is_made_anew,
             // A device that is not known cannot be remembered.
             Op::Inspect => {
-                is_made_anew || matches!(self.case.lacking, [Op::RenameNoReplace] | [Op::Exchange])
+                // Nor is a version, once it is published: then it is not current.
+                let is_tracked = self.case.name.contains("expected contents");
+                let is_remembered =
+                    matches!(self.case.lacking, [Op::RenameNoReplace | Op::Exchange, ..]);
+                is_made_anew || is_tracked || is_remembered
             }
             _ => false,
         }
+    }
+
+    fn is_expecting(&self) -> bool {
+        self.case.name.contains("expected")
     }
 
     fn check_receipt(&self, commit: &Commit, error: &io::Error, later: &[Op], name: &str) {
@@ -287,6 +302,13 @@ impl Faulted<'_> {
             Op::SetOwner => Metadata::Owner,
             Op::SetMode => Metadata::Mode,
             Op::SetTimes => Metadata::Times,
+            Op::Inspect => {
+                let is_published = !later.iter().any(|op| [Op::Exchange, Op::Rename].contains(op));
+                if let Some(version) = commit.version().filter(|_| is_published) {
+                    assert!(!version.is_current().unwrap(), "{name}: current, though not seen");
+                }
+                return;
+            }
             _ => return,
         };
         if later.contains(&Op::Look) {
@@ -294,37 +316,5 @@ impl Faulted<'_> {
         }
         let mut listed = commit.not_preserved().iter().map(crate::NotPreserved::metadata);
         assert!(listed.any(|metadata| metadata == lost), "{name}: not on the receipt");
-    }
-}
-
-/// The steps at which an operation's failure may be reported.
-fn steps_of(op: Op) -> &'static [Step] {
-    match op {
-        Op::OpenDirectory => &[Step::Resolve, Step::CreateParents],
-        Op::Look => &[Step::Resolve, Step::Lock, Step::CreateTemp, Step::Metadata, Step::Publish],
-        Op::ReadLink => &[Step::Resolve],
-        Op::MakeDirectory | Op::RemoveDirectory => &[Step::CreateParents],
-        Op::OpenTarget | Op::ReadTarget => &[Step::Read],
-        Op::CreateTemp | Op::CreateUnnamed | Op::LinkUnnamed => &[Step::CreateTemp],
-        Op::Lock => &[Step::CreateTemp, Step::Lock],
-        Op::Inspect => &[Step::CreateTemp, Step::Lock, Step::Write, Step::Metadata, Step::Publish],
-        Op::Reserve => &[Step::Reserve],
-        Op::Write | Op::Seek | Op::SetLen => &[Step::Write],
-        Op::ReadTemp => &[Step::Read],
-        Op::ListXattrs
-        | Op::GetXattr
-        | Op::SetXattr
-        | Op::RemoveXattr
-        | Op::SetOwner
-        | Op::SetMode
-        | Op::SetTimes => &[Step::Metadata],
-        Op::SyncFile | Op::WriteOut => &[Step::SyncFile],
-        Op::SyncDirectory => &[Step::SyncDirectory],
-        Op::Rename | Op::RenameNoReplace | Op::Exchange | Op::Link => &[Step::Publish],
-        Op::OpenThrough | Op::WriteThrough => &[Step::Publish],
-        Op::OpenSideFile => &[Step::Lock],
-        Op::Identify | Op::OpenStaged => &[],
-        Op::RemoveSideFile | Op::List | Op::OpenOrphan | Op::RemoveEntry | Op::MoveDirectory => &[],
-        Op::RemoveTemp => &[Step::RemoveTemp],
     }
 }

@@ -73,6 +73,8 @@ use crate::writer::LookedAt;
 #[must_use = "dropping an AtomicBatch discards what was written; call `commit`"]
 pub struct AtomicBatch {
     options: Options,
+    /// Whether the options expect a version, which is that of one file.
+    is_versioned: bool,
     members: Mutex<Members>,
 }
 
@@ -98,6 +100,7 @@ impl AtomicBatch {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn options(&mut self, builder: &Builder) -> &mut Self {
+        self.is_versioned = builder.expected.is_some();
         self.options = Options {
             special_files: SpecialFiles::Refuse,
             in_use: InUse::Fail,
@@ -116,8 +119,8 @@ impl AtomicBatch {
     ///
     /// As for [`Builder::write`] up to the sync of the file, and
     /// [`ErrorKind::Duplicate`] if the batch has the target already, whatever path or link leads to
-    /// it; [`ErrorKind::Unsupported`] if the options ask for a lock. The batch is as it was before
-    /// the call, and may be committed without the file.
+    /// it; [`ErrorKind::Unsupported`] if the options ask for a lock, expect a version or track one.
+    /// The batch is as it was before the call, and may be committed without the file.
     pub fn write(&self, path: impl AsRef<Path>, contents: impl AsRef<[u8]>) -> Result<()> {
         let mut writer = self.open(path)?;
         match writer.write_all(contents.as_ref()) {

@@ -152,7 +152,8 @@ pub enum InUse {
 /// that does not exist yet.
 ///
 /// It is held from `open`, before anything is read or staged, until the writer has committed,
-/// rolled back or been dropped. A process that is killed while it holds the lock lets go of it.
+/// rolled back or been dropped. A process that is killed while it holds the lock lets go of it,
+/// unless a child lives on that it has forked meanwhile without starting another program.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Lock {
@@ -179,6 +180,21 @@ pub enum Staging {
     /// [`staging_path`](crate::AtomicWriter::staging_path) asks for one. Where the file system or
     /// the platform has no such thing, this is the same as [`Staging::Named`].
     Unnamed,
+}
+
+/// Whether the receipt has the [`Version`](crate::Version) that was published, and what that goes
+/// by.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Tracking {
+    /// The receipt has no version, and costs no call for one.
+    #[default]
+    None,
+    /// A version like that of [`Version::of`](crate::Version::of).
+    Metadata,
+    /// A version like that of [`Version::with_contents_of`](crate::Version::with_contents_of): the
+    /// contents are read once more before they are published.
+    Contents,
 }
 
 /// How often the device is asked to empty its cache, which is what a durable save waits for.

@@ -8,10 +8,12 @@ pub(crate) mod temp;
 pub(crate) mod metadata;
 pub(crate) mod unchanged;
 // Making it the target.
+pub(crate) mod expected;
 pub(crate) mod knowledge;
 pub(crate) mod publish;
 pub(crate) mod sync;
 pub(crate) mod together;
+pub(crate) mod tracking;
 pub(crate) mod write_through;
 
 pub(crate) mod parents;

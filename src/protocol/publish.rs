@@ -7,6 +7,7 @@ use std::io;
 use super::sync::{Sealed, SealedFile, Synced};
 use super::target::Destination;
 use super::temp::TempName;
+use crate::commit::VersionCheck;
 use crate::error::{Error, ErrorKind, Step, TargetState};
 use crate::fault::Op;
 use crate::options::{Options, Publish};
@@ -17,11 +18,12 @@ use crate::sys::{self, Directory, Entry, Halfway, Replacing};
 pub(crate) struct Published {
     /// How durable the contents are.
     pub(crate) sync: Synced,
+    pub(crate) version_check: Option<VersionCheck>,
 }
 
 /// What the staged file's own name stands for once it is published.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum OldName {
+pub(super) enum OldName {
     /// Nothing: it was renamed.
     Gone,
     /// The staged file still, or the one that was displaced.
@@ -46,7 +48,7 @@ pub(crate) fn publish(
     let Sealed { name, mut file, sync } = sealed;
     let from = name.entry();
     let to = Entry { directory: target.directory, name: target.name };
-    let replacing = Replacing { read_only: options.read_only, in_use: options.in_use };
+    let replacing = Replacing::by(options);
     let published = match options.publish {
         Publish::Replace => replace(from, file.open_file(), to, replacing).map_err(Cause::from),
         Publish::CreateNew => create_new(from, to),
@@ -55,28 +57,38 @@ pub(crate) fn publish(
         }
     };
     match published {
-        Ok(OldName::Gone) => {
-            name.keep();
-            Ok(Published { sync })
-        }
-        Ok(OldName::Present) => {
-            let leftover = name.beside(target.path);
-            name.remove().map(|()| Published { sync }).map_err(|error| {
-                let error = Error::failed(Step::RemoveTemp, target.path, error)
-                    .with_state(TargetState::Replaced)
-                    .with_leftover(Some(leftover));
-                Unpublished::Failed(error)
-            })
+        Ok(old_name) => {
+            finish(old_name, name, target)?;
+            Ok(Published { sync, version_check: None })
         }
         Err(cause) => Err(failed(target, name, file, cause)),
     }
 }
 
+/// Leaves the published file its name, and removes what was displaced.
+pub(super) fn finish(
+    old_name: OldName,
+    name: TempName,
+    target: Destination<'_>,
+) -> std::result::Result<(), Unpublished> {
+    if old_name == OldName::Gone {
+        name.keep();
+        return Ok(());
+    }
+    let leftover = name.beside(target.path);
+    name.remove().map_err(|error| {
+        let error = Error::failed(Step::RemoveTemp, target.path, error)
+            .with_state(TargetState::Replaced)
+            .with_leftover(Some(leftover));
+        Unpublished::Failed(error)
+    })
+}
+
 /// Why the system did not publish.
-struct Cause {
-    error: io::Error,
+pub(super) struct Cause {
+    pub(super) error: io::Error,
     /// What it means, where that is more than the error itself says.
-    kind: Option<ErrorKind>,
+    pub(super) kind: Option<ErrorKind>,
 }
 
 impl From<io::Error> for Cause {
@@ -86,7 +98,12 @@ impl From<io::Error> for Cause {
     }
 }
 
-fn failed(target: Destination<'_>, name: TempName, file: SealedFile, cause: Cause) -> Unpublished {
+pub(super) fn failed(
+    target: Destination<'_>,
+    name: TempName,
+    file: SealedFile,
+    cause: Cause,
+) -> Unpublished {
     let Cause { error, kind } = cause;
     let error = match error.downcast::<Halfway>() {
         Ok(halfway) => return Unpublished::Failed(failed_halfway(target, name, halfway)),
@@ -124,7 +141,7 @@ fn failed_halfway(target: Destination<'_>, name: TempName, halfway: Halfway) -> 
     error.with_state(state).with_leftover(Some(target.path.with_file_name(old)))
 }
 
-fn replace(
+pub(super) fn replace(
     from: Entry<'_>,
     file: Option<&mut File>,
     to: Entry<'_>,
@@ -134,7 +151,7 @@ fn replace(
 }
 
 /// Never overwrites.
-fn create_new(from: Entry<'_>, to: Entry<'_>) -> std::result::Result<OldName, Cause> {
+pub(super) fn create_new(from: Entry<'_>, to: Entry<'_>) -> std::result::Result<OldName, Cause> {
     let rename = || sys::rename_no_replace(from, to);
     match with_rename_flags(Op::RenameNoReplace, to.directory, rename) {
         Some(result) => Ok(result.map(|()| OldName::Gone)?),
@@ -175,7 +192,7 @@ thread_local! {
 const MAX_LACKING: usize = 256;
 
 /// Runs a rename with flags. `None` if this file system has no such thing.
-fn with_rename_flags(
+pub(super) fn with_rename_flags(
     op: Op,
     directory: &Directory,
     rename: impl FnOnce() -> io::Result<()>,

@@ -257,13 +257,10 @@ impl Contents {
         lost.place = Place::Spool(file);
         let mut contents = Contents::new(plan.options.buffer_size);
         let file = lost.rewind(plan)?;
-        let mut chunk = vec![0; plan.options.buffer_size.clamp(1, 64 << 10)];
-        // Bounded by the length of the file, which was small enough to be in memory.
-        while let Some(file) = file {
-            match sys::read(Op::ReadTemp, file, &mut chunk).map_err(plan.failed(Step::Read))? {
-                0 => break,
-                len => contents.buffer.extend_from_slice(&chunk[..len]),
-            }
+        if let Some(file) = file {
+            // It was small enough to be in memory.
+            contents.buffer =
+                sys::read_to_end(Op::ReadTemp, file, 0).map_err(plan.failed(Step::Read))?;
         }
         contents.position = contents.buffer.len() as u64;
         Ok(contents)

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf, is_separator};
 use std::sync::Arc;
 
 use super::parents::CreatedParents;
+use crate::concurrency::version::Version;
 use crate::error::{self, Error, ErrorKind, Result, Step};
 use crate::options::{HardLinks, Options, Publish, ReadOnly, SpecialFiles, Symlinks};
 use crate::sys::{self, Directory, Existing, FileId, FileKind, Info, Through};
@@ -27,6 +28,8 @@ pub(crate) struct Target {
     /// Set if the contents go into the file rather than into its place.
     pub(crate) through: Option<Through>,
     pub(crate) parents: CreatedParents,
+    /// The version that alone may be replaced.
+    pub(crate) expected: Option<Version>,
     /// Where the contents are staged, if not beside the target.
     pub(crate) place: Option<StagingPlace>,
 }
@@ -60,12 +63,13 @@ impl Target {
 
     /// Finds the target of `path`, relative to `base` if given, and applies the policies to it.
     pub(crate) fn resolve(
-        base: Option<Directory>,
+        base: Option<Arc<Directory>>,
         path: &Path,
         options: &Options,
+        expected: Option<&Version>,
     ) -> Result<Target> {
         let mut parents = CreatedParents::default();
-        let mut directory = base.map(Arc::new);
+        let mut directory = base;
         let mut resolved = path.to_path_buf();
         // What is still to be resolved, relative to `directory`.
         let mut rest = Cow::Borrowed(path);
@@ -96,8 +100,9 @@ impl Target {
                 }
             }
             let path = resolved;
-            let (directory, place) = (opened, None);
-            let mut target = Target { directory, name, path, existing, through, parents, place };
+            let (directory, expected, place) = (opened, expected.cloned(), None);
+            let mut target =
+                Target { directory, name, path, existing, through, parents, expected, place };
             target.apply_policies(options)?;
             return Ok(target);
         }
@@ -120,8 +125,22 @@ impl Target {
         self.existing.as_ref().filter(|existing| existing.info.kind == FileKind::File)
     }
 
+    fn check_expected(&self) -> Result<()> {
+        let Some(expected) = &self.expected else { return Ok(()) };
+        let refuse = |kind| Err(refused(kind, &self.path));
+        match self.existing.as_ref().map(|existing| existing.info.kind) {
+            Some(FileKind::Directory) => refuse(ErrorKind::IsADirectory),
+            // What is written into it could not be taken back.
+            Some(FileKind::Special) => refuse(ErrorKind::SpecialFile),
+            _ if self.through.is_some() => refuse(ErrorKind::SpecialFile),
+            _ if !expected.is(self.existing.as_ref()) => refuse(ErrorKind::Conflict),
+            _ => Ok(()),
+        }
+    }
+
     fn apply_policies(&mut self, options: &Options) -> Result<()> {
         let refuse = |kind| Err(refused(kind, &self.path));
+        self.check_expected()?;
         let Some(Existing { info, .. }) = &self.existing else {
             return match options.publish {
                 Publish::Existing => refuse(ErrorKind::NotFound),

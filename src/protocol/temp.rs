@@ -11,7 +11,7 @@ use super::target::{StagingPlace, Target};
 use crate::concurrency::lock::{self, Answer};
 use crate::error::{Error, ErrorKind, Result, Step};
 use crate::options::{Options, Staging};
-use crate::sys::{self, Creation, Directory, Entry};
+use crate::sys::{self, Creation, Directory, Entry, Replacing};
 
 /// The name of a temp file is `PREFIX`, `RANDOM_LEN` letters and digits, `SUFFIX`: 27 bytes.
 const PREFIX: &str = ".wholefile-";
@@ -214,6 +214,23 @@ impl TempName {
         }
     }
 
+    /// Gives `file`, which bears this name, another one, in place of whatever bears that.
+    pub(crate) fn rename(
+        &mut self,
+        file: &mut File,
+        to: OsString,
+        replacing: Replacing,
+    ) -> io::Result<()> {
+        let new = Entry { directory: &self.directory, name: &to };
+        let renamed = sys::rename(self.entry(), Some(file), new, replacing);
+        // A network file system may have done what it reports as failed.
+        if renamed.is_err() && !bears(new, file) {
+            return renamed;
+        }
+        self.name = Some(to);
+        Ok(())
+    }
+
     pub(crate) fn remove(mut self) -> io::Result<()> {
         self.remove_in_place()
     }
@@ -303,6 +320,14 @@ fn create_named(
         },
         Err(error) => Ok((file, Err(error))),
     }
+}
+
+fn bears(entry: Entry<'_>, file: &File) -> bool {
+    let (Ok(Some(found)), Ok(info)) = (sys::look(entry.directory, entry.name), sys::inspect(file))
+    else {
+        return false;
+    };
+    found.info.id == info.id
 }
 
 fn create_unnamed(directory: &Directory, mode: Option<u32>) -> io::Result<File> {

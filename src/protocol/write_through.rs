@@ -47,8 +47,17 @@ pub(crate) fn commit(mut contents: Contents, plan: Plan<'_>, through: Through) -
     let len = copy(&mut contents, plan, &file)?;
     let durability = sync(&file, plan).map_err(|error| error.with_state(TargetState::Replaced))?;
     let (path, not_preserved) = (target.path.clone(), Vec::new());
-    let sync_plan = SyncPlan::Portable;
-    Ok(Commit { outcome: Outcome::WrittenThrough, durability, sync_plan, len, path, not_preserved })
+    let (version, version_check) = (None, None);
+    Ok(Commit {
+        outcome: Outcome::WrittenThrough,
+        durability,
+        sync_plan: SyncPlan::Portable,
+        len,
+        path,
+        not_preserved,
+        version,
+        version_check,
+    })
 }
 
 fn copy(contents: &mut Contents, plan: Plan<'_>, to: &File) -> Result<u64> {

@@ -41,6 +41,38 @@ pub(crate) fn read(op: Op, file: &File, bytes: &mut [u8]) -> io::Result<usize> {
     run(op, || io::Read::read(&mut &*file, &mut bytes[..allowed]))
 }
 
+/// Reads all from the file's cursor on, which is about `len` bytes.
+pub(crate) fn read_to_end(op: Op, file: &File, len: u64) -> io::Result<Vec<u8>> {
+    let mut contents = Vec::new();
+    contents
+        .try_reserve_exact(usize::try_from(len).unwrap_or(usize::MAX))
+        .map_err(|error| io::Error::new(io::ErrorKind::OutOfMemory, error))?;
+    io::Read::read_to_end(&mut Reader(op, file), &mut contents)?;
+    Ok(contents)
+}
+
+/// Reads until `chunk` is full or nothing is left.
+pub(crate) fn fill(reader: &mut impl io::Read, chunk: &mut [u8]) -> io::Result<usize> {
+    let mut len = 0;
+    // Bounded: every turn but the last reads at least one byte.
+    while len < chunk.len() {
+        match reader.read(&mut chunk[len..])? {
+            0 => break,
+            n => len += n,
+        }
+    }
+    Ok(len)
+}
+
+/// Reads a file through the fault points.
+pub(crate) struct Reader<'a>(pub(crate) Op, pub(crate) &'a File);
+
+impl io::Read for Reader<'_> {
+    fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
+        read(self.0, self.1, bytes)
+    }
+}
+
 /// Moves the file's cursor.
 pub(crate) fn seek(file: &File, position: SeekFrom) -> io::Result<u64> {
     run(Op::Seek, || io::Seek::seek(&mut &*file, position)).map_err(|error| {

@@ -34,7 +34,8 @@ pub(crate) struct Info {
     /// Those of chflags(2) that are handed on from one file to the next, 0 on other systems.
     pub(crate) flags: u32,
     pub(crate) times: Times,
-    /// The last change of its contents or its metadata, as far as the system tells.
+    /// When the file or what is known about it changed last, which no program can set: only ever
+    /// compared, in units of the system's own. 0 where there is no such thing.
     pub(crate) changed: (i64, i64),
 }
 

@@ -38,15 +38,17 @@ mod tree;
 mod windows_decisions;
 
 pub(crate) use arm::{
-    DIRECTORIES_CAN_BE_LOCKED, Directory, Handle, LOCKS_ARE_ADVISORY, RwLock, can_be_opened_again,
-    cannot_be_kept, is_loop, is_mount_point, is_too_long, lacks_directory_sync, lacks_links,
-    lacks_locks, lacks_rename_flags, lacks_unnamed, may_name_file,
+    DIRECTORIES_CAN_BE_LOCKED, Directory, HAS_EXCHANGE, Handle, LOCKS_ARE_ADVISORY,
+    MODIFIED_IS_SET_AT_CLOSE, RwLock, can_be_opened_again, cannot_be_kept, is_loop, is_mount_point,
+    is_too_long, lacks_directory_sync, lacks_links, lacks_locks, lacks_rename_flags, lacks_unnamed,
+    may_name_file,
 };
 // The fault loops run on Unix, where the errors that each operation gives are known.
 #[cfg(all(test, unix))]
 pub(crate) use arm::{errors_of, lacking_error};
 pub(crate) use contents::{
-    read, reserve, seek, set_len, start_writeback, write, write_all, write_vectored,
+    Reader, fill, read, read_to_end, reserve, seek, set_len, start_writeback, write, write_all,
+    write_vectored,
 };
 pub(crate) use info::{Existing, FileId, FileKind, Info, Through, Times};
 pub(crate) use metadata::{
@@ -152,6 +154,20 @@ pub(crate) fn open_target(
     name: &OsStr,
 ) -> io::Result<File> {
     run(Op::OpenTarget, || arm::open_target(existing, directory, name))
+}
+
+/// Keeps a regular file that was looked at: while it is held, no other file gets its [`FileId`].
+pub(crate) fn hold(existing: &mut Existing, directory: &Directory, name: &OsStr) -> io::Result<()> {
+    run(Op::OpenTarget, || arm::hold(existing, directory, name))
+}
+
+/// What the system says by now about a file that is held, or else about the one that bears `name`.
+pub(crate) fn inspect_held(
+    held: &Existing,
+    directory: &Directory,
+    name: &OsStr,
+) -> io::Result<Info> {
+    run(Op::Inspect, || arm::inspect_held(held, directory, name))
 }
 
 /// Opens a special file or an open descriptor for writing into it.

@@ -17,15 +17,17 @@ pub(crate) use super::not_windows::{
     Security, is_negative_seek, may_name_file, security_of, set_access_of, set_owner_of,
 };
 pub(crate) use super::portable::{
-    Handle, Mount, can_be_opened_again, create_unnamed, exchange, file_system_of, get_xattr_of,
-    leads_to_descriptor, link_unnamed, list, make_accessible, may_be_planted, mount_of,
-    move_directory, open_inside, open_orphan, open_staged, open_subdirectory, remove_xattr,
-    set_directory_mode, set_flags, set_owner, set_times, set_xattr, start_writeback,
-    touch_directory, write_out,
+    HAS_EXCHANGE, Handle, Mount, can_be_opened_again, create_unnamed, exchange, file_system_of,
+    get_xattr_of, inspect_held, leads_to_descriptor, link_unnamed, list, make_accessible,
+    may_be_planted, mount_of, move_directory, open_inside, open_orphan, open_staged,
+    open_subdirectory, remove_xattr, set_directory_mode, set_flags, set_owner, set_times,
+    set_xattr, start_writeback, touch_directory, write_out,
 };
 
 /// Nobody knows.
 pub(crate) const LOCKS_ARE_ADVISORY: bool = false;
+/// Nobody knows.
+pub(crate) const MODIFIED_IS_SET_AT_CLOSE: bool = true;
 
 /// Nothing can.
 pub(crate) const DIRECTORIES_CAN_BE_LOCKED: bool = false;
@@ -106,6 +108,11 @@ pub(crate) fn open_target(_: &Existing, directory: &Directory, name: &OsStr) -> 
     } else {
         Err(io::ErrorKind::NotFound.into())
     }
+}
+
+/// It could not be told from any other.
+pub(crate) fn hold(_: &mut Existing, _: &Directory, _: &OsStr) -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
 }
 
 pub(crate) fn open_through(directory: &Directory, name: &OsStr, _: Through) -> io::Result<File> {

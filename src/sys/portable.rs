@@ -90,6 +90,10 @@ pub(crate) fn leads_to_descriptor(_: &Directory, _: &OsStr) -> io::Result<bool> 
     Ok(false)
 }
 
+pub(crate) fn inspect_held(_: &Existing, directory: &Directory, name: &OsStr) -> io::Result<Info> {
+    Ok(super::arm::look(directory, name)?.info)
+}
+
 pub(crate) fn create_unnamed(_: &Directory, _: Option<u32>) -> io::Result<File> {
     unsupported()
 }
@@ -125,6 +129,9 @@ pub(crate) fn set_owner(_: &File, _: Option<u32>, _: Option<u32>) -> io::Result<
 pub(crate) fn set_flags(_: &File, _: u32) -> io::Result<()> {
     unsupported()
 }
+
+/// [`exchange`] is never worth a try.
+pub(crate) const HAS_EXCHANGE: bool = false;
 
 pub(crate) fn exchange(_: Entry<'_>, _: Entry<'_>) -> io::Result<()> {
     unsupported()

@@ -5,7 +5,7 @@ use std::fmt;
 use std::io;
 
 use crate::error::TargetState;
-use crate::options::{InUse, ReadOnly};
+use crate::options::{InUse, Options, ReadOnly};
 
 /// What a rename over another file may do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -13,6 +13,12 @@ use crate::options::{InUse, ReadOnly};
 pub(crate) struct Replacing {
     pub(crate) read_only: ReadOnly,
     pub(crate) in_use: InUse,
+}
+
+impl Replacing {
+    pub(crate) fn by(options: &Options) -> Replacing {
+        Replacing { read_only: options.read_only, in_use: options.in_use }
+    }
 }
 
 /// The error of a rename that ended halfway, with the old file under a name of its own.

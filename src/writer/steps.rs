@@ -8,7 +8,8 @@ use crate::protocol::metadata::Snapshot;
 use crate::protocol::publish::{Published, Unpublished};
 use crate::protocol::staging::{Contents, Plan, Staged};
 use crate::protocol::target::Target;
-use crate::protocol::{publish, sync};
+use crate::protocol::tracking::Tracked;
+use crate::protocol::{expected, publish, sync, tracking};
 
 /// What came of steps 1 and 2 of the protocol.
 #[derive(Debug)]
@@ -40,7 +41,7 @@ pub(super) fn prepare(contents: Contents, plan: Plan<'_>) -> Result<Prepared> {
 
 /// What came of steps 1 to 4 of the protocol.
 pub(super) enum Attempt {
-    Published(Published, u64, Vec<NotPreserved>),
+    Published(Published, Option<Tracked>, u64, Vec<NotPreserved>),
     Swept(File, Error),
 }
 
@@ -49,8 +50,13 @@ pub(super) fn publish_once(contents: Contents, plan: Plan<'_>) -> Result<Attempt
     let Prepared { staged, not_preserved } = prepare(contents, plan)?;
     let len = staged.len;
     let sealed = sync::seal(staged, target, options)?;
-    match publish::publish(sealed, target.destination(), options) {
-        Ok(published) => Ok(Attempt::Published(published, len, not_preserved)),
+    let (sealed, tracked) = tracking::before(sealed, target, options)?;
+    let published = match &target.expected {
+        Some(version) => expected::publish(version, sealed, target, options),
+        None => publish::publish(sealed, target.destination(), options),
+    };
+    match published {
+        Ok(published) => Ok(Attempt::Published(published, tracked, len, not_preserved)),
         Err(Unpublished::Swept(file, error)) => Ok(Attempt::Swept(file, error)),
         Err(Unpublished::Failed(error)) => Err(error),
     }

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use fs_err as fs;
 use wholefile::{
     AtomicBatch, AtomicWriter, Durability, Error, ErrorKind, Lock, Outcome, Publish, Step,
-    TargetState,
+    TargetState, Tracking, Version,
 };
 
 use crate::dir::Dir;
@@ -226,6 +226,16 @@ fn options_that_a_batch_cannot_keep_are_refused() {
         batch.options(AtomicWriter::builder().lock(lock));
         let error = batch.write(dir.path("file"), "new").unwrap_err();
         check(&error, ErrorKind::Unsupported, Step::Lock, &dir.path("file"));
+    }
+    // A version is that of one file.
+    let nothing = Version::of(dir.path("file")).unwrap();
+    let mut expecting = AtomicWriter::builder();
+    expecting.expect(&nothing);
+    for builder in [&expecting, AtomicWriter::builder().tracking(Tracking::Metadata)] {
+        let mut batch = AtomicBatch::new();
+        batch.options(builder);
+        let error = batch.write(dir.path("file"), "new").unwrap_err();
+        check(&error, ErrorKind::Unsupported, Step::Resolve, &dir.path("file"));
     }
     let mut batch = AtomicBatch::new();
     batch.options(AtomicWriter::builder().staging_prefix("a/b"));

@@ -1,5 +1,7 @@
 //! Locks and updates: who waits for whom, and that no update is lost.
 
+#[cfg(target_os = "linux")]
+mod linux;
 #[cfg(unix)]
 mod unix;
 

@@ -14,6 +14,7 @@ mod locks;
 mod policies;
 mod readers;
 mod saver;
+mod versions;
 
 #[cfg(unix)]
 mod any_path;

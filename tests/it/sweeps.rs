@@ -10,7 +10,7 @@ use std::thread;
 use std::time::Duration;
 
 use fs_err as fs;
-use wholefile::{AtomicWriter, Durability, ErrorKind, Lock, Step, Sweeper, sweep};
+use wholefile::{AtomicWriter, Durability, ErrorKind, Lock, Step, Sweeper, Version, sweep};
 
 use crate::child::{self, Child};
 use crate::dir::Dir;
@@ -19,6 +19,7 @@ use crate::system::make_fifo;
 
 const TEMP: &str = ".wholefile-abcDEF012345.tmp";
 const LOCK: &str = ".wholefile-0123456789abcdef.lock";
+const SWAP: &str = ".wholefile-fedcba9876543210.swap";
 
 fn names(paths: &[std::path::PathBuf]) -> Vec<&str> {
     let mut names: Vec<_> =
@@ -67,6 +68,8 @@ fn only_what_has_exactly_the_pattern_is_touched() {
         ".wholefile-abcDEF012345.TMP",
         ".wholefile-0123456789ABCDEF.lock",
         ".wholefile-0123456789abcde.lock",
+        ".wholefile-0123456789ABCDEF.swap",
+        ".wholefile-0123456789abcdef.swap.old",
         ".wholefile-.tmp",
     ];
     for name in others {
@@ -85,14 +88,40 @@ fn only_what_has_exactly_the_pattern_is_touched() {
     }
     dir.make(".wholefile-0123456789abcdee.lock");
     let before = dir.names();
-    for name in [TEMP, LOCK] {
+    for name in [TEMP, LOCK, SWAP] {
         dir.write(name, "orphan");
     }
     let swept = sweep(dir.root()).unwrap();
-    assert_eq!(names(swept.removed()), [LOCK, TEMP]);
+    assert_eq!(names(swept.removed()), [LOCK, TEMP, SWAP]);
     assert!(swept.errors().is_empty(), "{:?}", swept.errors());
     assert_eq!(dir.names(), before);
     assert_eq!(fs::read(dir.path("victim")).unwrap(), b"precious");
+}
+
+/// What a save has displaced and is about to put back is nobody's temp file: it has no lock of its
+/// own, and a sweep that took it for an orphan destroyed what somebody else had just saved.
+#[test]
+fn what_is_being_exchanged_is_kept_for_as_long_as_the_targets_lock_is_held() {
+    let dir = Dir::new();
+    let target = dir.path("target");
+    let writer = AtomicWriter::builder().lock(Lock::Try).open(&target).unwrap();
+    let lock = dir.names().concat();
+    let exchanged = lock.replace(".lock", ".swap");
+    dir.write(&exchanged, "displaced");
+    let living = sweep(dir.root()).unwrap();
+    assert_eq!(names(living.alive()), [&*lock, &*exchanged]);
+    dir.assert_only(&[&lock, &exchanged]);
+    drop(writer);
+    assert_eq!(Sweeper::new().dry_run(true).run(dir.root()).unwrap().removed().len(), 1);
+    dir.assert_only(&[&exchanged]);
+    assert_eq!(names(sweep(dir.root()).unwrap().removed()), [&*exchanged]);
+    dir.assert_only(&[]);
+    // Nor does one that a killed process left stand in the way of the next save.
+    fs::write(&target, "old").unwrap();
+    dir.write(&exchanged, "displaced");
+    let version = Version::of(&target).unwrap();
+    AtomicWriter::builder().expect(&version).write(&target, "new").unwrap();
+    dir.assert_only(&["target"]);
 }
 
 #[test]

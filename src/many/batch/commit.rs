@@ -67,6 +67,7 @@ fn look_again(members: &mut Members) -> Result<()> {
             through: None,
             parents: CreatedParents::default(),
             place: None,
+            expected: None,
         };
         target.look_again(&file.options)?;
         let now = target.existing.as_ref().map(|existing| Stamp::from(&existing.info));
@@ -254,10 +255,10 @@ fn receipt(mut members: Members, lacking: &HashSet<u64>) -> BatchCommit {
     let commits = files.into_iter().map(|file| {
         let path = members.path_of(&file);
         let len = file.len;
-        match file.kind {
+        let (outcome, durability, sync_plan, not_preserved) = match file.kind {
             Kind::Unchanged(durability) => {
                 let (outcome, sync_plan) = (Outcome::Unchanged, SyncPlan::Portable);
-                Commit { outcome, durability, sync_plan, len, path, not_preserved: Vec::new() }
+                (outcome, durability, sync_plan, Vec::new())
             }
             Kind::Staged(Waiting { before, not_preserved, synced, .. }) => {
                 let device = members.folders[file.folder].id.device;
@@ -271,9 +272,11 @@ fn receipt(mut members: Members, lacking: &HashSet<u64>) -> BatchCommit {
                     Some(_) => Outcome::Replaced,
                     None => Outcome::Created,
                 };
-                Commit { outcome, durability, sync_plan, len, path, not_preserved }
+                (outcome, durability, sync_plan, not_preserved)
             }
-        }
+        };
+        let (version, version_check) = (None, None);
+        Commit { outcome, durability, sync_plan, len, path, not_preserved, version, version_check }
     });
     BatchCommit { commits: commits.collect() }
 }

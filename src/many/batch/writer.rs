@@ -8,7 +8,7 @@ use std::sync::Arc;
 use super::AtomicBatch;
 use super::members::{Key, Kind, Member, Waiting};
 use crate::error::{Error, ErrorKind, Result, Step};
-use crate::options::{Lock, Options};
+use crate::options::{Lock, Options, Tracking};
 use crate::protocol::staging::Staged;
 use crate::protocol::target::Target;
 use crate::protocol::{sync, temp};
@@ -53,7 +53,10 @@ impl<'a> BatchWriter<'a> {
         if options.lock != Lock::None {
             return Err(Error::refused(ErrorKind::Unsupported, Step::Lock, path));
         }
-        let mut target = Target::resolve(None, path, options)?;
+        if batch.is_versioned || options.tracking != Tracking::None {
+            return Err(Error::refused(ErrorKind::Unsupported, Step::Resolve, path));
+        }
+        let mut target = Target::resolve(None, path, options, None)?;
         let (key, number) = batch.members().admit(&mut target, options)?;
         let slot = Slot { batch, key: Some(key), number };
         let writer = AtomicWriter::start(target, options.clone(), None)?;

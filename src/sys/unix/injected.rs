@@ -9,7 +9,7 @@ pub(crate) fn lacking_error(op: Op) -> i32 {
     match op {
         Op::RenameNoReplace | Op::Exchange | Op::SyncDirectory => Errno::INVAL,
         Op::Lock => Errno::NOLCK,
-        Op::RemoveTemp | Op::SetOwner => Errno::PERM,
+        Op::RemoveTemp | Op::SetOwner | Op::Link => Errno::PERM,
         _ => Errno::OPNOTSUPP,
     }
     .raw_os_error()

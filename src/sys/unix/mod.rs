@@ -54,6 +54,11 @@ pub(crate) use xattr::{get_xattr_of, list_xattrs, list_xattrs_of, remove_xattr, 
 
 /// No lock keeps another process from reading or writing (flock(2)).
 pub(crate) const LOCKS_ARE_ADVISORY: bool = true;
+/// A write sets it when it is made.
+pub(crate) const MODIFIED_IS_SET_AT_CLOSE: bool = false;
+/// Whether [`exchange`] is worth a try.
+pub(crate) const HAS_EXCHANGE: bool =
+    cfg!(any(target_os = "linux", target_os = "android", target_vendor = "apple"));
 
 /// flock(2) takes any open file, a directory too.
 pub(crate) const DIRECTORIES_CAN_BE_LOCKED: bool = true;
@@ -215,6 +220,24 @@ pub(crate) fn open_target(
         Ok(file)
     } else {
         Err(io::ErrorKind::NotFound.into())
+    }
+}
+
+pub(crate) fn hold(existing: &mut Existing, directory: &Directory, name: &OsStr) -> io::Result<()> {
+    if existing.handle.fd.is_none() {
+        existing.handle.fd = Some(open_target(existing, directory, name)?.into());
+    }
+    Ok(())
+}
+
+pub(crate) fn inspect_held(
+    held: &Existing,
+    directory: &Directory,
+    name: &OsStr,
+) -> io::Result<Info> {
+    match &held.handle.fd {
+        Some(fd) => Ok(info_of(&fs::fstat(fd)?)),
+        None => Ok(look(directory, name)?.info),
     }
 }
 

@@ -9,7 +9,7 @@ use std::os::windows::io::AsRawHandle;
 use windows_sys::Win32::Storage::FileSystem::{
     FILE_ATTRIBUTE_ENCRYPTED, FILE_ATTRIBUTE_HIDDEN, FILE_ATTRIBUTE_NORMAL,
     FILE_ATTRIBUTE_READONLY, FILE_ATTRIBUTE_SYSTEM, FILE_BASIC_INFO, FileBasicInfo,
-    SetFileInformationByHandle,
+    GetFileInformationByHandleEx, SetFileInformationByHandle,
 };
 
 use super::check;
@@ -49,4 +49,21 @@ pub(crate) fn set_mode(file: &File, mode: u32) -> io::Result<()> {
     })?;
     let missing = mode >> SHIFT & KEPT & !file.metadata()?.file_attributes();
     if missing == 0 { Ok(()) } else { Err(io::ErrorKind::Unsupported.into()) }
+}
+
+/// When the file, or what is known about it, changed last.
+#[allow(unsafe_code, reason = "std does not tell this time")]
+pub(super) fn changed(file: &File) -> (i64, i64) {
+    let mut info = FILE_BASIC_INFO::default();
+    // SAFETY: the handle is open for as long as `file` is borrowed, and the call fills in the
+    // struct that it is given, of the type and size that belong to FileBasicInfo, on this stack.
+    let told = check(unsafe {
+        GetFileInformationByHandleEx(
+            file.as_raw_handle(),
+            FileBasicInfo,
+            (&raw mut info).cast(),
+            size_of::<FILE_BASIC_INFO>() as u32,
+        )
+    });
+    told.map_or((0, 0), |()| (info.ChangeTime, 0))
 }

@@ -40,11 +40,11 @@ use attributes::mode_of;
 use verdicts::{is_one_of, is_unsupported};
 
 pub(crate) use super::portable::{
-    Handle, Mount, can_be_opened_again, create_unnamed, exchange, file_system_of, get_xattr_of,
-    leads_to_descriptor, link_unnamed, list, make_accessible, may_be_planted, mount_of,
-    move_directory, open_inside, open_orphan, open_staged, open_subdirectory, remove_xattr,
-    set_directory_mode, set_flags, set_owner, set_times, set_xattr, start_writeback,
-    touch_directory, write_out,
+    HAS_EXCHANGE, Handle, Mount, can_be_opened_again, create_unnamed, exchange, file_system_of,
+    get_xattr_of, inspect_held, leads_to_descriptor, link_unnamed, list, make_accessible,
+    may_be_planted, mount_of, move_directory, open_inside, open_orphan, open_staged,
+    open_subdirectory, remove_xattr, set_directory_mode, set_flags, set_owner, set_times,
+    set_xattr, start_writeback, touch_directory, write_out,
 };
 pub(crate) use attributes::set_mode;
 pub(crate) use fd_lock::RwLock;
@@ -60,6 +60,8 @@ pub(crate) use verdicts::{
 
 /// A lock on bytes of a file keeps every other handle from reading and writing them (LockFileEx).
 pub(crate) const LOCKS_ARE_ADVISORY: bool = false;
+/// NTFS sets it when the last handle is closed that may have written (GetFileTime).
+pub(crate) const MODIFIED_IS_SET_AT_CLOSE: bool = true;
 
 /// LockFileEx takes files only.
 pub(crate) const DIRECTORIES_CAN_BE_LOCKED: bool = false;
@@ -181,6 +183,12 @@ pub(crate) fn open_target(
     }
 }
 
+/// Not held: an open handle would stand in the way of whoever replaces the file. Nor need it be on
+/// NTFS, whose numbers count how often they were used.
+pub(crate) fn hold(_: &mut Existing, _: &Directory, _: &OsStr) -> io::Result<()> {
+    Ok(())
+}
+
 pub(crate) fn open_through(directory: &Directory, name: &OsStr, _: Through) -> io::Result<File> {
     OpenOptions::new().write(true).open(directory.join(name))
 }
@@ -226,7 +234,7 @@ pub(crate) fn inspect(file: &File) -> io::Result<Info> {
         gid: 0,
         flags: 0,
         times: times_of(&metadata),
-        changed: times_of(&metadata).modified,
+        changed: attributes::changed(file),
     })
 }
 

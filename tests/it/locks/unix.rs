@@ -2,9 +2,11 @@
 
 use std::env;
 use std::os::unix::fs::symlink;
+use std::process::Stdio;
+use std::thread;
 
 use fs_err as fs;
-use wholefile::{ErrorKind, Lock, Step, TargetState};
+use wholefile::{ErrorKind, Lock, Outcome, Publish, Step, TargetState};
 
 use super::{ask, builder, check_locked};
 use crate::child::{self, Child};
@@ -121,4 +123,86 @@ fn another_users_lock_cannot_be_held_by_everybody() {
     let _writer = builder(Lock::Try).open(dir.write("target", "old")).unwrap();
     assert!(env::var_os("WHOLEFILE_CHILD_DIR").is_none());
     Child::of(NAME).nobody().run(&dir, "");
+}
+
+#[test]
+fn a_target_that_is_removed_during_an_update_is_created_anew_or_missed() {
+    for (publish, outcome) in
+        [(Publish::Replace, Some(Outcome::Created)), (Publish::Existing, None)]
+    {
+        let dir = Dir::new();
+        let target = dir.write("target", "old");
+        let result = builder(Lock::Wait).publish(publish).update(&target, |old| {
+            fs::remove_file(&target).unwrap();
+            Ok([old.unwrap(), b" and new".to_vec()].concat())
+        });
+        match outcome {
+            Some(outcome) => {
+                assert_eq!(result.unwrap().outcome(), outcome);
+                assert_eq!(dir.read("target"), "old and new");
+            }
+            None => {
+                let error = result.unwrap_err();
+                assert_eq!(error.kind(), ErrorKind::NotFound);
+                assert_eq!(error.target_state(), TargetState::Untouched);
+                dir.assert_only(&[]);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_lock_file_that_may_not_be_opened_is_an_error_and_no_wait() {
+    const NAME: &str = "locks::unix::a_lock_file_that_may_not_be_opened_is_an_error_and_no_wait";
+    if let Some(given) = child::given() {
+        let error = builder(Lock::Wait).open(given.dir.path("target")).unwrap_err();
+        assert_eq!((error.kind(), error.step()), (ErrorKind::PermissionDenied, Step::Lock));
+        assert_eq!(error.target_state(), TargetState::Untouched);
+        return;
+    }
+    if lacks(&[Feature::Owners, Feature::Modes]) || !is_root(NAME) {
+        return;
+    }
+    let dir = Dir::new();
+    chown(dir.root(), NOBODY, NOBODY);
+    let target = dir.write("target", "old");
+    let lock = {
+        let _writer = builder(Lock::Try).open(&target).unwrap();
+        ask(&target, Lock::Try).unwrap_err().lock().unwrap().0.to_path_buf()
+    };
+    fs::write(&lock, "").unwrap();
+    chmod(&lock, 0);
+    chown(&lock, NOBODY, NOBODY);
+    Child::of(NAME).nobody().run(&dir, "");
+    assert!(lock.exists());
+}
+
+#[test]
+fn a_thousand_processes_wait_and_each_gets_its_turn() {
+    const NAME: &str = "locks::unix::a_thousand_processes_wait_and_each_gets_its_turn";
+    const PROCESSES: usize = 20;
+    const THREADS: usize = 50;
+    if let Some(given) = child::given() {
+        let target = given.dir.path("target");
+        thread::scope(|scope| {
+            for _ in 0..THREADS {
+                scope.spawn(|| {
+                    let mark = |old: Option<Vec<u8>>| Ok([old.unwrap(), vec![b'|']].concat());
+                    builder(Lock::Wait).update(&target, mark).unwrap();
+                });
+            }
+        });
+        return;
+    }
+    let dir = Dir::new();
+    let target = dir.write("target", "");
+    let writer = builder(Lock::Wait).open(&target).unwrap();
+    let spawn = |_| Child::of(NAME).command(&dir, "").stdout(Stdio::null()).spawn().unwrap();
+    let children: Vec<_> = (0..PROCESSES).map(spawn).collect();
+    drop(writer);
+    for mut child in children {
+        assert!(child.wait().unwrap().success());
+    }
+    assert_eq!(dir.read("target").len(), PROCESSES * THREADS);
+    dir.assert_only(&["target"]);
 }
