@@ -3,6 +3,10 @@
 //!
 //!     cargo test --release --test torture             # 4 processes, 4 threads, 50 updates
 //!     cargo test --release --test torture -- 8 8 500  # the long form
+//!     cargo test --release --test torture -- expect   # one of the two ways alone: lock, expect
+//!
+//! Each runs twice: once with updates under the lock, and once without it, by saves that expect the
+//! version that was read, and start anew after a conflict.
 //!
 //! It runs itself as the workers. A worker acknowledges each update on its stdout, by one byte
 //! written in one call, after the update has returned: when it is killed, each of its threads may
@@ -29,13 +33,52 @@ mod torture {
 
     use fs_err as fs;
     use serde_json::{Value, json};
-    use wholefile::{AtomicWriter, Durability};
+    use wholefile::{AtomicWriter, Durability, ErrorKind, Version, sweep};
 
     const TARGET: &str = "WHOLEFILE_TORTURE_TARGET";
     const KILL_EVERY: Duration = Duration::from_millis(50);
     const READERS: usize = 2;
 
+    /// What keeps the updates apart.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    enum Way {
+        Lock,
+        Expect,
+    }
+
+    impl Way {
+        const ALL: [Way; 2] = [Way::Lock, Way::Expect];
+
+        fn argument(self) -> &'static str {
+            match self {
+                Way::Lock => "lock",
+                Way::Expect => "expect",
+            }
+        }
+
+        fn update(self, target: &Path) {
+            let mut builder = AtomicWriter::builder();
+            builder.durability(Durability::None);
+            match self {
+                Way::Lock => drop(builder.update(target, increment).unwrap()),
+                // Bounded: for each that fails another one has succeeded.
+                Way::Expect => loop {
+                    let version = Version::of(target).unwrap();
+                    let old = match fs::read(target) {
+                        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+                        old => Some(old.unwrap()),
+                    };
+                    match builder.expect(&version).write(target, increment(old).unwrap()) {
+                        Err(error) if error.kind() == ErrorKind::Conflict => {}
+                        result => break drop(result.unwrap()),
+                    }
+                },
+            }
+        }
+    }
+
     struct Size {
+        way: Way,
         processes: usize,
         threads: usize,
         updates: usize,
@@ -48,15 +91,20 @@ mod torture {
     }
 
     pub(super) fn main() {
-        let numbers: Vec<usize> = env::args().skip(1).filter_map(|it| it.parse().ok()).collect();
+        let arguments: Vec<String> = env::args().skip(1).collect();
+        let numbers: Vec<usize> = arguments.iter().filter_map(|it| it.parse().ok()).collect();
         let (processes, threads, updates) = match numbers[..] {
             [processes, threads, updates] => (processes, threads, updates),
             _ => (4, 4, 50),
         };
-        let size = Size { processes, threads, updates };
-        match env::var_os(TARGET) {
-            Some(target) => work(Path::new(&target), &size),
-            None => supervise(&size),
+        let is_asked_for = |way: &Way| arguments.iter().any(|it| it == way.argument());
+        let is_any = Way::ALL.iter().any(is_asked_for);
+        for way in Way::ALL.into_iter().filter(|way| !is_any || is_asked_for(way)) {
+            let size = Size { way, processes, threads, updates };
+            match env::var_os(TARGET) {
+                Some(target) => work(Path::new(&target), &size),
+                None => supervise(&size),
+            }
         }
     }
 
@@ -66,10 +114,7 @@ mod torture {
             for _ in 0..size.threads {
                 scope.spawn(|| {
                     for _ in 0..size.updates {
-                        AtomicWriter::builder()
-                            .durability(Durability::None)
-                            .update(target, increment)
-                            .unwrap();
+                        size.way.update(target);
                         rustix::io::write(io::stdout(), b"|").unwrap();
                     }
                 });
@@ -136,6 +181,7 @@ mod torture {
 
     fn spawn(target: &Path, size: &Size) -> Child {
         Command::new(env::current_exe().unwrap())
+            .arg(size.way.argument())
             .args([size.processes, size.threads, size.updates].map(|number| number.to_string()))
             .env(TARGET, target)
             .stdout(Stdio::piped())
@@ -171,7 +217,7 @@ mod torture {
         let reads = counts.reads.load(Ordering::Relaxed);
         let count = count_in(&fs::read(target).unwrap()) as usize;
         let (mut temps, mut others) = (0, Vec::new());
-        for entry in fs::read_dir(folder).unwrap() {
+        for entry in fs::read_dir(&folder).unwrap() {
             let name = entry.unwrap().file_name().into_string().unwrap();
             match name.as_str() {
                 "counter.json" => {}
@@ -180,17 +226,25 @@ mod torture {
             }
         }
         println!(
-            "{acknowledged} acknowledged updates, {count} counted, {kills} kills, {reads} reads, \
-             {temps} orphans"
+            "{:?}: {acknowledged} acknowledged updates, {count} counted, {kills} kills, {reads} \
+             reads, {temps} orphans",
+            size.way
         );
         io::stdout().flush().unwrap();
         assert!(count >= acknowledged, "{} updates were lost", acknowledged - count);
         // A worker's threads may each have done one that it could no longer acknowledge.
         assert!(count - acknowledged <= kills * size.threads, "more than was done");
         assert!(acknowledged >= size.processes * size.threads * size.updates);
-        assert!(temps <= kills, "a temp file stayed that nobody was killed over");
+        // Under the lock one thread at a time has a temp file.
+        let at_once = if size.way == Way::Lock { 1 } else { size.threads };
+        assert!(temps <= kills * at_once, "a temp file stayed that nobody was killed over");
         // A killed worker's lock is taken over, and removed, by the next.
         assert_eq!(others, Vec::<String>::new());
+        let swept = sweep(&folder).unwrap();
+        assert_eq!((swept.removed().len(), swept.errors().len()), (temps, 0));
+        let left: Vec<_> =
+            fs::read_dir(folder).unwrap().map(|it| it.unwrap().file_name()).collect();
+        assert_eq!(left, ["counter.json"], "the sweep left something");
         assert!(kills > 0 && reads > 100, "too little was tried");
         println!("1 passed, 0 failed");
     }
