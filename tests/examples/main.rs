@@ -1,5 +1,6 @@
 //! Runs every example as a process, and checks what it says, how it ends and what it leaves.
 
+mod editor;
 mod process;
 #[cfg(unix)]
 mod unix;
