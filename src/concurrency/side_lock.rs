@@ -16,7 +16,7 @@ use super::lock::{self, Answer};
 use crate::error::{self, Error, ErrorKind, Result, Step};
 use crate::options::Lock;
 use crate::protocol::target::Target;
-use crate::sys::{self, Directory, FileId, FileKind};
+use crate::sys::{self, Directory, Entry, FileId, FileKind};
 
 const PREFIX: &str = ".wholefile-";
 const LOCK: &str = ".lock";
@@ -135,14 +135,14 @@ impl Drop for SideLock {
 
 /// The file that bears the name of a lock, unless it is about to go.
 fn id_of(directory: &Directory, name: &OsStr) -> io::Result<Option<FileId>> {
-    match sys::look(directory, name) {
+    match sys::id_at(Entry { directory, name }) {
         // Windows says so in this way.
         Err(error)
             if !sys::LOCKS_ARE_ADVISORY && error.kind() == io::ErrorKind::PermissionDenied =>
         {
             Ok(None)
         }
-        now => Ok(now?.map(|now| now.info.id)),
+        now => now,
     }
 }
 
@@ -151,8 +151,7 @@ fn id_of(directory: &Directory, name: &OsStr) -> io::Result<Option<FileId>> {
 /// where there are no locks, nobody can hold it.
 fn remove_if_free(file: &File, directory: &Directory, name: &OsStr) {
     let (Ok(answer), Ok(info)) = (lock::hold(file), sys::inspect(file)) else { return };
-    let is_there =
-        || sys::look(directory, name).is_ok_and(|now| now.is_some_and(|it| it.info.id == info.id));
+    let is_there = || sys::id_at(Entry { directory, name }).is_ok_and(|now| now == Some(info.id));
     if answer != Answer::Busy && info.kind == FileKind::File && is_there() {
         let _ = sys::remove_side_file(directory, name);
     }

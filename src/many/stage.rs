@@ -23,7 +23,7 @@ use super::tree;
 use crate::concurrency::lock::{self, Answer};
 use crate::options::Options;
 use crate::protocol::temp;
-use crate::sys::{self, Directory, Info};
+use crate::sys::{self, Directory, Entry, Info};
 
 /// Whatever has this name in a staging directory says that the directory is needed for recovery,
 /// dead though its owner is: it is no orphan.
@@ -178,7 +178,7 @@ fn show_life(directory: &Directory) -> io::Result<(Answer, Option<File>)> {
 }
 
 fn stands_for(parent: &Directory, name: &OsStr, info: &Info) -> io::Result<bool> {
-    Ok(sys::look(parent, name)?.is_some_and(|now| now.info.id == info.id))
+    Ok(sys::id_at(Entry { directory: parent, name })? == Some(info.id))
 }
 
 #[cfg(test)]

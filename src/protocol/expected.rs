@@ -22,7 +22,7 @@ use crate::concurrency::version::Version;
 use crate::error::{Error, ErrorKind, Step, TargetState};
 use crate::fault::Op;
 use crate::options::{Lock, Options};
-use crate::sys::{self, Entry, Existing, FileId, Replacing};
+use crate::sys::{self, Entry, Existing, Replacing};
 
 /// As often as this may others replace the target in the very moments in which it is put back.
 const MAX_ROUNDS: usize = 64;
@@ -130,7 +130,7 @@ fn create(
         return Err(cause);
     }
     let staged = new.file.id()?;
-    match id_of(entry_of(target))? {
+    match sys::id_at(entry_of(target))? {
         // A network file system may have done what it reports as failed.
         Some(id) if id == staged => Err(cause),
         None if lacks_it && matches!(guard, Guard::Missing) => Ok(Attempt::Unlocked),
@@ -168,7 +168,7 @@ fn replace(
     match publish::with_rename_flags(Op::Exchange, to.directory, exchange) {
         Some(Ok(())) => look_at_displaced(version, new, target),
         Some(Err(error)) if error.kind() == io::ErrorKind::NotFound => {
-            match id_of(entry_of(target))? {
+            match sys::id_at(entry_of(target))? {
                 None => Ok(Attempt::Conflict), // removed since the look
                 Some(_) => Err(error.into()),
             }
@@ -255,18 +255,15 @@ fn put_back(new: &Candidate, target: &Target) -> io::Result<()> {
 /// Whether the names say so, whatever an error said.
 fn is_put_back(new: &Candidate, target: &Target) -> bool {
     let Ok(staged) = new.file.id() else { return false };
-    matches!((id_of(new.name.entry()), id_of(entry_of(target))), (Ok(Some(at_name)), Ok(at_target))
+    let at_target = sys::id_at(entry_of(target));
+    matches!((sys::id_at(new.name.entry()), at_target), (Ok(Some(at_name)), Ok(at_target))
         if at_name == staged && at_target != Some(staged))
-}
-
-fn id_of(entry: Entry<'_>) -> io::Result<Option<FileId>> {
-    Ok(look(entry)?.map(|existing| existing.info.id))
 }
 
 /// Leaves what was displaced where no sweep takes it for an orphan: it may be the only copy of what
 /// somebody else has saved.
 fn set_aside(new: Candidate, first_name: OsString, target: &Target, error: io::Error) -> Error {
-    let state = match (new.file.id(), id_of(entry_of(target))) {
+    let state = match (new.file.id(), sys::id_at(entry_of(target))) {
         (Ok(staged), Ok(Some(id))) if staged == id => TargetState::Replaced,
         _ => TargetState::Unknown,
     };

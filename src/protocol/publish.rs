@@ -224,11 +224,9 @@ fn after_failure(
     name: &TempName,
     file: &SealedFile,
 ) -> (TargetState, OldName) {
-    let id_at =
-        |entry: Entry<'_>| sys::look(entry.directory, entry.name).map(|it| it.map(|it| it.info.id));
     let Ok(staged) = file.id() else { return (TargetState::Unknown, OldName::Present) };
-    let at_target = id_at(Entry { directory: target.directory, name: target.name });
-    let at_name = id_at(name.entry());
+    let at_target = sys::id_at(Entry { directory: target.directory, name: target.name });
+    let at_name = sys::id_at(name.entry());
     let old_name = if matches!(at_name, Ok(None)) { OldName::Gone } else { OldName::Present };
     let state = match (at_target, at_name) {
         (Ok(Some(id)), _) if id == staged => TargetState::Replaced,

@@ -126,8 +126,8 @@ impl Temp {
         if !sys::LOCKS_ARE_ADVISORY {
             return Ok(true); // it is not locked, and so never taken for an orphan
         }
-        let Some(now) = sys::look(&self.directory, name)? else { return Ok(false) };
-        Ok(sys::inspect(&self.file)?.id == now.info.id)
+        let now = sys::id_at(Entry { directory: &self.directory, name })?;
+        Ok(now == Some(sys::inspect(&self.file)?.id))
     }
 
     /// The name, once there is one.
@@ -323,11 +323,7 @@ fn create_named(
 }
 
 fn bears(entry: Entry<'_>, file: &File) -> bool {
-    let (Ok(Some(found)), Ok(info)) = (sys::look(entry.directory, entry.name), sys::inspect(file))
-    else {
-        return false;
-    };
-    found.info.id == info.id
+    matches!((sys::id_at(entry), sys::inspect(file)), (Ok(Some(id)), Ok(info)) if id == info.id)
 }
 
 fn create_unnamed(directory: &Directory, mode: Option<u32>) -> io::Result<File> {

@@ -126,6 +126,15 @@ pub(crate) fn look(directory: &Directory, name: &OsStr) -> io::Result<Option<Exi
     })
 }
 
+/// The identity of what bears a name, which only an open file can be compared with: a number that
+/// nobody holds is given to the next file.
+pub(crate) fn id_at(entry: Entry<'_>) -> io::Result<Option<FileId>> {
+    run(Op::Look, || match arm::id_at(entry) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        result => result.map(Some),
+    })
+}
+
 /// What a link that was looked at says.
 pub(crate) fn read_link(
     existing: &Existing,

@@ -7,7 +7,7 @@ use std::io;
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use super::{Directory, Entry, Existing, FileKind, FileSystem, Info, Times};
+use super::{Directory, Entry, Existing, FileId, FileKind, FileSystem, Info, Times};
 
 /// Nothing holds an existing file: it is opened anew, and checked to be the same where the system
 /// can tell.
@@ -92,6 +92,10 @@ pub(crate) fn leads_to_descriptor(_: &Directory, _: &OsStr) -> io::Result<bool> 
 
 pub(crate) fn inspect_held(_: &Existing, directory: &Directory, name: &OsStr) -> io::Result<Info> {
     Ok(super::arm::look(directory, name)?.info)
+}
+
+pub(crate) fn id_at(entry: Entry<'_>) -> io::Result<FileId> {
+    Ok(super::arm::look(entry.directory, entry.name)?.info.id)
 }
 
 pub(crate) fn create_unnamed(_: &Directory, _: Option<u32>) -> io::Result<File> {

@@ -1,5 +1,6 @@
 //! Orphans are removed, and only orphans.
 
+#[cfg(target_os = "linux")] // it mounts
 mod directories;
 
 use std::io::Write;

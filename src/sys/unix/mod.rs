@@ -28,7 +28,7 @@ use rustix::fs::{self, AtFlags, CWD, FileType, Mode, OFlags, Stat};
 use rustix::path::DecInt;
 use rustix::process::geteuid;
 
-use super::{Creation, Existing, FileId, FileKind, Info, Through, Times};
+use super::{Creation, Entry, Existing, FileId, FileKind, Info, Through, Times};
 
 pub(crate) use super::not_windows::{
     Security, is_negative_seek, may_name_file, security_of, set_access_of, set_owner_of,
@@ -164,6 +164,11 @@ pub(crate) fn look(directory: &Directory, name: &OsStr) -> io::Result<Existing> 
 pub(crate) fn look(directory: &Directory, name: &OsStr) -> io::Result<Existing> {
     let info = info_of(&fs::statat(directory.fd(), name, AtFlags::SYMLINK_NOFOLLOW)?);
     Ok(Existing { info, handle: Handle { fd: None } })
+}
+
+pub(crate) fn id_at(entry: Entry<'_>) -> io::Result<FileId> {
+    let stat = fs::statat(entry.directory.fd(), entry.name, AtFlags::SYMLINK_NOFOLLOW)?;
+    Ok(info_of(&stat).id)
 }
 
 pub(crate) fn read_link(
