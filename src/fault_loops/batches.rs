@@ -59,6 +59,9 @@ fn by_publish(publish: Publish) -> Builder {
 const FILE: Op = Op::SyncFile;
 const NAMES: Op = Op::SyncDirectory;
 
+/// The first target gets another mode between the write and the commit.
+const CHANGED: &str = "a target was changed meanwhile";
+
 const CASES: &[Case] = &[
     Case {
         name: "file by file",
@@ -108,6 +111,13 @@ const CASES: &[Case] = &[
     Case {
         name: "one file is unchanged",
         builder: skip_unchanged,
+        pretending: &[],
+        lacking: &[],
+        syncs: &[FILE, FILE, FILE, NAMES, NAMES],
+    },
+    Case {
+        name: CHANGED,
+        builder: portable,
         pretending: &[],
         lacking: &[],
         syncs: &[FILE, FILE, FILE, NAMES, NAMES],
@@ -213,6 +223,7 @@ fn run(case: &Case, at: Option<(usize, Fault)>) -> (Place, Result<BatchCommit>, 
     let pretending = case.pretending.to_vec();
     let plan = Plan { at, lacking, pretending, ..Plan::default() };
     let builder = (case.builder)();
+    let is_changed = case.name == CHANGED;
     let scenario = move || {
         let mut batch = AtomicBatch::new();
         batch.options(builder.clone().buffer_size(64));
@@ -220,6 +231,10 @@ fn run(case: &Case, at: Option<(usize, Fault)>) -> (Place, Result<BatchCommit>, 
             if let Err(error) = batch.write(path, new_of(index)) {
                 return Err(batch.rollback().err().unwrap_or(error));
             }
+        }
+        if is_changed {
+            let mode = std::os::unix::fs::PermissionsExt::from_mode(0o640);
+            fs_err::set_permissions(&paths[0], mode).unwrap();
         }
         batch.commit()
     };
