@@ -16,6 +16,7 @@
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io;
+use std::mem;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -115,11 +116,13 @@ impl Stage {
     fn remove_in_place(&mut self) -> io::Result<()> {
         let Some(name) = self.name.take() else { return Ok(()) };
         let sign = self.sign.take();
-        let error = tree::empty(&self.directory, sign.as_ref().map(|_| OsStr::new(SIGN)));
+        let directory = mem::replace(&mut self.directory, Arc::clone(&self.parent));
+        let error = tree::empty(&directory, sign.as_ref().map(|_| OsStr::new(SIGN)));
         if sign.is_some() {
             drop(sign); // Windows keeps the name of a file that is open
-            let _ = sys::remove_entry(&self.directory, OsStr::new(SIGN));
+            let _ = sys::remove_entry(&directory, OsStr::new(SIGN));
         }
+        drop(directory); // nor does it remove a directory that is open
         match sys::remove_directory(&self.parent, &name) {
             Err(gone) if gone.kind() == io::ErrorKind::NotFound => Ok(()),
             // What stands in the way says more than that something does.
