@@ -122,12 +122,17 @@ impl Stage {
             drop(sign); // Windows keeps the name of a file that is open
             let _ = sys::remove_entry(&directory, OsStr::new(SIGN));
         }
-        drop(directory); // nor does it remove a directory that is open
-        match sys::remove_directory(&self.parent, &name) {
+        // Its lock is held until it is gone: else whoever has just made it and waits for the lock
+        // would believe that it is theirs. Where it has none it is closed first, since Windows
+        // removes no directory that is open.
+        let held = sys::DIRECTORIES_CAN_BE_LOCKED.then_some(directory);
+        let removed = match sys::remove_directory(&self.parent, &name) {
             Err(gone) if gone.kind() == io::ErrorKind::NotFound => Ok(()),
             // What stands in the way says more than that something does.
             result => result.map_err(|failed| error.unwrap_or(failed)),
-        }
+        };
+        drop(held);
+        removed
     }
 }
 
