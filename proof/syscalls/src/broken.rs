@@ -9,7 +9,7 @@ use std::path::Path;
 use fs_err as fs;
 
 use crate::place::Before;
-use crate::report::Report;
+use crate::report::{Ending, FileReport, Report};
 
 pub(crate) struct Broken {
     pub(crate) name: &'static str,
@@ -52,25 +52,19 @@ pub(crate) const BROKEN: &[Broken] = &[
 const TORN: &str = "neither the old contents nor the new";
 
 /// What such a writer says: that all was done as it should be, or that nothing was.
-impl From<io::Result<()>> for Report {
-    fn from(result: io::Result<()>) -> Report {
-        match result {
-            Ok(()) => Report::Ok {
-                outcome: "Replaced".into(),
-                durability: "Full".into(),
-                sync_plan: "Portable".into(),
-                lost: Vec::new(),
-            },
-            Err(error) => Report::Err {
-                kind: "Io".into(),
-                step: "Write".into(),
-                state: "Untouched".into(),
-                leftover: None,
-                code: error.raw_os_error(),
-                sentence: error.to_string(),
-            },
+pub(crate) fn report(path: &Path, result: io::Result<()>) -> Report {
+    let (state, end) = match result {
+        Ok(()) => {
+            ("Replaced", Ending::Ok { durability: "Full".into(), sync_plan: "Portable".into() })
         }
-    }
+        Err(error) => {
+            let (code, sentence) = (error.raw_os_error(), error.to_string());
+            let (kind, step) = ("Io".into(), "Write".into());
+            ("Untouched", Ending::Err { kind, step, leftovers: Vec::new(), code, sentence })
+        }
+    };
+    let file = FileReport { path: path.into(), state: state.into(), lost: Vec::new() };
+    Report { files: vec![file], end }
 }
 
 const TEMP: &str = ".wholefile-broken000000.tmp";

@@ -47,7 +47,7 @@ pub(crate) enum Group {
     ReadXattr,
     ChangeXattr,
     Close,
-    /// Asks the process itself, and cannot fail.
+    /// Concerns the process itself: it is not failed.
     Ask,
     Other,
 }
@@ -77,10 +77,13 @@ const IGNORED: &[i64] = &[
 const NAMES: &[(i64, &str)] = &[
     (libc::SYS_access, "access"),
     (libc::SYS_chmod, "chmod"),
+    (libc::SYS_clone3, "clone3"),
     (libc::SYS_close, "close"),
     (libc::SYS_copy_file_range, "copy_file_range"),
     (libc::SYS_fallocate, "fallocate"),
     (libc::SYS_fchmod, "fchmod"),
+    (libc::SYS_fchmodat, "fchmodat"),
+    (libc::SYS_fchmodat2, "fchmodat2"),
     (libc::SYS_fchown, "fchown"),
     (libc::SYS_fcntl, "fcntl"),
     (libc::SYS_fdatasync, "fdatasync"),
@@ -201,14 +204,18 @@ impl Call {
             libc::SYS_unlinkat if self.last_path_ends_with(".lock") => Group::RemoveLock,
             libc::SYS_unlinkat | libc::SYS_unlink => Group::RemoveTemp,
             libc::SYS_mkdirat | libc::SYS_mkdir => Group::MakeDirectory,
-            libc::SYS_fchmod | libc::SYS_fchown | libc::SYS_utimensat | libc::SYS_chmod => {
-                Group::Attribute
-            }
+            libc::SYS_fchmod
+            | libc::SYS_fchmodat
+            | libc::SYS_fchmodat2
+            | libc::SYS_fchown
+            | libc::SYS_utimensat
+            | libc::SYS_chmod => Group::Attribute,
             libc::SYS_flistxattr | libc::SYS_listxattr => Group::ListXattrs,
             libc::SYS_fgetxattr | libc::SYS_getxattr => Group::ReadXattr,
             libc::SYS_fsetxattr | libc::SYS_fremovexattr => Group::ChangeXattr,
             libc::SYS_close => Group::Close,
             libc::SYS_geteuid | libc::SYS_getegid => Group::Ask,
+            libc::SYS_clone | libc::SYS_clone3 => Group::Ask,
             _ => Group::Other,
         }
     }
@@ -310,7 +317,9 @@ impl Group {
         match self {
             // A directory that may not be read cannot be synced, where that is required.
             Group::OpenDirectory => &["Resolve", "CreateParents", "SyncDirectory"],
-            Group::Open => &["Resolve", "Lock", "CreateTemp", "Read", "Metadata", "Publish"],
+            Group::Open => {
+                &["Resolve", "Lock", "CreateTemp", "Read", "Metadata", "SyncFile", "Publish"]
+            }
             Group::CreateTemp | Group::CreateUnnamed | Group::Name => &["CreateTemp"],
             Group::OpenLock => &["Lock"],
             Group::Look => &[
@@ -331,10 +340,11 @@ impl Group {
             Group::Sync => &["SyncFile", "SyncDirectory"],
             Group::Publish => &["Publish"],
             Group::RemoveTemp => &["RemoveTemp"],
-            Group::MakeDirectory | Group::RemoveDirectory => &["CreateParents"],
-            Group::Attribute | Group::ListXattrs | Group::ReadXattr | Group::ChangeXattr => {
-                &["Metadata"]
-            }
+            Group::MakeDirectory => &["CreateParents", "CreateTemp"],
+            Group::RemoveDirectory => &["CreateParents", "RemoveTemp"],
+            // That of a staging directory belongs to its creation.
+            Group::Attribute => &["CreateTemp", "Metadata"],
+            Group::ListXattrs | Group::ReadXattr | Group::ChangeXattr => &["Metadata"],
             Group::StartWriteback
             | Group::RemoveLock
             | Group::Close

@@ -1,6 +1,7 @@
 //! What must hold after a fault: is the target whole, is what was said true, is anything left?
 
 use std::collections::BTreeSet;
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
@@ -8,8 +9,8 @@ use nix::errno::Errno;
 use wholefile::{AtomicWriter, Lock, Sweeper};
 
 use crate::calls::{Call, Group};
-use crate::place::{Entry, Metadata, Snapshot, contents, of_new_file, snapshot};
-use crate::report::Report;
+use crate::place::{Metadata, Snapshot, contents, of_new_file, snapshot};
+use crate::report::{Ending, FileReport, Report};
 use crate::scenarios::Scenario;
 use crate::tracer::Fault;
 
@@ -42,22 +43,21 @@ pub(crate) enum First {
 }
 
 impl Scene<'_> {
-    fn target_path(&self) -> &Path {
-        Path::new(self.scenario.before.target())
+    fn targets(&self) -> impl Iterator<Item = &'static Path> {
+        self.scenario.before.targets().iter().map(Path::new)
     }
 
-    fn old(&self) -> Option<&Entry> {
-        self.before.get(self.target_path())
+    fn is_target(&self, path: &Path) -> bool {
+        self.targets().any(|target| target == path)
     }
 
     /// What a published file must have.
-    fn expected(&self) -> Metadata {
-        self.old().map_or_else(of_new_file, |old| old.metadata.clone())
+    fn expected(&self, target: &Path) -> Metadata {
+        self.before.get(target).map_or_else(of_new_file, |old| old.metadata.clone())
     }
 
-    fn target(&self, after: &Snapshot) -> Target {
-        let found = after.get(self.target_path());
-        match (found, self.old()) {
+    fn target(&self, path: &Path, after: &Snapshot) -> Target {
+        match (after.get(path), self.before.get(path)) {
             (found, old) if found == old => Target::Old,
             (None, _) => Target::Wrong("the target is gone".into()),
             (Some(entry), _) if entry.contents == self.scenario.new_contents() => {
@@ -73,37 +73,44 @@ impl Scene<'_> {
         }
     }
 
-    /// What is there that was not, but for the target.
+    /// What is there that was not, but for the targets.
     fn left(&self, after: &Snapshot) -> BTreeSet<PathBuf> {
         let is_new = |path: &&PathBuf| !self.before.contains_key(*path);
-        let is_target = |path: &&PathBuf| path.as_path() == self.target_path();
-        after.keys().filter(is_new).filter(|path| !is_target(path)).cloned().collect()
+        after.keys().filter(is_new).filter(|path| !self.is_target(path)).cloned().collect()
     }
 
-    /// Whether the path leads to the target, as the directories do that it created.
+    /// Whether the path leads to a target, as the directories do that a save creates.
     fn is_on_the_way(&self, path: &Path) -> bool {
-        self.target_path().starts_with(path)
+        self.targets().any(|target| target.starts_with(path))
+    }
+
+    fn relative(&self, path: &Path) -> PathBuf {
+        path.strip_prefix(self.dir).unwrap_or(path).to_path_buf()
     }
 
     fn check_bystanders(&self, after: &Snapshot, violations: &mut Violations) {
         for (path, entry) in self.before {
-            if path != self.target_path() && after.get(path) != Some(entry) {
+            if !self.is_target(path) && after.get(path) != Some(entry) {
                 violations.push(format!("{} was touched", path.display()));
             }
         }
     }
 
-    /// After the writer was killed. The target as it was found is given back.
-    pub(crate) fn after_kill(&self, first: First) -> Result<(Target, Violations)> {
+    /// After the writer was killed. The targets as they were found are given back.
+    pub(crate) fn after_kill(&self, first: First) -> Result<(Vec<Target>, Violations)> {
         let mut violations = Violations::new();
         let after = snapshot(self.dir)?;
-        let target = self.target(&after);
-        match &target {
-            Target::Wrong(what) => violations.push(what.clone()),
-            Target::New(metadata) if *metadata != self.expected() => {
-                violations.push(format!("the new file's metadata is {metadata:?}"));
+        let mut found = Vec::new();
+        for path in self.targets() {
+            let target = self.target(path, &after);
+            match &target {
+                Target::Wrong(what) => violations.push(what.clone()),
+                Target::New(metadata) if *metadata != self.expected(path) => {
+                    violations.push(format!("the new file's metadata is {metadata:?}"));
+                }
+                Target::New(_) | Target::Old => {}
             }
-            Target::New(_) | Target::Old => {}
+            found.push(target);
         }
         self.check_bystanders(&after, &mut violations);
         if first == First::Write {
@@ -113,26 +120,25 @@ impl Scene<'_> {
         if first == First::Sweep {
             self.check_next_writer(&mut violations)?;
         }
-        Ok((target, violations))
+        Ok((found, violations))
     }
 
     /// The next writer takes the lock at once, whoever was killed holding it.
-    pub(crate) fn check_next_writer(&self, violations: &mut Violations) -> Result<()> {
+    fn check_next_writer(&self, violations: &mut Violations) -> Result<()> {
         let next = contents('x', 777);
         let path = self.dir.join(self.scenario.before.path());
         let mut builder = AtomicWriter::builder();
         builder.create_parents(true).lock(Lock::Try);
-        match builder.write(path, &next) {
-            Err(error) => violations.push(format!("the next writer failed: {error}")),
-            Ok(_) => {
-                let after = snapshot(self.dir)?;
-                let found = after.get(self.target_path());
-                if found.is_none_or(|entry| entry.contents != next) {
-                    violations.push("the next writer's contents are not there".into());
-                }
-                self.check_bystanders(&after, violations);
-            }
+        if let Err(error) = builder.write(path, &next) {
+            violations.push(format!("the next writer failed: {error}"));
+            return Ok(());
         }
+        let after = snapshot(self.dir)?;
+        let found = self.targets().next().and_then(|target| after.get(target));
+        if found.is_none_or(|entry| entry.contents != next) {
+            violations.push("the next writer's contents are not there".into());
+        }
+        self.check_bystanders(&after, violations);
         Ok(())
     }
 
@@ -143,10 +149,12 @@ impl Scene<'_> {
             self.left(&before).into_iter().filter(|path| !self.is_on_the_way(path)).collect();
         let sweep = Sweeper::new().recursive(true).run(self.dir)?;
         let relative = |paths: &[PathBuf]| -> BTreeSet<PathBuf> {
-            let relative = |path: &PathBuf| path.strip_prefix(self.dir).unwrap_or(path).to_owned();
-            paths.iter().map(relative).collect()
+            paths.iter().map(|path| self.relative(path)).collect()
         };
-        if relative(sweep.removed()) != left {
+        // A directory goes with all that is in it.
+        let is_top = |path: &&PathBuf| !path.parent().is_some_and(|parent| left.contains(parent));
+        let tops: BTreeSet<PathBuf> = left.iter().filter(is_top).cloned().collect();
+        if relative(sweep.removed()) != tops {
             violations.push(format!("the sweep removed {:?} of {left:?}", sweep.removed()));
         }
         if relative(sweep.alive()) != BTreeSet::from([self.alive.to_path_buf()]) {
@@ -169,8 +177,7 @@ impl Scene<'_> {
     pub(crate) fn after_fault(&self, told: &Told<'_>) -> Result<Violations> {
         let mut violations = Violations::new();
         let after = snapshot(self.dir)?;
-        let target = self.target(&after);
-        self.check_target(told, &target, &mut violations);
+        self.check_targets(told, &after, &mut violations);
         self.check_left(told, &after, &mut violations);
         self.check_bystanders(&after, &mut violations);
         told.check_durability(&mut violations);
@@ -180,49 +187,36 @@ impl Scene<'_> {
         Ok(violations)
     }
 
-    /// Is the target what was said of it?
-    fn check_target(&self, told: &Told<'_>, target: &Target, violations: &mut Violations) {
-        let (lost, state): (&[String], &str) = match told.report {
-            Report::Ok { outcome, .. } if outcome == "Unchanged" => (&[], "Untouched"),
-            Report::Ok { lost, .. } => (lost, "Replaced"),
-            Report::Err { state, .. } => (&[], state),
+    /// Is each target what was said of it?
+    fn check_targets(&self, told: &Told<'_>, after: &Snapshot, violations: &mut Violations) {
+        // A save that fails before it knows its target, or any but the last of a batch, says
+        // nothing of the others: they are untouched.
+        let report_of = |path: &Path| {
+            let is_it = |file: &&FileReport| self.relative(&file.path) == path;
+            told.report.files.iter().find(is_it).map(|file| (&*file.state, &*file.lost))
         };
-        match (target, state) {
-            (Target::Wrong(what), _) => violations.push(what.clone()),
-            (Target::Old, "Untouched") | (Target::New(_), "Replaced") => {}
-            (_, "Unknown") if told.is_lasting() => {}
-            _ => violations.push(format!("it is said to be {state}, but is {target:?}")),
-        }
-        let Target::New(found) = target else { return };
-        let expected = self.expected();
-        let is_lost = |metadata: &str| lost.iter().any(|lost| lost == metadata);
-        let differs = [
-            ("Owner", found.owner != expected.owner),
-            ("Mode", found.mode != expected.mode),
-            ("Xattrs", found.xattrs != expected.xattrs),
-        ];
-        for (metadata, differs) in differs {
-            // Whatever is lost may narrow the mode: nobody may do more than before.
-            let is_narrowed =
-                metadata == "Mode" && !lost.is_empty() && found.mode & !expected.mode == 0;
-            if differs && !is_lost(metadata) && !is_narrowed {
-                violations.push(format!("{metadata}: the new file's metadata is {found:?}"));
+        for path in self.targets() {
+            let (state, lost) = report_of(path).unwrap_or(("Untouched", &[]));
+            let target = self.target(path, after);
+            match (&target, state) {
+                (Target::Wrong(what), _) => violations.push(what.clone()),
+                (Target::Old, "Untouched") | (Target::New(_), "Replaced") => {}
+                (_, "Unknown") if told.is_lasting() => {}
+                _ => violations.push(format!("it is said to be {state}, but is {target:?}")),
             }
-        }
-        if found.mode & 0o7777 & !expected.mode != 0 {
-            violations.push(format!("the metadata is wider than before: {found:?}"));
+            if let Target::New(found) = target {
+                check_metadata(&found, &self.expected(path), lost, violations);
+            }
         }
     }
 
     /// Did all stay behind that was named, and nothing else?
     fn check_left(&self, told: &Told<'_>, after: &Snapshot, violations: &mut Violations) {
-        let named = match told.report {
-            Report::Err { leftover: Some(path), .. } => {
-                Some(path.strip_prefix(self.dir).unwrap_or(path).to_path_buf())
-            }
-            _ => None,
+        let named: Vec<PathBuf> = match &told.report.end {
+            Ending::Err { leftovers, .. } => leftovers.iter().map(|it| self.relative(it)).collect(),
+            Ending::Ok { .. } => Vec::new(),
         };
-        let is_published = after.contains_key(self.target_path());
+        let is_published = self.targets().any(|target| after.contains_key(target));
         for path in self.left(after) {
             let is_lock = path.to_string_lossy().ends_with(".lock");
             let is_excused = match () {
@@ -231,15 +225,42 @@ impl Scene<'_> {
                 }
                 // The next one who asks for the lock takes the file over.
                 () if is_lock => told.could_not(&[Group::RemoveLock]),
-                () => named.as_ref() == Some(&path),
+                // With a directory all that is in it.
+                () => named.iter().any(|named| path.starts_with(named)),
             };
             if !is_excused {
                 violations.push(format!("{} stayed behind", path.display()));
             }
         }
-        if let Some(named) = named.filter(|named| !after.contains_key(named)) {
+        for named in named.iter().filter(|named| !after.contains_key(*named)) {
             violations.push(format!("{} is said to have stayed, and did not", named.display()));
         }
+    }
+}
+
+/// Is all metadata kept, or told to be lost?
+fn check_metadata(
+    found: &Metadata,
+    expected: &Metadata,
+    lost: &[String],
+    violations: &mut Violations,
+) {
+    let is_lost = |metadata: &str| lost.iter().any(|lost| lost == metadata);
+    let differs = [
+        ("Owner", found.owner != expected.owner),
+        ("Mode", found.mode != expected.mode),
+        ("Xattrs", found.xattrs != expected.xattrs),
+    ];
+    for (metadata, differs) in differs {
+        // Whatever is lost may narrow the mode: nobody may do more than before.
+        let is_narrowed =
+            metadata == "Mode" && !lost.is_empty() && found.mode & !expected.mode == 0;
+        if differs && !is_lost(metadata) && !is_narrowed {
+            violations.push(format!("{metadata}: the new file's metadata is {found:?}"));
+        }
+    }
+    if found.mode & 0o7777 & !expected.mode != 0 {
+        violations.push(format!("the metadata is wider than before: {found:?}"));
     }
 }
 
@@ -254,12 +275,13 @@ pub(crate) struct Told<'a> {
     pub(crate) report: &'a Report,
 }
 
-/// How many syncs succeeded before and after the target was published.
+/// How many syncs succeeded before and after the first target was published.
 fn syncs(scenario: &Scenario, calls: &[Call]) -> (usize, usize) {
-    let name = Path::new(scenario.before.target()).file_name();
+    let name_of = |path: &str| Path::new(path).file_name().map(OsStr::to_os_string);
+    let names: Vec<_> = scenario.before.targets().iter().map(|path| name_of(path)).collect();
     let is_publish = |call: &Call| {
-        let to = call.paths.last().and_then(|path| Path::new(path).file_name());
-        call.group() == Group::Publish && call.succeeded() && to == name
+        let to = call.paths.last().and_then(|path| name_of(path));
+        call.group() == Group::Publish && call.succeeded() && names.contains(&to)
     };
     let at = calls.iter().position(is_publish).unwrap_or(calls.len());
     let count = |calls: &[Call]| {
@@ -290,7 +312,7 @@ impl Told<'_> {
 
     /// Was all synced that is said to be durable, and was it right to publish at all?
     fn check_durability(&self, violations: &mut Violations) {
-        let Report::Ok { outcome, durability, sync_plan, .. } = self.report else { return };
+        let Ending::Ok { durability, sync_plan } = &self.report.end else { return };
         if let Some((call, Fault::Error(errno))) = self.met() {
             let is_before = self.fault.is_some_and(|(at, _)| {
                 syncs(self.scenario, &self.clean[..=at.min(self.clean.len() - 1)]).1 == 0
@@ -299,14 +321,15 @@ impl Told<'_> {
                 violations.push(format!("published after a failed sync of the file ({errno})"));
             }
         }
-        if outcome == "Unchanged" {
+        let replaced = self.report.files.iter().filter(|file| file.state == "Replaced").count();
+        if replaced == 0 {
             return;
         }
         let (before, after) = syncs(self.scenario, self.calls);
         let (_, expected_after) = syncs(self.scenario, self.clean);
         // There the contents are written out before, and the directory's sync makes them durable.
         let is_written_out = sync_plan == "Fewest" && self.is_written_out();
-        if durability != "None" && before == 0 && !is_written_out {
+        if durability != "None" && before < replaced && !is_written_out {
             violations.push(format!("said to be {durability} without a sync of the file"));
         }
         if durability == "Full" && after < expected_after.max(1) {
@@ -317,12 +340,12 @@ impl Told<'_> {
     /// Is the error the one that was met, and had it to be reported?
     fn check_cause(&self, violations: &mut Violations) {
         let Some((call, fault)) = self.met() else {
-            if let Report::Err { sentence, .. } = self.report {
+            if let Ending::Err { sentence, .. } = &self.report.end {
                 violations.push(format!("without any fault: {sentence}"));
             }
             return;
         };
-        let Report::Err { kind, step, code, sentence, .. } = self.report else { return };
+        let Ending::Err { kind, step, code, sentence, .. } = &self.report.end else { return };
         let group = call.group();
         let errno = match fault {
             Fault::Short(_) => return violations.push(format!("cut short: {sentence}")),

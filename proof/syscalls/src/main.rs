@@ -35,9 +35,6 @@ use crate::report::Report;
 use crate::scenarios::Scenario;
 use crate::tracer::{End, Fault, Plan, Run};
 
-/// So many violations of one scenario are printed.
-const SHOWN: usize = 5;
-
 #[derive(Parser)]
 #[command(about = "Kills and fails a save at each of its system calls")]
 struct Arguments {
@@ -50,6 +47,9 @@ struct Arguments {
     /// Only the scenarios whose name contains this
     #[arg(long, default_value = "")]
     only: String,
+    /// How many violations of a scenario are printed
+    #[arg(long, default_value_t = 5)]
+    show: usize,
     /// Where to work [default: in memory, /dev/shm]
     #[arg(long)]
     dir: Option<PathBuf>,
@@ -77,17 +77,17 @@ fn main() -> Result<ExitCode> {
     });
     let extent = if arguments.long { Extent::Long } else { Extent::Short };
     let is_right = match arguments.self_test {
-        true => self_test(&dir, &arguments.only)?,
-        false => prove(&dir, extent, &arguments.only)?,
+        true => self_test(&dir, &arguments)?,
+        false => prove(&dir, extent, &arguments)?,
     };
     Ok(if is_right { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-fn prove(dir: &Path, extent: Extent, only: &str) -> Result<bool> {
+fn prove(dir: &Path, extent: Extent, arguments: &Arguments) -> Result<bool> {
     println!("{:<48} {:>5} {:>6} {:>6}  violations", "scenario", "calls", "killed", "failed");
     let mut total = Tally::default();
     let mut scenarios = 0;
-    for scenario in scenarios::all().iter().filter(|it| it.label().contains(only)) {
+    for scenario in scenarios::all().iter().filter(|it| it.label().contains(&arguments.only)) {
         let tally = tally(dir, scenario, extent)?;
         let Tally { calls, killed, failed, violations } = tally;
         println!(
@@ -95,7 +95,7 @@ fn prove(dir: &Path, extent: Extent, only: &str) -> Result<bool> {
             scenario.label(),
             violations.len()
         );
-        violations.iter().take(SHOWN).for_each(|violation| println!("    {violation}"));
+        violations.iter().take(arguments.show).for_each(|violation| println!("    {violation}"));
         scenarios += 1;
         total.calls += calls;
         total.killed += killed;
@@ -113,16 +113,20 @@ fn prove(dir: &Path, extent: Extent, only: &str) -> Result<bool> {
     Ok(total.violations.is_empty())
 }
 
-fn self_test(dir: &Path, only: &str) -> Result<bool> {
+fn self_test(dir: &Path, arguments: &Arguments) -> Result<bool> {
     let mut missed = 0;
     let broken = scenarios::broken();
-    for (scenario, caught) in broken.iter().filter(|(it, _)| it.label().contains(only)) {
+    for (scenario, caught) in broken.iter().filter(|(it, _)| it.label().contains(&arguments.only)) {
         let tally = tally(dir, scenario, Extent::Long)?;
         let sentence = tally.violations.iter().find(|violation| violation.contains(caught));
         println!("{:<40} {}", scenario.label(), sentence.map_or("NOT CAUGHT", |it| it));
         if sentence.is_none() {
             missed += 1;
-            tally.violations.iter().take(SHOWN).for_each(|violation| println!("    {violation}"));
+            tally
+                .violations
+                .iter()
+                .take(arguments.show)
+                .for_each(|violation| println!("    {violation}"));
         }
     }
     println!("{} broken writers, {missed} not caught", broken.len());
@@ -148,39 +152,40 @@ fn tally(dir: &Path, scenario: &Scenario, extent: Extent) -> Result<Tally> {
             });
         }
     });
-    let mut switches: Vec<(usize, Target)> = Vec::new();
+    let mut switches = Vec::new();
     for (trial, result) in results.into_inner().unwrap() {
-        let (target, violations) = match result {
+        let (targets, violations) = match result {
             Ok(result) => result,
-            Err(error) => (None, vec![format!("{error:#}")]),
+            Err(error) => (Vec::new(), vec![format!("{error:#}")]),
         };
         match trial.fault {
             Some((at, Fault::Kill)) => {
                 tally.killed += 1;
-                switches.extend(target.map(|target| (at, target)));
+                switches.push((at, targets));
             }
             _ => tally.failed += 1,
         }
         let described = |violation| format!("{}: {violation}", trial.describe(&clean.calls));
         tally.violations.extend(violations.into_iter().map(described));
     }
-    if let Some(violation) = has_gone_back(switches) {
-        tally.violations.push(violation);
+    switches.sort_by_key(|(at, _)| *at);
+    for index in 0..scenario.before.targets().len() {
+        let of_one = switches.iter().filter_map(|(at, them)| Some((*at, them.get(index)?)));
+        tally.violations.extend(has_gone_back(of_one.collect()));
     }
     tally.violations.sort();
     Ok(tally)
 }
 
 /// The later it is killed, the newer the target: once it is replaced, it stays so.
-fn has_gone_back(mut switches: Vec<(usize, Target)>) -> Option<String> {
-    switches.sort_by_key(|(at, _)| *at);
+fn has_gone_back(switches: Vec<(usize, &Target)>) -> Option<String> {
     let is_new = |target: &Target| matches!(target, Target::New(_));
     let first_new = switches.iter().find(|(_, target)| is_new(target))?.0;
     let back = switches.iter().find(|(at, target)| *at > first_new && !is_new(target))?.0;
     Some(format!("killed at call {first_new} it has the new contents, at {back} the old"))
 }
 
-type Judged = (Option<Target>, Violations);
+type Judged = (Vec<Target>, Violations);
 
 fn attempt(dir: &Path, scenario: &Scenario, clean: &[Call], trial: &Trial) -> Result<Judged> {
     let stage = Stage::new(dir, scenario)?;
@@ -228,10 +233,7 @@ impl<'a> Stage<'a> {
             alive: &self.alive_name,
         };
         let judged = match run.end {
-            End::Killed => {
-                let (target, violations) = scene.after_kill(trial.first)?;
-                (Some(target), violations)
-            }
+            End::Killed => scene.after_kill(trial.first)?,
             End::Finished => {
                 let report: Report = serde_json::from_str(&run.output)?;
                 let told = Told {
@@ -241,7 +243,7 @@ impl<'a> Stage<'a> {
                     fault: trial.fault,
                     report: &report,
                 };
-                (None, scene.after_fault(&told)?)
+                (Vec::new(), scene.after_fault(&told)?)
             }
         };
         self.alive.rollback()?;

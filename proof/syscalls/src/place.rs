@@ -27,6 +27,8 @@ pub(crate) enum Before {
     Symlink,
     /// Two directories that are missing on the way.
     NoParents,
+    /// Three targets: a file with metadata, nothing, in another directory, and a plain file.
+    Three,
 }
 
 impl Before {
@@ -34,16 +36,17 @@ impl Before {
     pub(crate) fn path(self) -> &'static str {
         match self {
             Before::Symlink => "link",
-            _ => self.target(),
+            _ => self.targets()[0],
         }
     }
 
     /// Where the contents are to land.
-    pub(crate) fn target(self) -> &'static str {
+    pub(crate) fn targets(self) -> &'static [&'static str] {
         match self {
-            Before::NoParents => "a/b/target",
-            Before::Symlink => "sub/target",
-            _ => "target",
+            Before::NoParents => &["a/b/target"],
+            Before::Symlink => &["sub/target"],
+            Before::Three => &["target", "sub/second", "third"],
+            _ => &["target"],
         }
     }
 }
@@ -88,6 +91,11 @@ pub(crate) fn prepare(dir: &Path, before: Before, new: &[u8]) -> Result<()> {
         Before::Plain => Ok(fs::write(dir.join("target"), old)?),
         Before::Shared => write_owned(&dir.join("target"), &old, 0o664),
         Before::File => write_with_metadata(&dir.join("target"), &old),
+        Before::Three => {
+            fs::create_dir(dir.join("sub"))?;
+            fs::write(dir.join("third"), &old)?;
+            write_with_metadata(&dir.join("target"), &old)
+        }
         Before::Same => write_with_metadata(&dir.join("target"), new),
         Before::Symlink => {
             fs::create_dir(dir.join("sub"))?;

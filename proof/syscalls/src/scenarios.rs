@@ -11,11 +11,11 @@ use fs_err as fs;
 use nix::errno::Errno;
 use nix::libc;
 use wholefile::{
-    AtomicWriter, Builder, Commit, Durability, Error, ErrorKind, Lock, Metadata, Preserve, Publish,
-    Staging, SyncPlan,
+    AtomicBatch, AtomicWriter, Builder, Commit, Durability, Error, ErrorKind, Lock, Metadata,
+    Preserve, Publish, Staging, SyncPlan,
 };
 
-use crate::broken::{BROKEN, Broken};
+use crate::broken::{self, BROKEN, Broken};
 use crate::calls::{Call, Group};
 use crate::place::{Before, contents, prepare};
 use crate::report::Report;
@@ -43,6 +43,8 @@ pub(crate) struct Scenario {
 pub(crate) enum Save {
     /// By the crate.
     Whole(fn(&mut Builder, &Path, &[u8]) -> wholefile::Result<Commit>),
+    /// By a batch of the crate's.
+    Batch(fn(&mut Builder, &Path, &[u8]) -> Report),
     /// By a writer that is broken on purpose.
     Broken(fn(&Path, &[u8]) -> io::Result<()>),
 }
@@ -76,6 +78,12 @@ fn rename_flags(call: &Call) -> Option<Errno> {
 
 fn unnamed_files(call: &Call) -> Option<Errno> {
     (call.group() == Group::CreateUnnamed).then_some(Errno::EOPNOTSUPP)
+}
+
+/// A batch syncs its files on several threads, and on one where it gets no others. On one, its
+/// calls have an order.
+fn threads(call: &Call) -> Option<Errno> {
+    matches!(call.number, libc::SYS_clone | libc::SYS_clone3).then_some(Errno::EAGAIN)
 }
 
 fn locks(call: &Call) -> Option<Errno> {
@@ -115,6 +123,11 @@ const KINDS: &[Scenario] = &[
     scenario("skip_unchanged, changed", Before::File, Save::Whole(unless_unchanged)),
     scenario("skip_unchanged, unchanged", Before::Same, Save::Whole(unless_unchanged)),
     scenario("overwrite with the fewest syncs", Before::File, Save::Whole(fewest_syncs)),
+    lacking(scenario("batch of three", Before::Three, Save::Batch(batch)), threads),
+    lacking(
+        scenario("batch of three, fewest syncs", Before::Three, Save::Batch(batch_fewest)),
+        threads,
+    ),
     scenario("all metadata required", Before::File, Save::Whole(all_required)),
     scenario("durability required", Before::File, Save::Whole(durability_required)),
 ];
@@ -181,6 +194,20 @@ fn fewest_syncs(builder: &mut Builder, path: &Path, new: &[u8]) -> wholefile::Re
     builder.sync_plan(SyncPlan::Fewest).write(path, new)
 }
 
+fn batch(builder: &mut Builder, path: &Path, new: &[u8]) -> Report {
+    let mut batch = AtomicBatch::new();
+    batch.options(builder);
+    let mut targets = Before::Three.targets().iter();
+    match targets.try_for_each(|target| batch.write(path.with_file_name(target), new)) {
+        Ok(()) => batch.commit().into(),
+        Err(error) => Report::of_rollback(error, batch.rollback()),
+    }
+}
+
+fn batch_fewest(builder: &mut Builder, path: &Path, new: &[u8]) -> Report {
+    batch(builder.sync_plan(SyncPlan::Fewest), path, new)
+}
+
 fn all_required(builder: &mut Builder, path: &Path, new: &[u8]) -> wholefile::Result<Commit> {
     for metadata in [Metadata::Owner, Metadata::Mode, Metadata::Xattrs] {
         builder.preserve(metadata, Preserve::Require);
@@ -217,7 +244,7 @@ impl Scenario {
 
     pub(crate) fn label(&self) -> String {
         match self.save {
-            Save::Whole(_) => format!("{}, {:?}", self.name, self.durability),
+            Save::Whole(_) | Save::Batch(_) => format!("{}, {:?}", self.name, self.durability),
             Save::Broken(_) => self.name.to_owned(),
         }
     }
@@ -260,7 +287,11 @@ impl Scenario {
                 let mut builder = AtomicWriter::builder();
                 save(builder.durability(self.durability), path, new).into()
             }
-            Save::Broken(save) => save(path, new).into(),
+            Save::Batch(save) => {
+                let mut builder = AtomicWriter::builder();
+                save(builder.durability(self.durability), path, new)
+            }
+            Save::Broken(save) => broken::report(path, save(path, new)),
         }
     }
 }
