@@ -98,9 +98,14 @@ impl Stage {
         &self.directory
     }
 
+    /// Its name in the directory that it is in.
+    pub(crate) fn name(&self) -> &OsStr {
+        self.name.as_deref().unwrap_or_default()
+    }
+
     /// Its path, if that of the directory that it is in is `parent`.
     pub(crate) fn path(&self, parent: &Path) -> PathBuf {
-        parent.join(self.name.as_deref().unwrap_or_default())
+        parent.join(self.name())
     }
 
     /// Removes it with all that is in it.

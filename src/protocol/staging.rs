@@ -282,10 +282,10 @@ impl Contents {
         }
     }
 
-    /// Where the temp file is, if it has a name: beside `target`.
+    /// Where the temp file of `target` is, if it has a name.
     pub(crate) fn temp_path(&self, target: &Path) -> Option<PathBuf> {
         match &self.place {
-            Place::Temp(temp) => temp.name().map(|name| target.with_file_name(name)),
+            Place::Temp(temp) => temp.beside(target),
             Place::Memory | Place::Spool(_) => None,
         }
     }

@@ -38,6 +38,8 @@ pub(crate) struct Target {
 #[derive(Clone, Debug)]
 pub(crate) struct StagingPlace {
     pub(crate) directory: Arc<Directory>,
+    /// The directory's own name, beside the target.
+    pub(crate) directory_name: OsString,
     pub(crate) name: OsString,
 }
 

@@ -35,6 +35,8 @@ pub(crate) struct Temp {
 #[derive(Debug)]
 pub(crate) struct TempName {
     directory: Arc<Directory>,
+    /// The directory's own name beside the target, if it is not the target's directory.
+    directory_name: Option<OsString>,
     /// `None` once there is nothing to remove.
     name: Option<OsString>,
 }
@@ -68,7 +70,7 @@ impl Temp {
             })
         })
         .map_err(failed)?;
-        let name = Some(TempName { directory: Arc::clone(&directory), name: Some(name) });
+        let name = Some(TempName::in_directory(&directory, name));
         let temp = Temp { name, file, directory };
         match locked {
             Ok(()) => Ok(temp),
@@ -140,8 +142,7 @@ impl Temp {
         if self.name.is_none() {
             let link = |name: &OsStr| sys::link_unnamed(&self.file, &self.directory, name);
             let ((), name) = with_random_name(options, link)?;
-            let directory = Arc::clone(&self.directory);
-            self.name = Some(TempName { directory, name: Some(name) });
+            self.name = Some(TempName::in_directory(&self.directory, name));
         }
         self.name().ok_or_else(|| io::ErrorKind::NotFound.into())
     }
@@ -175,19 +176,29 @@ impl Temp {
 
     /// The path of the temp file, absolute where the system can tell.
     pub(crate) fn path(&self, target: &Path) -> Option<PathBuf> {
-        let name = self.name()?;
+        let name = self.name.as_ref()?;
         match sys::path_of(&self.directory) {
-            Some(directory) => Some(directory.join(name)),
-            None => std::path::absolute(target.with_file_name(name)).ok(),
+            Some(directory) => Some(directory.join(name.entry().name)),
+            None => std::path::absolute(name.beside(target)).ok(),
         }
+    }
+
+    /// The same, relative where the path of `target` is.
+    pub(crate) fn beside(&self, target: &Path) -> Option<PathBuf> {
+        self.name.as_ref().map(|name| name.beside(target))
     }
 }
 
 impl TempName {
     /// Of a file that was staged there.
     pub(crate) fn of(place: &StagingPlace) -> TempName {
-        let StagingPlace { directory, name } = place.clone();
-        TempName { directory, name: Some(name) }
+        let StagingPlace { directory, directory_name, name } = place.clone();
+        TempName { directory, directory_name: Some(directory_name), name: Some(name) }
+    }
+
+    fn in_directory(directory: &Arc<Directory>, name: OsString) -> TempName {
+        let directory = Arc::clone(directory);
+        TempName { directory, directory_name: None, name: Some(name) }
     }
 
     /// Where the file is.
@@ -195,9 +206,13 @@ impl TempName {
         Entry { directory: &self.directory, name: self.name.as_deref().unwrap_or_default() }
     }
 
-    /// The path of the temp file of `target`, where it is beside it.
+    /// The path of the temp file of `target`: beside it, or in a directory beside it.
     pub(crate) fn beside(&self, target: &Path) -> PathBuf {
-        target.with_file_name(self.entry().name)
+        let name = self.entry().name;
+        match &self.directory_name {
+            Some(directory) => target.with_file_name(directory).join(name),
+            None => target.with_file_name(name),
+        }
     }
 
     /// Leaves the file where it is: published.

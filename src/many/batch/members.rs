@@ -137,6 +137,7 @@ impl Members {
         let number = *next;
         target.place = stage.as_ref().map(|stage| StagingPlace {
             directory: Arc::clone(stage.directory()),
+            directory_name: stage.name().to_owned(),
             name: number.to_string().into(),
         });
         *next += 1;
@@ -169,6 +170,7 @@ impl Members {
         let stage = self.folders[member.folder].stage.as_ref()?;
         Some(StagingPlace {
             directory: Arc::clone(stage.directory()),
+            directory_name: stage.name().to_owned(),
             name: waiting.number.to_string().into(),
         })
     }
