@@ -38,6 +38,7 @@ pub(crate) fn write(job: &Job, durability: Durability, sync_plan: SyncPlan) -> R
     fs::create_dir(job.at.join(NEIGHBOUR))?;
     for file in (job.scenario.before)() {
         let path = folder.join(&file.path);
+        fs::create_dir_all(path.parent().expect("it is in the folder"))?;
         fs::write(&path, file.contents(0))?;
         file.mark(&path)?;
     }

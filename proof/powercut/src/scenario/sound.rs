@@ -4,7 +4,7 @@ use std::io::Write;
 use std::path::Path;
 
 use anyhow::{Result, ensure};
-use wholefile::{Publish, Staging, Sweeper};
+use wholefile::{AtomicBatch, Publish, Staging, Sweeper};
 
 use super::{File, Place, Scenario, Unit};
 
@@ -22,6 +22,24 @@ pub(crate) static SOUND: &[Scenario] = &[
         before: || large_file(0),
         files: large_file,
         commit: stream,
+        ..OVERWRITE
+    },
+    // So many files that one sync of a staging directory replaces those of the files.
+    Scenario {
+        name: "batch",
+        commits: 24,
+        before: || batch_files(0),
+        files: batch_files,
+        commit: batch,
+        ..OVERWRITE
+    },
+    // So few that each is synced.
+    Scenario {
+        name: "small-batch",
+        commits: 32,
+        before: || small_batch_files(0),
+        files: small_batch_files,
+        commit: batch,
         ..OVERWRITE
     },
 ];
@@ -65,6 +83,26 @@ fn one_file(commit: u32) -> Vec<File> {
 
 fn large_file(commit: u32) -> Vec<File> {
     vec![File { len: LARGE + commit as usize, ..File::plain("large", commit).marked() }]
+}
+
+/// In two folders: eight files that every commit overwrites, and four new ones.
+fn batch_files(commit: u32) -> Vec<File> {
+    let file = |index: u32| {
+        let folder = ["left", "right"][index as usize % 2];
+        match index {
+            0..8 => File::plain(format!("{folder}/old-{index}"), commit + index).marked(),
+            _ => File::plain(format!("{folder}/new-{index}-{commit}"), commit + index),
+        }
+    };
+    (0..12).map(file).collect()
+}
+
+fn small_batch_files(commit: u32) -> Vec<File> {
+    vec![
+        File::plain("left/old", commit).marked(),
+        File::plain("right/old", commit + 1).marked(),
+        File::plain(format!("right/new-{commit}"), commit + 2),
+    ]
 }
 
 pub(super) fn save(place: &Place<'_>, commit: u32, files: &[File]) -> Result<()> {
@@ -116,6 +154,15 @@ fn stream(place: &Place<'_>, commit: u32, files: &[File]) -> Result<()> {
         place.check(&writer.commit()?)?;
     }
     Ok(())
+}
+
+fn batch(place: &Place<'_>, commit: u32, files: &[File]) -> Result<()> {
+    let mut batch = AtomicBatch::new();
+    batch.options(&place.builder);
+    for file in files {
+        batch.write(place.path(file), file.contents(commit))?;
+    }
+    batch.commit()?.commits().iter().try_for_each(|receipt| place.check(receipt))
 }
 
 fn sweep(folder: &Path) -> Result<()> {
