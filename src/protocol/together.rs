@@ -6,8 +6,8 @@
 //! Everywhere else each file is synced, by several threads, so that the device is asked to empty
 //! its cache less often than there are files.
 //!
-//! A sync of the whole file system (syncfs(2)) was no faster, and beside a program that had written
-//! gigabytes it took a hundred times as long, since it waits for those too.
+//! Not by a sync of the whole file system (syncfs(2)): it saves little more, and beside a program
+//! that had written gigabytes it took a hundred times as long, since it waits for those too.
 
 use std::fs::File;
 use std::io;
