@@ -8,7 +8,7 @@ use std::time::Duration;
 use fs_err as fs;
 
 use crate::dir::Dir;
-use crate::system::{is_root, run, skipped};
+use crate::system::{is_root, run, skipped, unequipped};
 
 /// A file system in an image, mounted. Dropped, it is unmounted.
 pub(crate) struct Image {
@@ -34,7 +34,7 @@ impl Image {
         }
         let program = recipe.make.split(' ').next().unwrap();
         if Command::new(program).arg("-V").output().is_err() {
-            skipped(test, &format!("there is no {program}"));
+            unequipped(test, &format!("there is no {program}"));
             return None;
         }
         let dir = Dir::new();

@@ -22,10 +22,16 @@ pub(crate) const NOBODY: u32 = 65534;
 pub(crate) fn is_root(test: &str) -> bool {
     let is_root = rustix::process::geteuid().is_root();
     if !is_root {
-        assert!(env::var_os("CI").is_none_or(|ci| ci != "true"), "{test} needs root");
-        eprintln!("SKIPPED {test}: needs root");
+        unequipped(test, "needs root");
     }
     is_root
+}
+
+/// Says that something is missing which can be had. In CI it must be there.
+#[track_caller]
+pub(crate) fn unequipped(test: &str, reason: &str) {
+    assert!(env::var_os("CI").is_none_or(|ci| ci != "true"), "{test}: {reason}");
+    skipped(test, reason);
 }
 
 /// Says that the file system or the system cannot show this.
