@@ -11,10 +11,11 @@ no_acls='ACLs, default ACLs instead of the umask, exchange'
 hides='replacing of open files in one step, reservation'
 declare -A lacking=(
     [ext4]='' [xfs]='' [btrfs]='' [tmpfs]='' [overlayfs]=''
-    [bindfs]="default ACLs instead of the umask, exchange, fresh link counts, $hides, unnamed files"
+    [bindfs]="default ACLs instead of the umask, exact times, exchange, fresh link counts, \
+held numbers, $hides, unnamed files"
     # Its protocol (sftp 3) has no counts of links and few kinds of errors; all files are made by the
-    # user who is logged in.
-    [sshfs]="ACLs, FIFOs, default ACLs instead of the umask, exchange, fresh link counts, \
+    # user who is logged in; times are whole seconds.
+    [sshfs]="ACLs, FIFOs, default ACLs instead of the umask, exact times, exchange, fresh link counts, \
 link counts, names of 255 bytes, owners of new files, $hides, system xattrs, unnamed files, \
 user xattrs"
     # As it is mounted without options: everybody may do everything.

@@ -49,6 +49,10 @@ pub(crate) enum Feature {
     /// Names of 255 bytes, still right after something was renamed to them (ntfs-3g then lists a
     /// second, cut one), and a clear refusal of longer ones (sftp says "bad message").
     LongNames,
+    /// Times that are what was set, and one that shows that they were.
+    ExactTimes,
+    /// The number of a file that is held, though not open, is given to no other.
+    HeldNumbers,
     /// A rename that exchanges two files.
     Exchange,
     /// A way to publish a file only where there is none: a rename that does not replace, or a link.
@@ -67,7 +71,7 @@ use Feature::*;
 type Probe = fn(&Dir) -> bool;
 
 /// Each feature, in words, and whether it is to be had in a directory.
-const FEATURES: [(Feature, &str, Probe); 18] = [
+const FEATURES: [(Feature, &str, Probe); 20] = [
     (Modes, "modes", has_modes),
     (Owners, "owners", has_owners),
     (Creators, "owners of new files", |dir| !is_root() || is_made_by_its_maker(dir)),
@@ -84,6 +88,8 @@ const FEATURES: [(Feature, &str, Probe); 18] = [
     (UserXattrs, "user xattrs", system::has_user_xattrs),
     (SystemXattrs, "system xattrs", system::has_system_xattrs),
     (LongNames, "names of 255 bytes", has_long_names),
+    (ExactTimes, "exact times", has_exact_times),
+    (HeldNumbers, "held numbers", system::has_held_numbers),
     (Exchange, "exchange", system::has_exchange),
     (NoReplace, "rename without replacing", |dir| {
         system::has_rename_without_replacing(dir) || link(dir).is_some()
@@ -152,6 +158,17 @@ fn has_long_names(dir: &Dir) -> bool {
         && fs::rename(&file, dir.path(&long)).is_ok()
         && dir.names() == [long]
         && too_long.is_err_and(|error| error == Errno::NAMETOOLONG)
+}
+
+fn has_exact_times(dir: &Dir) -> bool {
+    let path = dir.write("file", "old");
+    let before = fs::metadata(&path).unwrap();
+    fs::write(&path, "new").unwrap();
+    let file = fs::OpenOptions::new().write(true).open(&path).unwrap();
+    file.file().set_modified(before.modified().unwrap()).unwrap();
+    let after = fs::metadata(&path).unwrap();
+    let status = |it: &std::fs::Metadata| (it.ctime(), it.ctime_nsec());
+    after.modified().unwrap() == before.modified().unwrap() && status(&after) != status(&before)
 }
 
 /// Whether the file system has `feature`.

@@ -1,5 +1,6 @@
 //! Features for which Linux has calls of its own.
 
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::process::Command;
 
@@ -60,6 +61,19 @@ pub(super) fn has_rename_without_replacing(dir: &Dir) -> bool {
 fn renames(dir: &Dir, to: &str, flags: RenameFlags) -> bool {
     dir.write("file", "");
     renameat_with(CWD, dir.write("from", ""), CWD, dir.path(to), flags).is_ok()
+}
+
+pub(super) fn has_held_numbers(dir: &Dir) -> bool {
+    let path = dir.path("file");
+    (0..50).all(|_| {
+        fs::write(&path, "").unwrap();
+        let held = openat(CWD, &path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).unwrap();
+        let number = fs::metadata(&path).unwrap().ino();
+        fs::remove_file(&path).unwrap();
+        fs::write(&path, "").unwrap();
+        drop(held);
+        fs::metadata(&path).unwrap().ino() != number
+    })
 }
 
 pub(super) fn has_unnamed(dir: &Dir) -> bool {

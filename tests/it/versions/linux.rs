@@ -16,6 +16,9 @@ use crate::system::make_fifo;
 /// the same tick of the clock, another editor's file passed for the one that had been opened.
 #[test]
 fn the_number_of_a_file_that_was_seen_is_not_given_to_another() {
+    if lacks(&[Feature::HeldNumbers]) {
+        return;
+    }
     let dir = Dir::new();
     let target = dir.path("target");
     for _ in 0..200 {
@@ -31,6 +34,9 @@ fn the_number_of_a_file_that_was_seen_is_not_given_to_another() {
 
 #[test]
 fn a_change_in_place_that_sets_the_time_back_is_seen() {
+    if lacks(&[Feature::ExactTimes]) {
+        return;
+    }
     let dir = Dir::new();
     let target = dir.write("target", "old");
     let version = Version::of(&target).unwrap();
@@ -183,6 +189,9 @@ fn the_current_directory_may_change_meanwhile() {
 /// A hard link is no change of the contents, but it shows in the same time that betrays one.
 #[test]
 fn a_change_of_status_is_a_change() {
+    if lacks(&[Feature::Modes, Feature::ExactTimes]) {
+        return;
+    }
     let dir = Dir::new();
     let target = dir.write("target", "old");
     let version = Version::of(&target).unwrap();
