@@ -6,13 +6,13 @@ use std::thread;
 use std::time::Duration;
 
 use fs_err as fs;
+use tempfile::TempDir;
 
-use crate::dir::Dir;
 use crate::system::{is_root, run, skipped, unequipped};
 
 /// A file system in an image, mounted. Dropped, it is unmounted.
 pub(crate) struct Image {
-    dir: Dir,
+    dir: TempDir,
     mounted: PathBuf,
     /// Devices that only this file system uses, beside its own.
     loops: Vec<String>,
@@ -37,8 +37,10 @@ impl Image {
             unequipped(test, &format!("there is no {program}"));
             return None;
         }
-        let dir = Dir::new();
-        let mounted = dir.make("mounted");
+        // Not in the directory of the tests, whose file system may know no holes.
+        let dir = tempfile::tempdir().unwrap();
+        let mounted = dir.path().join("mounted");
+        fs::create_dir(&mounted).unwrap();
         let file = sparse(&dir, "image");
         let mut image = Image { dir, mounted, loops: Vec::new() };
         let mut journal = String::new();
@@ -82,8 +84,8 @@ impl Image {
     }
 }
 
-fn sparse(dir: &Dir, name: &str) -> PathBuf {
-    let path = dir.path(name);
+fn sparse(dir: &TempDir, name: &str) -> PathBuf {
+    let path = dir.path().join(name);
     fs::File::create(&path).unwrap().set_len(400 << 20).unwrap();
     path
 }

@@ -14,6 +14,7 @@ use wholefile::{
 };
 
 use crate::dir::{Dir, wait_until};
+use crate::place::{Feature, has};
 
 fn builder() -> Builder {
     AtomicWriter::builder().durability(Durability::None).clone()
@@ -152,6 +153,10 @@ fn a_save_replaces_the_version_that_was_expected_and_no_other() {
 
 #[test]
 fn where_no_file_was_expected_none_is_replaced() {
+    let check = match has(Feature::NoReplace) {
+        true => VersionCheck::Atomic,
+        false => VersionCheck::UnderLock,
+    };
     for (options, builder) in builders() {
         for (way, save) in SAVES {
             for publish in [Publish::Replace, Publish::CreateNew] {
@@ -162,7 +167,7 @@ fn where_no_file_was_expected_none_is_replaced() {
                 builder.expect(&nothing).publish(publish);
                 let commit = save(&builder, &target, &|| {}).unwrap();
                 assert_eq!(commit.outcome(), Outcome::Created, "{options} {way}");
-                assert_eq!(commit.version_check(), Some(VersionCheck::Atomic));
+                assert_eq!(commit.version_check(), Some(check));
                 dir.assert_only(&["target"]);
                 fs::remove_file(&target).unwrap();
                 let appear = || fs::write(&target, "appeared").unwrap();
