@@ -19,6 +19,8 @@ pub(crate) struct Call {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Group {
     OpenDirectory,
+    /// Opens a directory below another, and nothing that a link leads to.
+    OpenBelow,
     /// Opens what is there, to look at it or to read it.
     Open,
     CreateTemp,
@@ -108,6 +110,7 @@ const NAMES: &[(i64, &str)] = &[
     (libc::SYS_mkdirat, "mkdirat"),
     (libc::SYS_newfstatat, "newfstatat"),
     (libc::SYS_openat, "openat"),
+    (libc::SYS_openat2, "openat2"),
     (libc::SYS_pread64, "pread64"),
     (libc::SYS_pwrite64, "pwrite64"),
     (libc::SYS_read, "read"),
@@ -137,6 +140,7 @@ pub(crate) fn path_arguments(number: i64) -> &'static [usize] {
         libc::SYS_renameat | libc::SYS_renameat2 | libc::SYS_linkat => &[1, 3],
         libc::SYS_rename => &[0, 1],
         libc::SYS_openat
+        | libc::SYS_openat2
         | libc::SYS_unlinkat
         | libc::SYS_mkdirat
         | libc::SYS_newfstatat
@@ -181,6 +185,7 @@ impl Call {
             libc::SYS_openat if has(libc::O_CREAT, 2) => Group::CreateTemp,
             libc::SYS_openat if has(libc::O_DIRECTORY, 2) => Group::OpenDirectory,
             libc::SYS_openat => Group::Open,
+            libc::SYS_openat2 => Group::OpenBelow,
             libc::SYS_fstat
             | libc::SYS_newfstatat
             | libc::SYS_statx
@@ -255,6 +260,7 @@ impl Group {
     fn errors(self) -> Vec<Errno> {
         let lists: &[&[Errno]] = match self {
             Group::OpenDirectory | Group::Open => &[ANY, PATH, OPEN],
+            Group::OpenBelow => &[ANY, PATH, OPEN, &[EAGAIN, ENOSYS, EXDEV]],
             Group::CreateTemp | Group::OpenLock => &[ANY, PATH, OPEN, GROW, CHANGE, &[EBUSY]],
             Group::CreateUnnamed => &[ANY, PATH, OPEN, GROW, CHANGE, &[EOPNOTSUPP]],
             Group::Look | Group::ReadLink => &[ANY, PATH],
@@ -317,6 +323,7 @@ impl Group {
         match self {
             // A directory that may not be read cannot be synced, where that is required.
             Group::OpenDirectory => &["Resolve", "CreateParents", "SyncDirectory"],
+            Group::OpenBelow => &["CreateTemp"],
             Group::Open => {
                 &["Resolve", "Lock", "CreateTemp", "Read", "Metadata", "SyncFile", "Publish"]
             }

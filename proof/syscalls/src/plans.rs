@@ -29,7 +29,7 @@ impl Trial {
         let Some((at, fault)) = self.fault else { return "without a fault".into() };
         let call = clean.get(at).map_or("?", Call::name);
         let group = clean.get(at).map(Call::group);
-        format!("{fault:?} at call {at}, {call} ({group:?})", group = group.unwrap_or(Group::Other))
+        format!("{fault:?} at call {at}, {call} ({:?})", group.unwrap_or(Group::Other))
     }
 }
 

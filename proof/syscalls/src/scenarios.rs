@@ -12,7 +12,7 @@ use nix::errno::Errno;
 use nix::libc;
 use wholefile::{
     AtomicBatch, AtomicWriter, Builder, Commit, Durability, Error, ErrorKind, Lock, Metadata,
-    Preserve, Publish, Staging, SyncPlan,
+    Preserve, Publish, Staging, SyncPlan, Version,
 };
 
 use crate::broken::{self, BROKEN, Broken};
@@ -128,6 +128,11 @@ const KINDS: &[Scenario] = &[
         scenario("batch of three, fewest syncs", Before::Three, Save::Batch(batch_fewest)),
         threads,
     ),
+    scenario("expected version", Before::File, Save::Whole(expected)),
+    lacking(
+        scenario("expected version without flags", Before::File, Save::Whole(expected)),
+        rename_flags,
+    ),
     scenario("all metadata required", Before::File, Save::Whole(all_required)),
     scenario("durability required", Before::File, Save::Whole(durability_required)),
 ];
@@ -192,6 +197,11 @@ fn unless_unchanged(builder: &mut Builder, path: &Path, new: &[u8]) -> wholefile
 
 fn fewest_syncs(builder: &mut Builder, path: &Path, new: &[u8]) -> wholefile::Result<Commit> {
     builder.sync_plan(SyncPlan::Fewest).write(path, new)
+}
+
+fn expected(builder: &mut Builder, path: &Path, new: &[u8]) -> wholefile::Result<Commit> {
+    let version = Version::of(path)?;
+    builder.expect(&version).write(path, new)
 }
 
 fn batch(builder: &mut Builder, path: &Path, new: &[u8]) -> Report {

@@ -1,7 +1,7 @@
 //! Runs a program under ptrace and meddles with one of its system calls, or with all from one on.
 //!
 //! The program stops itself by SIGSTOP where the part that counts begins and where it ends; both
-//! stops are a `kill` of its own.
+//! stops are a `tgkill` of its own.
 
 use std::ops::ControlFlow;
 use std::os::unix::fs::FileExt;
@@ -12,7 +12,7 @@ use fs_err as fs;
 use nix::errno::Errno;
 use nix::libc;
 use nix::sys::ptrace::{self, Options};
-use nix::sys::signal::{Signal, kill};
+use nix::sys::signal::{Signal, kill, raise};
 use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::Pid;
 
@@ -67,7 +67,8 @@ pub(crate) fn begin() -> Result<()> {
 
 /// The program's side: the part that counts is over.
 pub(crate) fn stop() -> Result<()> {
-    Ok(kill(Pid::this(), Signal::SIGSTOP)?)
+    // To this thread: another one that is just about to end might take it for the process.
+    Ok(raise(Signal::SIGSTOP)?)
 }
 
 /// Runs `command`, which calls [`begin`] and [`stop`], under `plan`.
@@ -166,7 +167,7 @@ impl Tracee {
     fn call(&mut self) -> Result<ControlFlow<End>> {
         let mut registers = ptrace::getregs(self.pid)?;
         let number = registers.orig_rax as i64;
-        if number == libc::SYS_kill {
+        if number == libc::SYS_tgkill {
             return Ok(ControlFlow::Break(End::Finished));
         }
         if is_ignored(number) {
