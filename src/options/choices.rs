@@ -9,6 +9,14 @@ use std::time::Duration;
 /// Atomicity does not depend on it: a process that crashes, or is killed, leaves the whole old file
 /// or the whole new one under each of the three.
 ///
+/// # Platform
+///
+/// On ext4 that is mounted with `data=writeback`, what another program writes may get the blocks of
+/// the old file before the journal has the new name (Linux, `fs/ext4/mballoc.c`), and a power cut
+/// then leaves the old name with those contents. So `Ordered` cannot be kept there, and `Full` only
+/// once `commit` has returned. On ext4 without a journal, and on ext2, `e2fsck` decides what is
+/// left, and neither can be kept. The receipt does not know.
+///
 /// # Examples
 ///
 /// ```
@@ -199,7 +207,7 @@ pub enum Tracking {
 
 /// How often the device is asked to empty its cache, which is what a durable save waits for.
 ///
-/// Both plans keep every promise of [`Durability`].
+/// Both plans keep every promise of [`Durability`] that the file system lets a program keep.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum SyncPlan {
@@ -215,8 +223,8 @@ pub enum SyncPlan {
     ///
     /// This is so on Linux (5.8 or later), on XFS and on ext4 with their journal on the same
     /// device, without `fast_commit`, `journal_async_commit`, `data=journal`, `nobarrier` or a
-    /// realtime section. Everywhere else, and in any doubt, this is the same as
-    /// [`SyncPlan::Portable`]; the receipt says which it was
+    /// realtime section; with `data=writeback` under [`Durability::Full`] only. Everywhere else,
+    /// and in any doubt, this is the same as [`SyncPlan::Portable`]; the receipt says which it was
     /// ([`Commit::sync_plan`](crate::Commit::sync_plan)). What a file system does shows only once
     /// something on it was synced, so that the first save that a thread makes on it is a portable
     /// one.

@@ -10,7 +10,7 @@ use super::target::{StagingPlace, Target};
 use super::temp::TempName;
 use crate::error::{Error, ErrorKind, Result, Step, TargetState};
 use crate::options::{Durability, Options, SyncPlan};
-use crate::sys::{self, FileId, FileSystem};
+use crate::sys::{self, FileId};
 
 /// A staged file that is complete, has its metadata and is synced as far as was asked: the only
 /// thing that can be published.
@@ -61,6 +61,12 @@ impl Synced {
 
     pub(crate) fn plan(self) -> SyncPlan {
         self.plan
+    }
+
+    /// This one and then another of the same file. Of the plans, the receipt tells of the dearer.
+    fn then(self, next: Synced) -> Synced {
+        let plan = if self.plan == SyncPlan::Portable { self.plan } else { next.plan };
+        Synced { durability: self.durability.min(next.durability), plan }
     }
 }
 
@@ -140,7 +146,7 @@ pub(crate) fn sync_contents(file: &File, target: &Target, options: &Options) -> 
         return sync_file(file, target, options).map(portable);
     }
     match knowledge::of(&target.directory) {
-        Ok(FileSystem::Journalled) => {
+        Ok(file_system) if file_system.keeps_order(options.durability) => {
             sys::write_out(file)
                 .map_err(|error| Error::failed(Step::SyncFile, &target.path, error))?;
             Ok(Synced { durability: options.durability, plan: SyncPlan::Fewest })
@@ -181,7 +187,7 @@ fn give_name(
         .ensure_name(options)
         .map_err(|error| Error::failed(Step::CreateTemp, &target.path, error))?;
     // btrfs does not make the contents durable under the new name unless it is synced once more.
-    sync_contents(&staged.temp.file, target, options)
+    sync_contents(&staged.temp.file, target, options).map(|again| sync.then(again))
 }
 
 /// Syncs the target's directory and the directories that hold a created one. `Ordered` if the file

@@ -18,7 +18,7 @@ use super::knowledge;
 use super::sync::Synced;
 use crate::concurrency::workers::{self, Interruption};
 use crate::options::{Durability, SyncPlan};
-use crate::sys::{self, Directory, FileSystem};
+use crate::sys::{self, Directory};
 
 /// From so many files on, they are made durable together even under [`SyncPlan::Portable`].
 const MANY: usize = if cfg!(test) { 3 } else { 8 };
@@ -57,7 +57,7 @@ impl Group<'_> {
                 (unknown.learn(self.directory), 1)
             }
         };
-        if file_system == FileSystem::Unknown {
+        if !file_system.keeps_order(self.durability) {
             return self.sync_each(done, progress);
         }
         let write_out = |index| sys::write_out(&(self.open)(index)?);

@@ -1,6 +1,6 @@
 //! The plan with the fewest syncs is taken where it is known to be enough, and nowhere else.
 
-use wholefile::{AtomicWriter, Durability, SyncPlan};
+use wholefile::{AtomicWriter, Durability, Staging, SyncPlan};
 
 use crate::images::{Image, Recipe};
 
@@ -23,8 +23,11 @@ fn check(test: &str, make: &'static str, options: &'static str, expected: SyncPl
         assert!((1..=2).contains(&flushes), "{make} {options}: {flushes} flushes");
         let before = image.flushes();
         let ordered = builder.durability(Durability::Ordered).write(&path, "third").unwrap();
-        assert_eq!((ordered.durability(), ordered.sync_plan()), (Durability::Ordered, expected));
-        assert_eq!(image.flushes(), before, "{make} {options}");
+        let flushes = image.flushes() - before;
+        // There what was replaced may get other contents before its name is in the journal.
+        let plan = if options == "data=writeback" { SyncPlan::Portable } else { expected };
+        assert_eq!((ordered.durability(), ordered.sync_plan()), (Durability::Ordered, plan));
+        assert_eq!(flushes > 0, plan == SyncPlan::Portable, "{make} {options}: {flushes} flushes");
     }
     // Whoever does not ask for it does not get it.
     let portable = AtomicWriter::builder().write(&path, "fourth").unwrap();
@@ -66,5 +69,21 @@ fn a_sync_plan_is_of_a_file_system_not_of_the_process() {
     for _ in 0..2 {
         check(TEST, "mkfs.ext4 -q -F", "rw", SyncPlan::Fewest);
         check(TEST, "mkfs.ext4 -q -F -O ^has_journal", "rw", SyncPlan::Portable);
+    }
+}
+
+/// An unnamed file is synced once more when it has a name. Where the first of these syncs was the
+/// one that shows what the file system does, the second went by the plan with the fewest, and the
+/// receipt told of that one: who counted flushes by the receipts counted too few.
+#[test]
+fn of_two_plans_the_receipt_tells_of_the_dearer() {
+    const TEST: &str = "sync_plan::of_two_plans_the_receipt_tells_of_the_dearer";
+    let recipe = Recipe { make: "mkfs.ext4 -q -F", options: "rw" };
+    let Some(image) = Image::new(TEST, &recipe) else { return };
+    let mut builder = AtomicWriter::builder();
+    builder.sync_plan(SyncPlan::Fewest).staging(Staging::Unnamed);
+    for expected in [SyncPlan::Portable, SyncPlan::Fewest] {
+        let receipt = builder.write(image.root().join("target"), "contents").unwrap();
+        assert_eq!((receipt.durability(), receipt.sync_plan()), (Durability::Full, expected));
     }
 }

@@ -51,6 +51,8 @@ pub(crate) fn write(job: &Job, durability: Durability, sync_plan: SyncPlan) -> R
     let mut builder = AtomicWriter::builder();
     builder.durability(durability).sync_plan(sync_plan);
     let mut place = Place { folder: &folder, builder, sync_plan: None };
+    let weakest = job.file_system.weakest;
+    let is_promised = weakest.is_some_and(|weakest| durability >= weakest);
     control("begin")?;
     for commit in 1..=job.scenario.commits {
         disturb(&job.at, commit)?;
@@ -59,7 +61,7 @@ pub(crate) fn write(job: &Job, durability: Durability, sync_plan: SyncPlan) -> R
         control(&format!("acknowledged {commit}"))?;
         // What a file system can do shows with the first sync; an unnamed file is synced twice.
         place.sync_plan = Some(match sync_plan {
-            SyncPlan::Fewest if durability != Durability::None => job.file_system.fewest,
+            SyncPlan::Fewest if is_promised => job.file_system.fewest,
             _ => SyncPlan::Portable,
         });
         // What nobody synced is written out from time to time, as the kernel does by itself.

@@ -73,21 +73,27 @@ fn ext(directory: &Directory) -> io::Result<FileSystem> {
     journal.push("-8");
     let is_internal = Path::new("/proc/fs/jbd2").join(journal).is_dir();
     let fast_commits = fs::read_to_string(of_ext4.join("fc_info"));
-    let is_journalled = is_internal && options_allow(&options) && has_no_fast_commits(fast_commits);
-    Ok(if is_journalled { FileSystem::Journalled } else { FileSystem::Unknown })
+    let is_known = is_internal && has_no_fast_commits(fast_commits);
+    Ok(if is_known { with_options(&options) } else { FileSystem::Unknown })
 }
 
-/// Whether the options in effect, one on each line, are those for which the order is known to hold.
-fn options_allow(options: &str) -> bool {
+/// What is known with these options in effect, one on each line.
+fn with_options(options: &str) -> FileSystem {
     let has = |wanted: &[&str]| options.lines().any(|option| wanted.contains(&option.trim()));
     // A debug build's name for fast commits, and others that they may get.
     let has_fast_commits = options
         .lines()
         .any(|option| option.contains("fc_debug_force") || option.contains("fast_commit"));
-    has(&["data=ordered", "data=writeback"])
-        && has(&["barrier"])
-        && !has(&["journal_async_commit"])
-        && !has_fast_commits
+    if !has(&["barrier"]) || has(&["journal_async_commit"]) || has_fast_commits {
+        return FileSystem::Unknown;
+    }
+    // What a file of data=writeback frees may be allocated again before the transaction is
+    // committed (fs/ext4/mballoc.c: `ext4_mb_clear_bb`, once `ext4_free_blocks`).
+    match (has(&["data=ordered"]), has(&["data=writeback"])) {
+        (true, false) => FileSystem::Journalled,
+        (false, true) => FileSystem::JournalledNames,
+        _ => FileSystem::Unknown,
+    }
 }
 
 /// Only a debug build lists the option, but every sync adds to the counts if fast commits are on.
@@ -148,21 +154,21 @@ mod tests {
     const ORDERED: &str = "rw\nbsddf\njournal_checksum\nbarrier\ncommit=5\ndata=ordered\n";
 
     #[track_caller]
-    fn check(options: &str, expected: bool) {
-        assert_eq!(options_allow(options), expected, "{options}");
+    fn check(options: &str, expected: FileSystem) {
+        assert_eq!(with_options(options), expected, "{options}");
     }
 
     #[test]
     fn only_known_options_are_trusted() {
-        check(ORDERED, true);
-        check(&ORDERED.replace("ordered", "writeback"), true);
-        check(&ORDERED.replace("ordered", "journal"), false);
-        check(&ORDERED.replace("data=ordered\n", ""), false);
-        check(&ORDERED.replace("barrier", "nobarrier"), false);
-        check(&format!("{ORDERED}journal_async_commit\n"), false);
-        check(&format!("{ORDERED}fc_debug_force\n"), false);
-        check(&format!("{ORDERED}fast_commit\n"), false);
-        check("", false);
+        check(ORDERED, FileSystem::Journalled);
+        check(&ORDERED.replace("ordered", "writeback"), FileSystem::JournalledNames);
+        check(&ORDERED.replace("ordered", "journal"), FileSystem::Unknown);
+        check(&ORDERED.replace("data=ordered\n", ""), FileSystem::Unknown);
+        check(&ORDERED.replace("barrier", "nobarrier"), FileSystem::Unknown);
+        check(&format!("{ORDERED}journal_async_commit\n"), FileSystem::Unknown);
+        check(&format!("{ORDERED}fc_debug_force\n"), FileSystem::Unknown);
+        check(&format!("{ORDERED}fast_commit\n"), FileSystem::Unknown);
+        check("", FileSystem::Unknown);
     }
 
     #[test]
