@@ -6,7 +6,7 @@
 #   bash ci/powercut.sh --fs ext4 --states 10000 and whatever else proof/powercut understands
 set -euo pipefail
 cd "$(dirname "$0")/.."
-packages=(btrfs-progs e2fsprogs util-linux xfsprogs)
+packages=(btrfs-progs e2fsprogs mount util-linux xfsprogs)
 
 [ "$(id -u)" = 0 ] || { echo "powercut: FAIL needs root, to mount" >&2; exit 1; }
 for package in "${packages[@]}"; do
