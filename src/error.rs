@@ -13,7 +13,10 @@ use std::time::Duration;
 
 pub use self::kinds::{ErrorKind, Step, TargetState};
 use self::sentences::{Aftermath, Reason};
-pub(crate) use self::sentences::{forked, panicked, planted};
+pub(crate) use self::sentences::{
+    Obstacle, forked, invalid_journal, late_journal, not_text, not_to_be_found_again, obstacle,
+    panicked, planted,
+};
 
 /// The result of everything in this crate that can fail.
 pub type Result<T> = std::result::Result<T, Error>;
@@ -44,6 +47,7 @@ struct Details {
     path: PathBuf,
     state: TargetState,
     leftover: Option<PathBuf>,
+    journal: Option<PathBuf>,
     lock: Option<(PathBuf, Duration)>,
     /// Those of a batch.
     files: Vec<(PathBuf, TargetState)>,
@@ -109,6 +113,13 @@ impl Error {
         self.0.leftover.as_deref()
     }
 
+    /// The journal of a batch that is still there: [`recover`](crate::recover) completes what it
+    /// says. Until then some of its files may be new and some old.
+    #[must_use]
+    pub fn journal(&self) -> Option<&Path> {
+        self.0.journal.as_deref()
+    }
+
     /// For [`ErrorKind::Locked`]: the file that stands for the lock, and how long was waited for
     /// it.
     #[must_use]
@@ -142,6 +153,7 @@ impl Error {
             path,
             state,
             leftover: None,
+            journal: None,
             lock: None,
             files: Vec::new(),
             source,
@@ -154,6 +166,7 @@ impl Error {
         Error(Box::new(Details {
             path: details.path.clone(),
             leftover: details.leftover.clone(),
+            journal: details.journal.clone(),
             lock: details.lock.clone(),
             files: details.files.clone(),
             source: details.source.as_ref().map(copy_of),
@@ -171,6 +184,11 @@ impl Error {
         self
     }
 
+    pub(crate) fn with_journal(mut self, path: &Path) -> Self {
+        self.0.journal = Some(path.to_path_buf());
+        self
+    }
+
     pub(crate) fn with_lock(mut self, path: PathBuf, waited: Duration) -> Self {
         self.0.lock = Some((path, waited));
         self
@@ -183,6 +201,11 @@ impl Error {
         files: Vec<(PathBuf, TargetState)>,
     ) -> Self {
         self.0.leftover = leftover;
+        self.of_files(files)
+    }
+
+    /// Says what became of each file.
+    pub(crate) fn of_files(mut self, files: Vec<(PathBuf, TargetState)>) -> Self {
         self.0.files = files;
         self
     }

@@ -60,6 +60,7 @@ mod error;
 mod fault;
 #[cfg(all(test, unix))]
 mod fault_loops;
+mod fnv;
 mod many;
 mod options;
 mod os;
@@ -74,7 +75,7 @@ pub use builder::Builder;
 pub use commit::{Commit, NotPreserved, Outcome, VersionCheck};
 pub use concurrency::version::Version;
 pub use error::{Error, ErrorKind, Result, Step, TargetState};
-pub use many::{AtomicBatch, BatchCommit, BatchWriter, Progress};
+pub use many::{AtomicBatch, BatchCommit, BatchWriter, Progress, Recovered, Recovery, recover};
 pub use options::{
     Durability, HardLinks, InUse, Lock, Metadata, Preserve, Publish, ReadOnly, SpecialFiles,
     Staging, Symlinks, SyncPlan, Tracking,

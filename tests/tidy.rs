@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 /// The modules of `src/`, lowest first: a module imports only those of its own line and above it.
 const LAYERS: &[&[&str]] = &[
-    &["error", "fault", "options"],
+    &["error", "fault", "fnv", "options"],
     &["sys"],
     &["commit", "concurrency", "protocol"],
     &["writer"],
@@ -30,6 +30,9 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("tempfile::Builder", &["protocol/temp.rs"]),
     ("tempfile::tempfile", &["protocol/staging.rs"]),
     ("thiserror::", &["error.rs"]),
+    ("serde::", &["many/journal"]),
+    ("serde_json::", &["many/journal"]),
+    ("camino::", &["many/"]),
     ("std::fs::read", &["sys/"]),
     ("std::fs::write", &["sys/"]),
     ("std::fs::remove", &["sys/"]),

@@ -54,6 +54,10 @@ pub enum Step {
     Sweep,
     /// Handing contents to the thread of a [`Saver`](crate::Saver), or waiting for it.
     Save,
+    /// Removing the journal of a batch whose files are all published.
+    RemoveJournal,
+    /// Recovering from a journal: reading it, and looking at what it names.
+    Recover,
 }
 
 /// What went wrong, as a caller can act on it.
@@ -61,7 +65,7 @@ pub enum Step {
 #[non_exhaustive]
 pub enum ErrorKind {
     /// The path names no file: it is empty, ends in a separator, `.` or `..`, holds a NUL byte, or
-    /// is longer than the file system takes.
+    /// is longer than the file system takes. Or it is not UTF-8 and would be in a journal.
     InvalidPath,
     /// An option has a value that cannot work, for instance a prefix with a separator in it.
     InvalidOption,
@@ -109,8 +113,16 @@ pub enum ErrorKind {
     /// The call would wait for its own thread: a [`Saver`](crate::Saver) is flushed from within its
     /// callback.
     Deadlock,
-    /// The batch has this target already ([`AtomicBatch`](crate::AtomicBatch)).
+    /// The batch has this target already, or it is where its journal will be
+    /// ([`AtomicBatch`](crate::AtomicBatch)).
     Duplicate,
+    /// There is a journal at the path, of a batch that was not completed: it is to be recovered
+    /// first ([`recover`](crate::recover)).
+    RecoveryNeeded,
+    /// What is to be recovered from is damaged, or no journal of this version.
+    InvalidJournal,
+    /// What the journal says does not match what is on disk any more.
+    Unrecoverable,
     /// The caller did not want to go on
     /// ([`AtomicBatch::commit_with`](crate::AtomicBatch::commit_with)).
     Cancelled,
@@ -155,6 +167,8 @@ impl ErrorKind {
             ErrorKind::MountPoint | ErrorKind::Locked => io::ErrorKind::ResourceBusy,
             ErrorKind::Deadlock => io::ErrorKind::Deadlock,
             ErrorKind::StorageFull => io::ErrorKind::StorageFull,
+            ErrorKind::RecoveryNeeded => io::ErrorKind::AlreadyExists,
+            ErrorKind::InvalidJournal => io::ErrorKind::InvalidData,
             ErrorKind::SpecialFile
             | ErrorKind::DurabilityUnavailable
             | ErrorKind::NotPreserved
@@ -164,6 +178,7 @@ impl ErrorKind {
             | ErrorKind::HardLinked
             | ErrorKind::Conflict
             | ErrorKind::Poisoned
+            | ErrorKind::Unrecoverable
             | ErrorKind::Cancelled
             | ErrorKind::Closure
             | ErrorKind::Io => io::ErrorKind::Other,

@@ -5,6 +5,7 @@
 use std::any::Any;
 use std::fmt;
 use std::io;
+use std::path::Path;
 
 use super::{Details, ErrorKind, Step, TargetState};
 
@@ -18,6 +19,68 @@ pub(crate) fn planted() -> io::Error {
 pub(crate) fn forked() -> io::Error {
     let reason = "the thread that saves stayed in the process that this one was forked from";
     io::Error::new(io::ErrorKind::Unsupported, reason)
+}
+
+/// The cause of an [`ErrorKind::InvalidPath`] that a journal cannot hold.
+pub(crate) fn not_text() -> io::Error {
+    let reason = "it is not UTF-8, and a journal holds text";
+    io::Error::new(io::ErrorKind::InvalidInput, reason)
+}
+
+/// The cause of an [`ErrorKind::InvalidOption`] where a batch has files before its journal.
+pub(crate) fn late_journal() -> io::Error {
+    let reason = "the batch has files already, which a journal must come before";
+    io::Error::new(io::ErrorKind::InvalidInput, reason)
+}
+
+/// The cause of an [`ErrorKind::InvalidJournal`].
+pub(crate) fn invalid_journal(reason: String) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, reason)
+}
+
+/// Why a file cannot be recovered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Obstacle {
+    Moved,
+    Gone,
+    Changed,
+    Directory,
+    Exists,
+    Missing,
+}
+
+impl Obstacle {
+    /// What the target is.
+    pub(crate) fn state(self) -> TargetState {
+        match self {
+            Obstacle::Moved | Obstacle::Gone | Obstacle::Changed => TargetState::Unknown,
+            Obstacle::Directory | Obstacle::Exists | Obstacle::Missing => TargetState::Untouched,
+        }
+    }
+}
+
+/// The cause of an [`ErrorKind::Unrecoverable`]: what stands in the way of the file at `path`, and
+/// of so many others.
+pub(crate) fn obstacle(path: &Path, obstacle: Obstacle, others: usize) -> io::Error {
+    let reason = match obstacle {
+        Obstacle::Moved => "its directory is not where it was",
+        Obstacle::Gone => "its new contents are not staged any more, nor published",
+        Obstacle::Changed => "somebody has replaced or changed it since",
+        Obstacle::Directory => "it is a directory",
+        Obstacle::Exists => "it exists, and was to be created",
+        Obstacle::Missing => "it does not exist, and was to be replaced",
+    };
+    let path = path.display();
+    io::Error::other(match others {
+        0 => format!("`{path}`: {reason}"),
+        _ => format!("`{path}`: {reason}; and {others} more of its files are not as they were"),
+    })
+}
+
+/// The cause of an error where a directory has no path that a journal could have.
+pub(crate) fn not_to_be_found_again() -> io::Error {
+    let reason = "its path does not lead to it, so that nothing in it could be recovered";
+    io::Error::new(io::ErrorKind::NotFound, reason)
 }
 
 /// The cause of an error where a commit panicked.
@@ -57,8 +120,11 @@ impl ErrorKind {
             ErrorKind::Locked => "another writer holds its lock",
             ErrorKind::Conflict => "it is not the version that was expected",
             ErrorKind::Deadlock => "the call would wait for its own thread",
-            ErrorKind::Duplicate => "the batch has it already",
+            ErrorKind::Duplicate => "the batch has it already, or it is its journal",
             ErrorKind::Cancelled => "it was cancelled",
+            ErrorKind::RecoveryNeeded => "a batch is to be recovered from this journal first",
+            ErrorKind::InvalidJournal => "it is not a journal",
+            ErrorKind::Unrecoverable => "what it says does not match what is there",
             ErrorKind::Poisoned => "an earlier operation on the writer failed",
             ErrorKind::Closure => "the closure that writes the contents failed",
             ErrorKind::Unsupported => "this is not supported here",
@@ -84,6 +150,8 @@ impl fmt::Display for Step {
             Step::RemoveTemp => "remove the temp file of",
             Step::Sweep => "sweep",
             Step::Save => "save",
+            Step::RemoveJournal => "remove the journal",
+            Step::Recover => "recover by",
         })
     }
 }
@@ -129,6 +197,9 @@ impl fmt::Display for Aftermath<'_> {
             let is_new = |state: &TargetState| *state == TargetState::Replaced;
             let new = self.0.files.iter().filter(|(_, state)| is_new(state)).count();
             write!(f, "; {new} of the {} files of the batch are new", self.0.files.len())?;
+        }
+        if let Some(path) = self.0.journal.as_ref().filter(|path| **path != self.0.path) {
+            write!(f, "; it can be recovered from the journal `{}`", path.display())?;
         }
         match &self.0.leftover {
             Some(path)

@@ -24,7 +24,7 @@ struct Case {
     syncs: &'static [Op],
 }
 
-fn portable() -> Builder {
+pub(super) fn portable() -> Builder {
     AtomicWriter::builder().create_parents(true).clone()
 }
 
@@ -145,13 +145,13 @@ const CASES: &[Case] = &[
     },
 ];
 
-struct Place {
-    root: tempfile::TempDir,
-    targets: Vec<(PathBuf, Option<&'static [u8]>)>,
+pub(super) struct Place {
+    pub(super) root: tempfile::TempDir,
+    pub(super) targets: Vec<(PathBuf, Option<&'static [u8]>)>,
 }
 
 impl Place {
-    fn new(publish: Publish) -> Place {
+    pub(super) fn new(publish: Publish) -> Place {
         let memory = Path::new("/dev/shm");
         let parent = if memory.is_dir() { memory.into() } else { std::env::temp_dir() };
         let root = tempfile::tempdir_in(parent).unwrap();
@@ -172,7 +172,7 @@ impl Place {
         Place { root, targets }
     }
 
-    fn check(&self, index: usize, state: TargetState, name: &str) {
+    pub(super) fn check(&self, index: usize, state: TargetState, name: &str) {
         let (path, old) = &self.targets[index];
         let contents = match fs_err::read(path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => None,
@@ -190,7 +190,7 @@ impl Place {
     }
 
     /// What is neither a target nor a directory on the way to one.
-    fn others(&self) -> Vec<PathBuf> {
+    pub(super) fn others(&self) -> Vec<PathBuf> {
         let entries = fs_err::read_dir(self.root.path()).unwrap();
         let mut others: Vec<PathBuf> = entries.map(|entry| entry.unwrap().path()).collect();
         if let Ok(below) = fs_err::read_dir(self.root.path().join("a")) {
@@ -205,7 +205,7 @@ impl Place {
 }
 
 /// New contents, the last of which do not fit into the buffer.
-fn new_of(index: usize) -> &'static [u8] {
+pub(super) fn new_of(index: usize) -> &'static [u8] {
     [&b"first, new"[..], b"second, new", &[b'x'; 100]][index]
 }
 

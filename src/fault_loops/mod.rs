@@ -5,6 +5,7 @@ mod batches;
 mod cases;
 mod gone;
 mod intruders;
+mod journals;
 mod place;
 mod single;
 mod stages;

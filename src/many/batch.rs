@@ -7,6 +7,7 @@
 //! commit seals all of them, then publishes one after the other, then syncs each directory once.
 
 mod commit;
+mod journalled;
 mod members;
 mod receipt;
 mod writer;
@@ -20,10 +21,11 @@ use self::members::Members;
 pub use self::receipt::{BatchCommit, Progress};
 pub use self::writer::BatchWriter;
 use crate::builder::Builder;
-use crate::error::{ErrorKind, Result, Step};
+use crate::error::{self, Error, ErrorKind, Result, Step};
+use crate::many::journal::Journal;
 #[cfg(doc)]
-use crate::options::SyncPlan;
-use crate::options::{InUse, Options, SpecialFiles, Staging};
+use crate::options::Durability;
+use crate::options::{InUse, Options, SpecialFiles, Staging, SyncPlan};
 use crate::writer::LookedAt;
 
 /// Replaces many files, each whole or not at all, and syncs them together: a thousand small files
@@ -75,6 +77,7 @@ pub struct AtomicBatch {
     options: Options,
     /// Whether the options expect a version, which is that of one file.
     is_versioned: bool,
+    journal: Option<Journal>,
     members: Mutex<Members>,
 }
 
@@ -107,7 +110,75 @@ impl AtomicBatch {
             staging: Staging::Named,
             ..builder.options.clone()
         };
+        self.seal_before_journal();
         self
+    }
+
+    /// Makes the commit recoverable: if the process dies while files are published,
+    /// [`recover`](crate::recover()) completes it, so that all of them are new or, if the commit
+    /// had not come so far, all old. The journal is at `path` while that is so, and at no other
+    /// time; any directory will do, the path should be the same each time.
+    ///
+    /// To be called before the first file is written to the batch. The file names and paths must be
+    /// UTF-8.
+    ///
+    /// After a power cut the same holds if all files have [`Durability::Full`], which is the
+    /// default, and the file system can sync directories: the journal is as durable as the file
+    /// with the lowest durability. [`SyncPlan::Fewest`] is not used, since the contents must be
+    /// durable before the journal is.
+    ///
+    /// **Readers** may see some files new and some old while the commit is under way, and from a
+    /// crash until the recovery. Where they must not, the files belong into one directory that is
+    /// replaced as a whole (`AtomicDir`), or a reader must be able to tell what belongs together.
+    ///
+    /// Commits with the same journal wait for each other. A commit that cannot publish one of the
+    /// files leaves the journal, and its error names it
+    /// ([`Error::journal`](crate::Error::journal)).
+    ///
+    /// # Errors
+    ///
+    /// At [`Step::Resolve`]: [`ErrorKind::RecoveryNeeded`] if there is a journal at `path`;
+    /// [`ErrorKind::Symlink`] if there is a link; [`ErrorKind::InvalidPath`] if the path is not
+    /// UTF-8, from here, and from [`write`](AtomicBatch::write) and [`open`](AtomicBatch::open) for
+    /// each file; [`ErrorKind::InvalidOption`] if the batch has files already. From
+    /// [`commit`](AtomicBatch::commit), with all targets untouched: [`ErrorKind::RecoveryNeeded`],
+    /// [`ErrorKind::Unsupported`] at [`Step::Lock`] where the journal's file system has no locks,
+    /// and what a save of the journal can fail with.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use wholefile::{AtomicBatch, recover};
+    ///
+    /// # let dir = tempfile::tempdir()?;
+    /// let journal = dir.path().join("rotation.journal");
+    /// recover(&journal)?; // what an earlier run may have begun
+    /// let mut batch = AtomicBatch::new();
+    /// batch.journal(&journal)?;
+    /// batch.write(dir.path().join("key.pem"), "new key")?;
+    /// batch.write(dir.path().join("certificate.pem"), "its certificate")?;
+    /// batch.commit()?;
+    /// assert!(!journal.exists());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn journal(&mut self, path: impl AsRef<Path>) -> Result<&mut Self> {
+        let journal = Journal::at(path.as_ref())?;
+        if !self.members().folders.is_empty() {
+            let late = error::late_journal();
+            let error = Error::failed(Step::Resolve, path.as_ref(), late);
+            return Err(error.with_kind(ErrorKind::InvalidOption));
+        }
+        journal.refuse_unrecovered()?;
+        self.journal = Some(journal);
+        self.seal_before_journal();
+        Ok(self)
+    }
+
+    /// Under [`SyncPlan::Fewest`] the contents would be durable only once they are published.
+    fn seal_before_journal(&mut self) {
+        if self.journal.is_some() {
+            self.options.sync_plan = SyncPlan::Portable;
+        }
     }
 
     /// Adds the file at `path`, to be replaced by `contents`. They are on disk when this returns,
@@ -199,7 +270,7 @@ impl AtomicBatch {
         mut progress: impl FnMut(&Progress) -> ControlFlow<()>,
     ) -> Result<BatchCommit> {
         let members = self.members.into_inner().unwrap_or_else(PoisonError::into_inner);
-        commit::commit(members, &mut progress)
+        commit::commit(members, self.journal.as_ref(), &mut progress)
     }
 
     /// Discards what was written. Dropping the batch does the same, but cannot tell whether it

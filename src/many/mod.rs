@@ -1,7 +1,9 @@
 //! Many files at once.
 
 mod batch;
+mod journal;
 pub(crate) mod stage;
 mod tree;
 
 pub use batch::{AtomicBatch, BatchCommit, BatchWriter, Progress};
+pub use journal::{Recovered, Recovery, recover};

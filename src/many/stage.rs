@@ -12,6 +12,10 @@
 //! where directories cannot be locked. The rules are those of a temp file (`protocol/temp.rs`):
 //! whoever gets the lock of one that has its name is alone with it, and whoever finds the fresh
 //! directory taken makes another.
+//!
+//! Before a journal is written that needs what is staged, each staging directory is marked with
+//! where the journal will be ([`Stage::mark`]). From then on a drop leaves it where it is, and
+//! whoever looks for orphans asks the mark (`many/journal/mark.rs`).
 
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
@@ -20,22 +24,25 @@ use std::mem;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::journal::mark;
 use super::tree;
 use crate::concurrency::lock::{self, Answer};
-use crate::options::Options;
+use crate::fault::Op;
+use crate::options::{Durability, Options};
 use crate::protocol::temp;
-use crate::sys::{self, Directory, Entry, Info};
+use crate::sys::{self, Creation, Directory, Entry, FileKind, Info};
 
-/// Whatever has this name in a staging directory says that the directory is needed for recovery,
-/// dead though its owner is: it is no orphan.
+/// What has this name in a staging directory tells for which journal the directory is needed: it
+/// is no orphan, dead though its owner is.
 pub(crate) const JOURNAL: &str = "journal";
 
 /// The file whose lock is the sign of life where a directory's own cannot be.
 const SIGN: &str = "lock";
 
 const MODE: u32 = 0o700;
+const MARK_MODE: u32 = 0o600;
 
-/// A staging directory, held. Dropped, it is removed with all that is in it.
+/// A staging directory, held. Dropped, it is removed with all that is in it, unless it is marked.
 #[derive(Debug)]
 pub(crate) struct Stage {
     parent: Arc<Directory>,
@@ -44,6 +51,15 @@ pub(crate) struct Stage {
     /// Open, and with it locked.
     directory: Arc<Directory>,
     sign: Option<File>,
+    on_drop: OnDrop,
+}
+
+/// What becomes of a staging directory that nobody has removed or kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum OnDrop {
+    Remove,
+    /// A journal may need it.
+    Keep,
 }
 
 /// What a name in a directory that may be that of a staging directory stands for.
@@ -66,7 +82,7 @@ impl Stage {
     pub(crate) fn create(parent: &Arc<Directory>, options: &Options) -> io::Result<Stage> {
         let ((directory, sign), name) = temp::with_random_name(options, |name| make(parent, name))?;
         let (parent, directory) = (Arc::clone(parent), Arc::new(directory));
-        Ok(Stage { parent, name: Some(name), directory, sign })
+        Ok(Stage { parent, name: Some(name), directory, sign, on_drop: OnDrop::Remove })
     }
 
     /// Looks at what may be a staging directory, and takes hold of it if nobody does.
@@ -85,12 +101,36 @@ impl Stage {
         if !stands_for(parent, name, &info)? {
             return Ok(Found::Gone);
         }
-        if sys::look(&directory, OsStr::new(JOURNAL))?.is_some() {
+        if is_needed(&directory)? {
             return Ok(Found::Kept);
         }
         let (parent, name) = (Arc::clone(parent), Some(name.to_owned()));
-        let stage = Stage { parent, name, directory: Arc::new(directory), sign };
-        Ok(Found::Orphan(stage, info))
+        let (directory, on_drop) = (Arc::new(directory), OnDrop::Remove);
+        Ok(Found::Orphan(Stage { parent, name, directory, sign, on_drop }, info))
+    }
+
+    /// One whose owner is dead and whose journal is the caller's, so that nobody takes it for an
+    /// orphan.
+    pub(crate) fn inherit(
+        parent: &Arc<Directory>,
+        name: &OsStr,
+        directory: Arc<Directory>,
+    ) -> Stage {
+        let (parent, name) = (Arc::clone(parent), Some(name.to_owned()));
+        Stage { parent, name, directory, sign: None, on_drop: OnDrop::Keep }
+    }
+
+    /// Marks it as needed by a journal that is yet to be written.
+    pub(crate) fn mark(&mut self, mark: &str, durability: Durability) -> io::Result<()> {
+        let name = OsStr::new(JOURNAL);
+        let creation = Creation { mode: Some(MARK_MODE), ..Creation::default() };
+        let file = sys::create_temp(&self.directory, name, creation)?;
+        self.on_drop = OnDrop::Keep;
+        sys::write_all(Op::Write, &file, mark.as_bytes())?;
+        if durability > Durability::None {
+            sys::sync_file(&file, durability)?;
+        }
+        Ok(())
     }
 
     /// The directory itself.
@@ -143,7 +183,31 @@ impl Stage {
 
 impl Drop for Stage {
     fn drop(&mut self) {
-        let _ = self.remove_in_place();
+        if self.on_drop == OnDrop::Remove {
+            let _ = self.remove_in_place();
+        }
+    }
+}
+
+/// Whether a journal needs the staging directory of a dead owner.
+fn is_needed(directory: &Directory) -> io::Result<bool> {
+    let name = OsStr::new(JOURNAL);
+    match sys::look(directory, name)? {
+        None => Ok(false),
+        Some(existing) if existing.info.kind == FileKind::File => {
+            let file = sys::open_target(&existing, directory, name)?;
+            let mut mark = vec![0; mark::MAX_LEN];
+            let mut len = 0;
+            // Bounded by the buffer.
+            while len < mark.len() {
+                match sys::read(Op::ReadTarget, &file, &mut mark[len..])? {
+                    0 => break,
+                    read => len += read,
+                }
+            }
+            mark::needs(&mark[..len])
+        }
+        Some(_) => Ok(true),
     }
 }
 

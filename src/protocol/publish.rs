@@ -57,6 +57,11 @@ pub(crate) fn publish(
         }
     };
     match published {
+        // Until it is certain that nothing is to be recovered.
+        Ok(_) if matches!(file, SealedFile::Recoverable(_)) => {
+            name.keep();
+            Ok(Published { sync, version_check: None })
+        }
         Ok(old_name) => {
             finish(old_name, name, target)?;
             Ok(Published { sync, version_check: None })
@@ -114,7 +119,7 @@ pub(super) fn failed(
     if let Some(kind) = kind {
         error = error.with_kind(kind);
     }
-    if old_name == OldName::Present {
+    if old_name == OldName::Present && !matches!(file, SealedFile::Recoverable(_)) {
         return Unpublished::Failed(name.abandon(target.path, error));
     }
     name.keep();

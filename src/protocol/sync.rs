@@ -27,20 +27,22 @@ pub(super) enum SealedFile {
     Open(File),
     /// It was closed, so that its number does not matter to how many files there may be.
     Closed(FileId),
+    /// As that, and a journal has it: it stays where it is if it cannot be published.
+    Recoverable(FileId),
 }
 
 impl SealedFile {
     pub(super) fn open_file(&mut self) -> Option<&mut File> {
         match self {
             SealedFile::Open(file) => Some(file),
-            SealedFile::Closed(_) => None,
+            SealedFile::Closed(_) | SealedFile::Recoverable(_) => None,
         }
     }
 
     pub(super) fn id(&self) -> io::Result<FileId> {
         match self {
             SealedFile::Open(file) => sys::inspect(file).map(|info| info.id),
-            SealedFile::Closed(id) => Ok(*id),
+            SealedFile::Closed(id) | SealedFile::Recoverable(id) => Ok(*id),
         }
     }
 }
@@ -55,6 +57,11 @@ pub(crate) struct Synced {
 }
 
 impl Synced {
+    /// Of a file that is in a journal: none is written before all files in it are synced.
+    pub(crate) fn journalled() -> Synced {
+        Synced { durability: Durability::Full, plan: SyncPlan::Portable }
+    }
+
     pub(crate) fn durability(self) -> Durability {
         self.durability
     }
@@ -74,6 +81,11 @@ impl Sealed {
     /// A file that was synced and closed.
     pub(crate) fn closed(place: &StagingPlace, id: FileId, sync: Synced) -> Sealed {
         Sealed { name: TempName::of(place), file: SealedFile::Closed(id), sync }
+    }
+
+    /// As that, and it stays if it cannot be published, since a journal has it.
+    pub(crate) fn recoverable(place: &StagingPlace, id: FileId, sync: Synced) -> Sealed {
+        Sealed { name: TempName::of(place), file: SealedFile::Recoverable(id), sync }
     }
 }
 

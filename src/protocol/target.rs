@@ -63,6 +63,21 @@ impl Target {
         }
     }
 
+    /// A target whose directory and name were found before. It is to be looked at.
+    pub(crate) fn of(directory: Arc<Directory>, name: OsString, path: PathBuf) -> Target {
+        let parents = CreatedParents::default();
+        Target {
+            directory,
+            name,
+            path,
+            existing: None,
+            through: None,
+            parents,
+            expected: None,
+            place: None,
+        }
+    }
+
     /// Finds the target of `path`, relative to `base` if given, and applies the policies to it.
     pub(crate) fn resolve(
         base: Option<Arc<Directory>>,
@@ -101,10 +116,9 @@ impl Target {
                     }
                 }
             }
-            let path = resolved;
-            let (directory, expected, place) = (opened, expected.cloned(), None);
-            let mut target =
-                Target { directory, name, path, existing, through, parents, expected, place };
+            let target = Target::of(opened, name, resolved);
+            let expected = expected.cloned();
+            let mut target = Target { existing, through, parents, expected, ..target };
             target.apply_policies(options)?;
             return Ok(target);
         }
@@ -260,7 +274,6 @@ fn failed(path: &Path, error: io::Error) -> Error {
 }
 
 /// Checks that `name`, which is to be relative to a directory, is a single component.
-#[allow(dead_code, reason = "its caller, `Builder::open_at`, exists on Unix only")]
 pub(crate) fn require_one_component(name: &Path) -> Result<()> {
     match split(name) {
         Some((parent, _)) if parent.as_os_str().is_empty() => Ok(()),

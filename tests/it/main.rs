@@ -10,6 +10,7 @@ mod basics;
 mod batch;
 mod contents;
 mod errors;
+mod journal;
 mod locks;
 mod policies;
 mod readers;

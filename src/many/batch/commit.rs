@@ -6,14 +6,15 @@ use std::io;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
+use super::journalled;
 use super::members::{Kind, Member, Members, Stamp, Waiting};
 use super::receipt::{BatchCommit, Progress};
 use crate::commit::{Commit, Outcome};
 use crate::concurrency::workers::Interruption;
 use crate::error::{Error, ErrorKind, Result, Step, TargetState};
+use crate::many::journal::{Claim, Journal};
 use crate::options::{Durability, Options, SyncPlan};
 use crate::protocol::metadata::Snapshot;
-use crate::protocol::parents::CreatedParents;
 use crate::protocol::publish::{self, Unpublished};
 use crate::protocol::sync::{self, Sealed, Synced};
 use crate::protocol::target::{Destination, Target};
@@ -23,26 +24,27 @@ use crate::sys::{self, Directory};
 
 type Told<'a> = &'a mut dyn FnMut(&Progress) -> ControlFlow<()>;
 
-pub(super) fn commit(mut members: Members, told: Told<'_>) -> Result<BatchCommit> {
-    let sealed = look_again(&mut members).and_then(|()| seal(&mut members, told));
-    if let Err(error) = sealed {
-        return Err(members.abandon(error, |_, _| TargetState::Untouched));
-    }
-    if let Err((failed, error)) = publish(&members, told) {
+pub(super) fn commit(
+    mut members: Members,
+    journal: Option<&Journal>,
+    told: Told<'_>,
+) -> Result<BatchCommit> {
+    let claim = match begin(&mut members, journal, told) {
+        Ok(claim) => claim,
+        Err(error) => return Err(members.abandon(error, |_, _| TargetState::Untouched)),
+    };
+    if let Err((failed, error)) = publish(&members, claim.as_ref(), told) {
         let state = error.target_state();
+        let error = recoverable(&mut members, error, claim.as_ref());
         return Err(members.abandon(error, |index, file| match file.kind {
             Kind::Staged(_) if index < failed => TargetState::Replaced,
             _ if index == failed => state,
             _ => TargetState::Untouched,
         }));
     }
-    // Before the directories are synced, so that a power cut brings none of them back.
-    let leftover = members.remove_stages();
-    let names = sync_names(&members);
-    members.parents.keep();
-    match (names, leftover) {
-        (Ok(names), None) => Ok(receipt(members, &names)),
-        (Err(error), _) | (Ok(_), Some(error)) => {
+    match end(&mut members, claim.as_ref()) {
+        Ok(names) => Ok(receipt(members, &names)),
+        Err(error) => {
             let error = error.with_state(TargetState::Replaced);
             Err(members.abandon(error, |_, file| match file.kind {
                 Kind::Staged(_) => TargetState::Replaced,
@@ -52,6 +54,59 @@ pub(super) fn commit(mut members: Members, told: Told<'_>) -> Result<BatchCommit
     }
 }
 
+/// All up to the first publish. Gives the journal, if one was asked for and anything is in it.
+fn begin<'a>(
+    members: &mut Members,
+    journal: Option<&'a Journal>,
+    told: Told<'_>,
+) -> Result<Option<Claim<'a>>> {
+    let claim = journal.map(Journal::claim_new).transpose()?;
+    look_again(members)?;
+    seal(members, told)?;
+    let is_staged = |file: &Member| matches!(file.kind, Kind::Staged(_));
+    let claim = claim.filter(|_| members.files.iter().any(is_staged));
+    let declared = match &claim {
+        Some(claim) => journalled::declare(members, claim),
+        None => Ok(()),
+    };
+    if declared.as_ref().is_err_and(|error| error.journal().is_some()) {
+        members.keep_stages();
+    }
+    declared.map(|()| claim)
+}
+
+/// All after the last publish. Gives the devices whose names are not proven to be durable.
+fn end(members: &mut Members, claim: Option<&Claim<'_>>) -> Result<HashSet<u64>> {
+    let Some(claim) = claim else {
+        // Before the directories are synced, so that a power cut brings none of them back.
+        let leftover = members.remove_stages();
+        let names = sync_names(members);
+        members.parents.keep();
+        return names.and_then(|names| leftover.map_or(Ok(names), Err));
+    };
+    members.parents.keep();
+    let names = match sync_names(members) {
+        Ok(names) => names,
+        Err(error) => return Err(recoverable(members, error, Some(claim))),
+    };
+    // Only now: a power cut before the sync could have kept their removal and not the publish.
+    let leftover = members.remove_stages();
+    claim.remove()?;
+    let is_full = |file: &Member| file.options.durability == Durability::Full;
+    if members.files.iter().any(is_full) {
+        claim.sync_removal()?;
+    }
+    leftover.map_or(Ok(names), Err)
+}
+
+/// After the journal was written, all that it needs stays.
+fn recoverable(members: &mut Members, error: Error, claim: Option<&Claim<'_>>) -> Error {
+    let Some(claim) = claim else { return error };
+    members.keep_stages();
+    members.parents.keep();
+    error.with_journal(claim.path())
+}
+
 /// Applies the policies to the targets as they are now, and the metadata of those that were changed
 /// since.
 fn look_again(members: &mut Members) -> Result<()> {
@@ -59,16 +114,8 @@ fn look_again(members: &mut Members) -> Result<()> {
         let file = &members.files[index];
         let Kind::Staged(waiting) = &file.kind else { continue };
         let Some(place) = members.place_of(file, waiting) else { continue };
-        let mut target = Target {
-            directory: Arc::clone(&members.folders[file.folder].directory),
-            name: file.name.clone(),
-            path: members.path_of(file),
-            existing: None,
-            through: None,
-            parents: CreatedParents::default(),
-            place: None,
-            expected: None,
-        };
+        let directory = Arc::clone(&members.folders[file.folder].directory);
+        let mut target = Target::of(directory, file.name.clone(), members.path_of(file));
         target.look_again(&file.options)?;
         let now = target.existing.as_ref().map(|existing| Stamp::from(&existing.info));
         if now == waiting.before {
@@ -173,11 +220,15 @@ fn failed_sync(members: &Members, group: &[usize], interruption: Interruption) -
 }
 
 /// Publishes the files one after the other. Gives the number of the one that could not be.
-fn publish(members: &Members, told: Told<'_>) -> std::result::Result<(), (usize, Error)> {
+fn publish(
+    members: &Members,
+    claim: Option<&Claim<'_>>,
+    told: Told<'_>,
+) -> std::result::Result<(), (usize, Error)> {
     let mut progress = Counter::new(members, Step::Publish, told);
     for (index, file) in members.files.iter().enumerate() {
         if let Kind::Staged(waiting) = &file.kind {
-            publish_one(members, file, waiting).map_err(|error| (index, error))?;
+            publish_one(members, file, waiting, claim).map_err(|error| (index, error))?;
         }
         // What is published is not taken back.
         let _ = progress.reach(index + 1);
@@ -185,11 +236,20 @@ fn publish(members: &Members, told: Told<'_>) -> std::result::Result<(), (usize,
     Ok(())
 }
 
-fn publish_one(members: &Members, file: &Member, waiting: &Waiting) -> Result<()> {
+fn publish_one(
+    members: &Members,
+    file: &Member,
+    waiting: &Waiting,
+    claim: Option<&Claim<'_>>,
+) -> Result<()> {
     let path = &members.path_of(file);
     let refused = || Error::refused(ErrorKind::Io, Step::Publish, path);
     let place = members.place_of(file, waiting).ok_or_else(refused)?;
-    let sealed = Sealed::closed(&place, waiting.id, waiting.synced.ok_or_else(refused)?);
+    let synced = waiting.synced.ok_or_else(refused)?;
+    let sealed = match claim {
+        Some(_) => Sealed::recoverable(&place, waiting.id, synced),
+        None => Sealed::closed(&place, waiting.id, synced),
+    };
     let destination = Destination {
         directory: &members.folders[file.folder].directory,
         name: &file.name,

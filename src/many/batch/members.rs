@@ -5,8 +5,12 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use camino::Utf8PathBuf;
+
 use crate::commit::NotPreserved;
 use crate::error::{Error, ErrorKind, Result, Step, TargetState};
+use crate::many::journal::intent::Identity;
+use crate::many::journal::{self, Journal};
 use crate::many::stage::Stage;
 use crate::options::{Durability, Options};
 use crate::protocol::parents::CreatedParents;
@@ -39,6 +43,8 @@ pub(super) struct Folder {
     pub(super) id: FileId,
     /// As it was first spelled.
     pub(super) path: PathBuf,
+    /// For the journal, if there is to be one: its absolute path, as it was then.
+    pub(super) absolute: Option<Utf8PathBuf>,
     /// `None` once it was removed.
     pub(super) stage: Option<Stage>,
     /// How many files were staged in it.
@@ -85,6 +91,8 @@ pub(super) struct Waiting {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Stamp {
     pub(super) id: FileId,
+    len: u64,
+    modified: (i64, i64),
     changed: (i64, i64),
     // The clock of a file system may stand still between two changes.
     mode: u32,
@@ -93,30 +101,44 @@ pub(super) struct Stamp {
 
 impl From<&Info> for Stamp {
     fn from(info: &Info) -> Stamp {
-        let Info { id, changed, mode, uid, gid, .. } = *info;
-        Stamp { id, changed, mode, owner: (uid, gid) }
+        let Info { id, len, changed, mode, uid, gid, .. } = *info;
+        let modified = info.times.modified;
+        Stamp { id, len, modified, changed, mode, owner: (uid, gid) }
+    }
+}
+
+impl From<Stamp> for Identity {
+    fn from(Stamp { id, len, modified, changed, .. }: Stamp) -> Identity {
+        Identity { id: id.file, len, modified, changed }
     }
 }
 
 impl Members {
     /// Admits a target that the batch does not have yet, and gives it a place to be staged at. Its
     /// number tells it from the others in its directory.
-    pub(super) fn admit(&mut self, target: &mut Target, options: &Options) -> Result<(Key, u64)> {
+    pub(super) fn admit(
+        &mut self,
+        target: &mut Target,
+        journal: Option<&Journal>,
+        options: &Options,
+    ) -> Result<(Key, u64)> {
         let failed = |step| {
             let path = target.path.clone();
             move |error| Error::failed(step, &path, error)
         };
         let id = sys::inspect_directory(&target.directory).map_err(failed(Step::Resolve))?.id;
+        journal.map_or(Ok(()), |journal| journal.check(target, id))?;
         let folder = match self.by_id.get(&id) {
             Some(folder) => *folder,
             None => {
+                let absolute = journal.map(|_| journal::directory_of(target)).transpose()?;
                 sync::check_required(target, options)?;
                 let stage =
                     Stage::create(&target.directory, options).map_err(failed(Step::CreateTemp))?;
                 let directory = Arc::clone(&target.directory);
                 let path = target.path.parent().unwrap_or(Path::new("")).to_path_buf();
                 let stage = Some(stage);
-                self.folders.push(Folder { directory, id, path, stage, next: 0 });
+                self.folders.push(Folder { directory, id, path, absolute, stage, next: 0 });
                 self.by_id.insert(id, self.folders.len() - 1);
                 self.folders.len() - 1
             }
@@ -194,6 +216,11 @@ impl Members {
         let files = self.files.iter().enumerate();
         let states = files.map(|(index, file)| (self.path_of(file), state_of(index, file)));
         error.of_batch(leftover, states.collect())
+    }
+
+    /// Leaves the staging directories where they are, since a journal needs them.
+    pub(super) fn keep_stages(&mut self) {
+        self.folders.iter_mut().filter_map(|folder| folder.stage.take()).for_each(Stage::keep);
     }
 
     /// Removes the staging directories. Gives the first failure, which names the one that stays.

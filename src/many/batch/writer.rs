@@ -57,7 +57,8 @@ impl<'a> BatchWriter<'a> {
             return Err(Error::refused(ErrorKind::Unsupported, Step::Resolve, path));
         }
         let mut target = Target::resolve(None, path, options, None)?;
-        let (key, number) = batch.members().admit(&mut target, options)?;
+        let journal = batch.journal.as_ref();
+        let (key, number) = batch.members().admit(&mut target, journal, options)?;
         let slot = Slot { batch, key: Some(key), number };
         let writer = AtomicWriter::start(target, options.clone(), None)?;
         let options = batch.members().share(options);

@@ -107,7 +107,7 @@ fn one_that_is_in_use_is_left_alone_with_all_that_is_in_it() {
 fn one_that_is_needed_for_recovery_is_kept() {
     let dir = Dir::new();
     dir.make(STAGE);
-    let journal = dir.write(&format!("{STAGE}/journal"), "");
+    let journal = dir.write(&format!("{STAGE}/journal"), "of another version\n");
     let swept = sweep(dir.root()).unwrap();
     check(&swept, swept.kept());
     fs::remove_file(journal).unwrap();

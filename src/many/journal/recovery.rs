@@ -1,0 +1,371 @@
+//! Recovery: what a journal says is held against what is on disk, and then done.
+
+use std::ffi::OsStr;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::Claim;
+use super::intent::{File, Folder, Intent};
+use crate::concurrency::update;
+use crate::concurrency::workers::Interruption;
+use crate::error::{self, Error, ErrorKind, Obstacle, Result, Step, TargetState};
+use crate::many::stage::Stage;
+use crate::options::{Options, Publish};
+use crate::protocol::publish::{self, Unpublished};
+use crate::protocol::sync::{Sealed, Synced};
+use crate::protocol::target::{Destination, StagingPlace, Target};
+use crate::protocol::together;
+use crate::sys::{self, Directory, FileId, FileKind, Info};
+
+/// What [`recover`](crate::recover) did.
+#[derive(Debug, Default)]
+pub struct Recovery {
+    files: Vec<(PathBuf, Recovered)>,
+}
+
+/// How a file got its new contents.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Recovered {
+    /// They were published before: by the commit, or by a recovery that was interrupted.
+    Before,
+    /// They were published now.
+    Now,
+}
+
+impl Recovery {
+    /// The files of the journal, all of which have their new contents now. None if there was no
+    /// journal.
+    pub fn files(&self) -> impl ExactSizeIterator<Item = (&Path, Recovered)> {
+        self.files.iter().map(|(path, recovered)| (path.as_path(), *recovered))
+    }
+}
+
+/// A folder of the journal as it is now.
+struct Place<'a> {
+    folder: &'a Folder,
+    directory: Arc<Directory>,
+    /// `None` once it is removed.
+    stage: Option<Arc<Directory>>,
+}
+
+/// What is to be done with a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Decision {
+    /// Nothing: it is published.
+    Done,
+    Publish {
+        staged: FileId,
+        before: Option<FileId>,
+    },
+    Refuse(Obstacle),
+}
+
+/// A journal, and what follows from it here and now.
+struct Plan<'a> {
+    path: &'a Path,
+    intent: &'a Intent,
+    /// `None` where the folder is not what it was.
+    places: Vec<Option<Place<'a>>>,
+    decisions: Vec<Decision>,
+}
+
+/// Does what the journal `target` says. Its lock is held.
+pub(super) fn recover(claim: &Claim<'_>, target: &Target) -> Result<Recovery> {
+    let path = claim.path();
+    let failed = |error| Error::failed(Step::Recover, path, error);
+    if let Some(existing) = &target.existing {
+        if sys::may_be_planted(&target.directory, &existing.info).map_err(failed)? {
+            return Err(failed(error::planted()));
+        }
+    }
+    let text = update::contents_of(target)?.unwrap_or_default();
+    let intent = Intent::parse(&text)
+        .map_err(|invalid| failed(error::invalid_journal(invalid.reason())))
+        .map_err(|error| error.with_kind(ErrorKind::InvalidJournal))?;
+    let mut plan = Plan::make(path, &intent)?;
+    plan.refuse()?;
+    plan.publish()?;
+    plan.sync()?;
+    let leftover = plan.remove_stages();
+    let all_new = |error: Error| {
+        plan.tell(error.with_state(TargetState::Replaced), |_| TargetState::Replaced)
+    };
+    claim.remove().map_err(all_new)?;
+    claim.sync_removal().map_err(all_new)?;
+    match leftover {
+        Some(error) => Err(all_new(error)),
+        None => Ok(plan.receipt()),
+    }
+}
+
+impl<'a> Plan<'a> {
+    /// Looks at everything, and touches nothing.
+    fn make(path: &'a Path, intent: &'a Intent) -> Result<Plan<'a>> {
+        let places = intent.folders.iter().map(Place::find).collect::<io::Result<Vec<_>>>();
+        let places = places.map_err(|error| Error::failed(Step::Recover, path, error))?;
+        let mut decisions = Vec::with_capacity(intent.files.len());
+        for file in &intent.files {
+            let decision = match &places[file.folder] {
+                Some(place) => place.look_at(file),
+                None => Ok(Decision::Refuse(Obstacle::Moved)),
+            };
+            let path = intent.folders[file.folder].path.join(&file.name);
+            let failed = |error| Error::failed(Step::Recover, path.as_std_path(), error);
+            decisions.push(decision.map_err(failed)?);
+        }
+        Ok(Plan { path, intent, places, decisions })
+    }
+
+    /// If a single file cannot be published, none is.
+    fn refuse(&self) -> Result<()> {
+        let obstacles = self.decisions.iter().enumerate().filter_map(|(index, it)| match it {
+            Decision::Refuse(obstacle) => Some((self.path_of(index), *obstacle)),
+            Decision::Done | Decision::Publish { .. } => None,
+        });
+        let obstacles: Vec<_> = obstacles.collect();
+        let Some((path, obstacle)) = obstacles.first() else { return Ok(()) };
+        let cause = error::obstacle(path, *obstacle, obstacles.len() - 1);
+        let error =
+            Error::failed(Step::Recover, self.path, cause).with_kind(ErrorKind::Unrecoverable);
+        Err(self.tell(error, |_| TargetState::Untouched))
+    }
+
+    fn publish(&self) -> Result<()> {
+        for (index, decision) in self.decisions.iter().enumerate() {
+            let Decision::Publish { staged, before } = *decision else { continue };
+            if let Err(error) = self.publish_one(index, staged, before) {
+                let (state, error) = (error.target_state(), error.with_journal(self.path));
+                return Err(self.tell(error, |other| match other.cmp(&index) {
+                    std::cmp::Ordering::Less => TargetState::Replaced,
+                    std::cmp::Ordering::Equal => state,
+                    std::cmp::Ordering::Greater => TargetState::Untouched,
+                }));
+            }
+        }
+        Ok(())
+    }
+
+    fn publish_one(&self, index: usize, staged: FileId, before: Option<FileId>) -> Result<()> {
+        let (file, path) = (&self.intent.files[index], self.path_of(index));
+        let gone = || Error::refused(ErrorKind::NotFound, Step::Publish, &path);
+        let place = self.places[file.folder].as_ref().ok_or_else(gone)?;
+        let stage = place.stage.as_ref().ok_or_else(gone)?;
+        let from = StagingPlace {
+            directory: Arc::clone(stage),
+            directory_name: (&place.folder.stage).into(),
+            name: (&file.staged).into(),
+        };
+        let name = OsStr::new(&file.name);
+        let to = Destination { directory: &place.directory, name, path: &path, before };
+        let (publish, read_only) = (file.how.publish(), file.how.read_only());
+        let options = Options { publish, read_only, ..Options::default() };
+        let sealed = Sealed::recoverable(&from, staged, Synced::journalled());
+        match publish::publish(sealed, to, &options) {
+            Ok(_) => Ok(()),
+            Err(Unpublished::Failed(error) | Unpublished::Swept(_, error)) => Err(error),
+        }
+    }
+
+    /// Also where nothing was published now: whoever did may have died before this.
+    fn sync(&self) -> Result<()> {
+        let places: Vec<&Place<'_>> = self.places.iter().flatten().collect();
+        let directories: Vec<&Directory> = places.iter().map(|it| &*it.directory).collect();
+        let (index, error) = match together::sync_names(&directories) {
+            Ok(_) => return Ok(()),
+            Err(Interruption::Failed(index, error)) => (index, error),
+            Err(Interruption::Cancelled) => (0, io::ErrorKind::Interrupted.into()),
+        };
+        let path = places[index].folder.path.as_std_path();
+        let error = Error::failed(Step::SyncDirectory, path, error).with_journal(self.path);
+        let error = error.with_state(TargetState::Replaced);
+        Err(self.tell(error, |_| TargetState::Replaced))
+    }
+
+    /// Gives the first that could not be removed.
+    fn remove_stages(&mut self) -> Option<Error> {
+        let mut first = None;
+        for place in self.places.iter_mut().flatten() {
+            // Nobody holds it then: Windows removes no directory that is open.
+            let Some(directory) = place.stage.take() else { continue };
+            let name = OsStr::new(&place.folder.stage);
+            let stage = Stage::inherit(&place.directory, name, directory);
+            let path = place.folder.path.as_std_path();
+            let leftover = stage.path(path);
+            if let Err(error) = stage.remove() {
+                let error = Error::failed(Step::RemoveTemp, path, error);
+                first.get_or_insert(error.with_leftover(Some(leftover)));
+            }
+        }
+        first
+    }
+
+    /// Says what became of each file; `state_of` those that were to be published.
+    fn tell(&self, error: Error, state_of: impl Fn(usize) -> TargetState) -> Error {
+        let states = self.decisions.iter().enumerate().map(|(index, decision)| {
+            let state = match decision {
+                Decision::Done => TargetState::Replaced,
+                Decision::Publish { .. } => state_of(index),
+                Decision::Refuse(obstacle) => obstacle.state(),
+            };
+            (self.path_of(index), state)
+        });
+        error.of_files(states.collect())
+    }
+
+    fn receipt(&self) -> Recovery {
+        let files = self.decisions.iter().enumerate().map(|(index, decision)| {
+            let recovered = match decision {
+                Decision::Publish { .. } => Recovered::Now,
+                Decision::Done | Decision::Refuse(_) => Recovered::Before,
+            };
+            (self.path_of(index), recovered)
+        });
+        Recovery { files: files.collect() }
+    }
+
+    fn path_of(&self, index: usize) -> PathBuf {
+        let file = &self.intent.files[index];
+        self.intent.folders[file.folder].path.join(&file.name).into()
+    }
+}
+
+impl<'a> Place<'a> {
+    /// The folder, if it is still the one that the journal means, whatever links lead to it.
+    fn find(folder: &'a Folder) -> io::Result<Option<Place<'a>>> {
+        let Some(directory) = unless_missing(sys::open_directory(None, folder.path.as_ref()))?
+        else {
+            return Ok(None);
+        };
+        let info = sys::inspect_directory(&directory)?;
+        if info.id.file != folder.id {
+            return Ok(None);
+        }
+        let stage = match unless_missing(sys::open_inside(&directory, folder.stage.as_ref()))? {
+            Some(it) if sys::inspect_directory(&it)?.id.file == folder.stage_id => Some(it),
+            _ => None,
+        };
+        Ok(Some(Place { folder, directory: Arc::new(directory), stage: stage.map(Arc::new) }))
+    }
+
+    fn look_at(&self, file: &File) -> io::Result<Decision> {
+        let target = sys::look(&self.directory, file.name.as_ref())?.map(|it| it.info);
+        let staged = match &self.stage {
+            Some(stage) => sys::look(stage, file.staged.as_ref())?.map(|it| it.info),
+            None => None,
+        };
+        Ok(decide(file, target.as_ref(), staged.as_ref()))
+    }
+}
+
+/// What the state of the two names of a file means.
+fn decide(file: &File, target: Option<&Info>, staged: Option<&Info>) -> Decision {
+    let is_new = |info: &&Info| info.kind == FileKind::File && file.new.is_of(info);
+    if target.filter(is_new).is_some() {
+        return Decision::Done;
+    }
+    let Some(staged) = staged.filter(is_new) else { return Decision::Refuse(Obstacle::Gone) };
+    match (target, file.how.publish()) {
+        (Some(target), _) if target.kind == FileKind::Directory => {
+            Decision::Refuse(Obstacle::Directory)
+        }
+        (Some(_), Publish::CreateNew) => Decision::Refuse(Obstacle::Exists),
+        (Some(target), _) if has_changed(file, target) => Decision::Refuse(Obstacle::Changed),
+        (None, Publish::Existing) => Decision::Refuse(Obstacle::Missing),
+        (target, _) => {
+            let before = target.map(|target| target.id);
+            Decision::Publish { staged: staged.id, before }
+        }
+    }
+}
+
+/// Whether somebody has replaced or changed the target since. A power cut may have brought back
+/// what was there before it: that is older than all that the journal has, and no reason to stop.
+fn has_changed(file: &File, target: &Info) -> bool {
+    let is_old = file.old.is_some_and(|old| old.is_of(target));
+    let since = file.old.map_or(file.new.changed, |old| old.changed.max(file.new.changed));
+    !is_old && target.changed > since
+}
+
+/// `None` if no directory is there, or something else that is not to be followed.
+fn unless_missing(result: io::Result<Directory>) -> io::Result<Option<Directory>> {
+    match result {
+        Ok(directory) => Ok(Some(directory)),
+        Err(error) if sys::is_loop(&error) => Ok(None),
+        Err(error) => match error.kind() {
+            io::ErrorKind::NotFound
+            | io::ErrorKind::NotADirectory
+            | io::ErrorKind::CrossesDevices => Ok(None),
+            _ => Err(error),
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::many::journal::intent::{How, Identity};
+    use crate::sys::Times;
+
+    fn identity(id: u64, changed: i64) -> Identity {
+        Identity { id, len: id, modified: (id as i64, 0), changed: (changed, 0) }
+    }
+
+    fn info(id: u64, changed: i64, kind: FileKind) -> Info {
+        Info {
+            kind,
+            id: FileId { device: 1, file: id },
+            len: id,
+            links: 1,
+            read_only: false,
+            mode: 0o644,
+            uid: 0,
+            gid: 0,
+            flags: 0,
+            times: Times { accessed: (0, 0), modified: (id as i64, 0) },
+            changed: (changed, 0),
+        }
+    }
+
+    /// File 1 was there, changed at 10; file 2 was staged at 20. A power cut may have brought back
+    /// what was there before file 1, and that is no reason to stop; a file that is younger than all
+    /// the journal knows is somebody's, and its contents would be lost.
+    #[test]
+    fn what_is_to_be_done_follows_from_the_two_names() {
+        #[track_caller]
+        fn check(how: How, target: Option<(u64, i64)>, staged: Option<u64>, expected: &str) {
+            let file = File {
+                folder: 0,
+                name: "name".into(),
+                staged: "0".into(),
+                how,
+                new: identity(2, 20),
+                old: (how != How::CreateNew).then(|| identity(1, 10)),
+            };
+            let target = target.map(|(id, changed)| info(id, changed, FileKind::File));
+            let staged = staged.map(|id| info(id, 20, FileKind::File));
+            let found = match decide(&file, target.as_ref(), staged.as_ref()) {
+                Decision::Publish { staged, .. } if staged.file == 2 => "publish".to_owned(),
+                Decision::Refuse(obstacle) => format!("{obstacle:?}"),
+                decision => format!("{decision:?}"),
+            };
+            assert_eq!(found, expected);
+        }
+        check(How::Replace, Some((1, 10)), Some(2), "publish");
+        check(How::Replace, Some((1, 30)), Some(2), "publish"); // its mode was changed
+        check(How::Replace, None, Some(2), "publish");
+        check(How::Replace, Some((2, 25)), None, "Done");
+        check(How::Replace, Some((2, 25)), Some(1), "Done"); // exchanged
+        check(How::Replace, Some((3, 5)), Some(2), "publish"); // brought back
+        check(How::Replace, Some((3, 21)), Some(2), "Changed");
+        check(How::Replace, Some((1, 10)), None, "Gone");
+        check(How::Replace, Some((1, 10)), Some(3), "Gone");
+        check(How::Replace, None, None, "Gone");
+        check(How::CreateNew, None, Some(2), "publish");
+        check(How::CreateNew, Some((2, 25)), Some(2), "Done"); // by a link
+        check(How::CreateNew, Some((3, 5)), Some(2), "Exists");
+        check(How::Existing, None, Some(2), "Missing");
+        check(How::Existing, Some((1, 10)), Some(2), "publish");
+    }
+}

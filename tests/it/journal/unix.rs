@@ -1,0 +1,204 @@
+//! Links, names that are not UTF-8, and processes that are killed.
+
+use std::ffi::OsStr;
+use std::ops::ControlFlow;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::symlink;
+use std::process::Stdio;
+use std::time::Duration;
+
+use fs_err as fs;
+use rustix::process::{Signal, getpid, kill_process};
+use wholefile::{AtomicBatch, ErrorKind, Step, Sweeper, recover};
+
+use super::refusals::{check_refused, stage_in};
+use super::{NAMES, check_contents, check_new, died, journal_of, old, quick};
+use crate::child::{self, Child};
+use crate::dir::Dir;
+use crate::place::{Feature, lacks};
+
+#[test]
+fn no_link_that_appeared_since_is_followed() {
+    if lacks(&[Feature::Symlinks]) {
+        return;
+    }
+    // In place of a directory: it leads to one that has everything of the same name.
+    let dir = died();
+    fs::rename(dir.path("b"), dir.path("real")).unwrap();
+    dir.make("planted/c");
+    symlink("planted", dir.path("b")).unwrap();
+    check_refused(&dir, ErrorKind::Unrecoverable, "not where it was");
+    // To the same directory, it is the same directory.
+    fs::remove_file(dir.path("b")).unwrap();
+    symlink("real", dir.path("b")).unwrap();
+    recover(journal_of(&dir)).unwrap();
+    check_contents(&dir, NAMES.len());
+
+    // In place of a staging directory, and of what is in it.
+    let dir = died();
+    let stage = stage_in(&dir, "b/c");
+    fs::rename(&stage, dir.path("away")).unwrap();
+    symlink(dir.path("away"), &stage).unwrap();
+    check_refused(&dir, ErrorKind::Unrecoverable, "not staged any more");
+    fs::remove_file(&stage).unwrap();
+    fs::rename(dir.path("away"), &stage).unwrap();
+    fs::rename(stage.join("0"), dir.path("away")).unwrap();
+    symlink(dir.path("away"), stage.join("0")).unwrap();
+    check_refused(&dir, ErrorKind::Unrecoverable, "not staged any more");
+
+    // In place of a target: it is not written through, and not even replaced.
+    let dir = died();
+    let precious = dir.write("precious", "precious");
+    fs::remove_file(dir.path(NAMES[2])).unwrap();
+    std::thread::sleep(Duration::from_millis(50)); // the clock of the file system goes on
+    symlink(&precious, dir.path(NAMES[2])).unwrap();
+    check_refused(&dir, ErrorKind::Unrecoverable, "replaced or changed");
+
+    // In place of the journal.
+    let dir = died();
+    fs::rename(journal_of(&dir), dir.path("real")).unwrap();
+    symlink(dir.path("real"), journal_of(&dir)).unwrap();
+    let error = recover(journal_of(&dir)).unwrap_err();
+    assert_eq!((error.kind(), error.step()), (ErrorKind::Symlink, Step::Resolve));
+    let error = AtomicBatch::new().journal(journal_of(&dir)).map(drop).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Symlink);
+    check_contents(&dir, 2);
+}
+
+#[test]
+fn a_name_that_is_not_utf_8_is_refused_before_anything_is_staged() {
+    let dir = Dir::new();
+    let odd = OsStr::from_bytes(b"\xff");
+    if fs::create_dir(dir.path(odd)).is_err() {
+        return; // no such names on this file system
+    }
+    let mut batch = AtomicBatch::new();
+    batch.journal(journal_of(&dir)).map(drop).unwrap_err(); // there is no such directory
+    batch.journal(dir.path("journal")).unwrap();
+    let before = dir.names();
+    for path in [dir.path(OsStr::from_bytes(b"file-\xff")), dir.path(odd).join("file")] {
+        let error = batch.write(&path, "new").unwrap_err();
+        assert_eq!((error.kind(), error.step()), (ErrorKind::InvalidPath, Step::Resolve));
+        assert!(error.io_error().unwrap().to_string().contains("UTF-8"), "{error}");
+        let error = AtomicBatch::new().journal(&path).map(drop).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidPath);
+    }
+    assert_eq!(dir.names(), before);
+    batch.write(dir.path("file"), "new").unwrap();
+    batch.commit().unwrap();
+}
+
+#[test]
+fn where_the_journal_is_does_not_change_with_the_current_directory() {
+    const TEST: &str =
+        "journal::unix::where_the_journal_is_does_not_change_with_the_current_directory";
+    let Some(child::Given { dir, .. }) = child::given() else {
+        return Child::of(TEST).run(&old(), "");
+    };
+    std::env::set_current_dir(dir.root()).unwrap();
+    let mut batch = AtomicBatch::new();
+    batch.options(&quick()).journal("state/journal").unwrap();
+    for name in NAMES {
+        batch.write(name, format!("new {name}")).unwrap();
+    }
+    std::env::set_current_dir("/").unwrap();
+    super::die_after(batch, 2);
+    assert!(journal_of(&dir).exists());
+    recover(journal_of(&dir)).unwrap();
+    check_new(&dir);
+}
+
+const FILES: usize = 20;
+
+fn file(dir: &Dir, index: usize) -> std::path::PathBuf {
+    dir.path(format!("{}/{index}", index % 3))
+}
+
+/// A batch that brings all files to that generation.
+fn generation(dir: &Dir, number: usize) -> AtomicBatch {
+    let mut batch = AtomicBatch::new();
+    batch.options(quick().create_parents(true)).journal(dir.path("journal")).unwrap();
+    for index in 0..FILES {
+        batch.write(file(dir, index), format!("{number}")).unwrap();
+    }
+    batch
+}
+
+/// Recovers, and gives the generation that all files have.
+#[track_caller]
+fn recovered_generation(dir: &Dir) -> usize {
+    let sweeper = || Sweeper::new().recursive(true).run(dir.root()).unwrap();
+    sweeper();
+    recover(dir.path("journal")).unwrap();
+    let contents: Vec<_> =
+        (0..FILES).map(|index| fs::read_to_string(file(dir, index)).unwrap()).collect();
+    assert!(contents.iter().all(|it| *it == contents[0]), "a mix: {contents:?}");
+    sweeper();
+    assert_eq!(dir.names().len(), 3 + FILES, "{:?}", dir.names());
+    contents[0].parse().unwrap()
+}
+
+#[test]
+fn a_commit_that_is_killed_at_any_step_is_completed_or_was_never_begun() {
+    const TEST: &str =
+        "journal::unix::a_commit_that_is_killed_at_any_step_is_completed_or_was_never_begun";
+    if let Some(child::Given { dir, case }) = child::given() {
+        let mut steps_left: usize = case.parse().unwrap();
+        let committed = generation(&dir, 2).commit_with(|_| {
+            if steps_left == 0 {
+                kill_process(getpid(), Signal::KILL).unwrap();
+            }
+            steps_left -= 1;
+            ControlFlow::Continue(())
+        });
+        return drop(committed.unwrap());
+    }
+    let (mut old, mut new) = (0, 0);
+    // One before it is published, and one for each file.
+    for step in 0..=FILES + 1 {
+        let dir = Dir::new();
+        generation(&dir, 1).commit().unwrap();
+        let output = Child::of(TEST).command(&dir, &step.to_string()).output().unwrap();
+        match recovered_generation(&dir) {
+            1 => old += 1,
+            _ => new += 1,
+        }
+        assert_eq!(output.status.success(), step == FILES + 1, "{step}");
+    }
+    assert_eq!((old, new), (1, FILES + 1));
+}
+
+#[test]
+fn commits_and_recoveries_that_are_killed_at_any_moment_leave_no_mix() {
+    const TEST: &str =
+        "journal::unix::commits_and_recoveries_that_are_killed_at_any_moment_leave_no_mix";
+    const ROUNDS: u64 = 60;
+    if let Some(child::Given { dir, .. }) = child::given() {
+        recover(dir.path("journal")).unwrap();
+        let first: usize = fs::read_to_string(file(&dir, 0)).unwrap().parse().unwrap();
+        for number in first + 1..first + 100_000 {
+            generation(&dir, number).commit().unwrap();
+        }
+        panic!("nobody has killed it");
+    }
+    let dir = Dir::new();
+    generation(&dir, 1).commit().unwrap();
+    let (mut last, mut journals) = (1, 0);
+    for round in 0..ROUNDS {
+        let mut command = Child::of(TEST).command(&dir, "");
+        let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        // Spread over the time in which it starts, recovers and commits.
+        std::thread::sleep(Duration::from_micros(10_000 + round * 7_919 % 40_000));
+        child.kill().unwrap();
+        child.wait().unwrap();
+        journals += usize::from(dir.path("journal").exists());
+        // Every other time the next child finds what is left.
+        if round % 2 == 1 {
+            let now = recovered_generation(&dir);
+            assert!(now >= last, "{now} after {last}");
+            last = now;
+        }
+    }
+    eprintln!("{ROUNDS} killed, {journals} with a journal, {last} generations");
+    assert!(last > 1 && journals > 0, "{last} generations, {journals} journals");
+}
