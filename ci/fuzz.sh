@@ -12,7 +12,11 @@ export RUSTC_BOOTSTRAP=1
 [ -d /dev/shm ] && export TMPDIR=/dev/shm
 for target in $(cargo fuzz list); do
     echo "fuzz: $target for $seconds s"
+    # What is kept in seeds/ is where it starts; what it finds goes to corpus/.
+    corpus=(fuzz/corpus/"$target")
+    mkdir -p "${corpus[0]}"
+    [ -d "fuzz/seeds/$target" ] && corpus+=("fuzz/seeds/$target")
     # In CI from the same start each time: what comes by chance is for longer runs.
-    cargo fuzz run --sanitizer none "$target" -- ${CI:+-seed=1} \
+    cargo fuzz run --sanitizer none "$target" "${corpus[@]}" -- ${CI:+-seed=1} \
         -max_total_time="$seconds" -verbosity=0 -print_final_stats=1 2>&1 | tail -n 6
 done

@@ -2,6 +2,7 @@
 
 mod editor;
 mod process;
+mod rotation;
 #[cfg(unix)]
 mod unix;
 

@@ -5,7 +5,7 @@ use std::path::Path;
 use fs_err as fs;
 use wholefile::{ErrorKind, Step, TargetState, recover};
 
-use super::{NAMES, check_new, died, journal_of};
+use super::{NAMES, check_new, died, forged, journal_of};
 use crate::batch::states;
 use crate::dir::{Dir, wait_until};
 
@@ -61,13 +61,22 @@ fn a_journal_in_which_any_byte_was_changed_is_refused() {
     check_new(&dir);
 }
 
-/// Writes a journal with that second line, and the checksum that belongs to it.
 fn forge(dir: &Dir, version: u64, body: &str) {
-    let step = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
-    let checksum = body.bytes().fold(0xcbf2_9ce4_8422_2325, step);
-    let header =
-        format!(r#"{{"format":"wholefile journal","version":{version},"checksum":{checksum}}}"#);
-    fs::write(journal_of(dir), format!("{header}\n{body}\n")).unwrap();
+    fs::write(journal_of(dir), forged::journal_of(version, body.as_bytes())).unwrap();
+}
+
+/// What the fuzz target starts from.
+#[test]
+fn the_seeds_of_the_fuzz_target_are_refused_or_say_nothing() {
+    let mut kinds = std::collections::BTreeMap::<_, usize>::new();
+    let seeds = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/seeds/journal");
+    for entry in fs::read_dir(seeds).unwrap() {
+        let dir = Dir::new();
+        let kind = forged::check(dir.root(), &fs::read(entry.unwrap().path()).unwrap());
+        *kinds.entry(format!("{kind:?}")).or_default() += 1;
+    }
+    let found: Vec<_> = kinds.keys().map(String::as_str).collect();
+    assert_eq!(found, ["None", "Some(InvalidJournal)", "Some(Unrecoverable)"], "{kinds:?}");
 }
 
 fn body_of(dir: &Dir) -> String {

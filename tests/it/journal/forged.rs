@@ -1,0 +1,77 @@
+//! A recovery from any text, in a folder of its own. The fuzz target runs it too.
+//!
+//! The first byte of the input says whether the rest is the journal itself or what comes after a
+//! header that fits; there, `ROOT` stands for the folder.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use fs_err as fs;
+use wholefile::{ErrorKind, recover};
+
+/// The checksum of a journal's second line.
+pub(crate) fn fnv_1a(bytes: &[u8]) -> u64 {
+    let step = |hash: u64, byte: &u8| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
+    bytes.iter().fold(0xcbf2_9ce4_8422_2325, step)
+}
+
+/// A journal with that second line, and the checksum that belongs to it.
+pub(crate) fn journal_of(version: u64, body: &[u8]) -> Vec<u8> {
+    let checksum = fnv_1a(body);
+    let header =
+        format!(r#"{{"format":"wholefile journal","version":{version},"checksum":{checksum}}}"#);
+    [header.as_bytes(), b"\n", body, b"\n"].concat()
+}
+
+/// Everything in `folder`, with the contents of files.
+fn snapshot(folder: &Path) -> BTreeMap<PathBuf, Option<Vec<u8>>> {
+    let mut found = BTreeMap::new();
+    let mut folders = vec![folder.to_path_buf()];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            found.insert(path.clone(), fs::read(&path).ok());
+            if path.is_dir() {
+                folders.push(path);
+            }
+        }
+    }
+    found
+}
+
+/// Recovers from what `input` says in `root`, which is empty. Nothing is touched unless all of the
+/// journal is true, and it cannot be: nobody knows the numbers of the files. Gives the kind of the
+/// error.
+pub(crate) fn check(root: &Path, input: &[u8]) -> Option<ErrorKind> {
+    let stage = root.join(".wholefile-abcDEF012345.tmp");
+    fs::create_dir(&stage).unwrap();
+    fs::write(stage.join("0"), "staged").unwrap();
+    fs::write(root.join("target"), "old").unwrap();
+    let journal = match input.split_first() {
+        Some((first, body)) if first % 2 == 1 => {
+            let text = String::from_utf8_lossy(body);
+            let root = root.to_str().unwrap().replace('\\', "\\\\");
+            journal_of(1, text.replace("ROOT", &root).as_bytes())
+        }
+        Some((_, journal)) => journal.to_vec(),
+        None => Vec::new(),
+    };
+    fs::write(root.join("journal"), journal).unwrap();
+    let mut before = snapshot(root);
+    let result = recover(root.join("journal"));
+    match &result {
+        Ok(recovery) => {
+            // One without files, which is complete.
+            assert_eq!(recovery.files().len(), 0);
+            before.remove(&root.join("journal"));
+        }
+        Err(error) => {
+            let is_refusal =
+                [ErrorKind::InvalidJournal, ErrorKind::Unrecoverable].contains(&error.kind());
+            // Paths may lead anywhere, and the system says what it likes.
+            assert!(is_refusal || error.io_error().is_some(), "{error}");
+        }
+    }
+    assert_eq!(snapshot(root), before);
+    result.err().map(|error| error.kind())
+}
