@@ -42,7 +42,8 @@
 //! - **Two writers** of one file do not mix their contents, but the later one wins, unless they use
 //!   [`atomic_update`], a [`Lock`], or [`expect`](Builder::expect) the [`Version`] that they read.
 //! - **Two files** are replaced one after the other, in an [`AtomicBatch`] too: all of them are
-//!   durable before the first is published, but whoever looks in between sees a mix.
+//!   durable before the first is published, but whoever looks in between sees a mix. With a
+//!   [`journal`](AtomicBatch::journal), [`recover()`] makes good a crash in between.
 //! - A file that is **open elsewhere** stays the old one there: it is replaced, not changed.
 //! - What has **other hard links** or is **bind-mounted** cannot be replaced for all its names; see
 //!   [`HardLinks`] and [`ErrorKind::MountPoint`].
