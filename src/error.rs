@@ -14,8 +14,8 @@ use std::time::Duration;
 pub use self::kinds::{ErrorKind, Step, TargetState};
 use self::sentences::{Aftermath, Reason};
 pub(crate) use self::sentences::{
-    Obstacle, forked, invalid_journal, late_journal, not_text, not_to_be_found_again, obstacle,
-    panicked, planted,
+    Obstacle, forked, invalid_journal, late_journal, no_link, not_text, not_to_be_found_again,
+    obstacle, panicked, planted,
 };
 
 /// The result of everything in this crate that can fail.
@@ -52,6 +52,17 @@ struct Details {
     /// Those of a batch.
     files: Vec<(PathBuf, TargetState)>,
     source: Option<io::Error>,
+}
+
+/// The cause of a [`ErrorKind::Unsupported`] where two directories cannot change places.
+#[derive(Debug, thiserror::Error)]
+#[error("the file system cannot exchange two directories")]
+pub(crate) struct NoExchange(#[source] pub(crate) io::Error);
+
+impl From<NoExchange> for io::Error {
+    fn from(error: NoExchange) -> io::Error {
+        io::Error::new(io::ErrorKind::Unsupported, error)
+    }
 }
 
 impl Error {
@@ -176,6 +187,14 @@ impl Error {
 
     pub(crate) fn with_kind(mut self, kind: ErrorKind) -> Self {
         self.0.kind = kind;
+        self
+    }
+
+    /// The error of a change at `path` in a staged tree, which goes with all that is in it.
+    pub(crate) fn in_staging(mut self, path: PathBuf) -> Self {
+        self.0.path = path;
+        self.0.state = TargetState::Untouched;
+        self.0.leftover = None;
         self
     }
 

@@ -9,9 +9,18 @@ pub use self::choices::{
     Staging, Symlinks, SyncPlan, Tracking,
 };
 
+/// What a target is to be.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Wanted {
+    #[default]
+    File,
+    Directory,
+}
+
 /// All that a [`Builder`](crate::Builder) holds.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Options {
+    pub(crate) wanted: Wanted,
     pub(crate) durability: Durability,
     pub(crate) require_durability: bool,
     pub(crate) sync_plan: SyncPlan,
@@ -37,6 +46,7 @@ pub(crate) struct Options {
 impl Default for Options {
     fn default() -> Self {
         Options {
+            wanted: Wanted::default(),
             durability: Durability::default(),
             require_durability: false,
             sync_plan: SyncPlan::default(),

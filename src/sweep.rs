@@ -15,6 +15,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use crate::concurrency::lock::{self, Answer};
 use crate::concurrency::side_lock::{self, SideLock};
 use crate::error::{Error, ErrorKind, Result, Step};
+use crate::many::dir::generation;
 use crate::many::stage::{Found, Stage};
 use crate::options::{Lock, Options};
 use crate::protocol::temp;
@@ -48,10 +49,12 @@ pub fn sweep(dir: impl AsRef<Path>) -> Result<Sweep> {
 /// staging directories with all that is in them.
 ///
 /// It removes only what has exactly the documented pattern: regular files and directories named
-/// `.wholefile-`, twelve letters and digits, `.tmp`, and regular files named `.wholefile-`, sixteen
-/// hexadecimal digits, `.lock` or `.swap`. And only what has a lock that nobody holds; for the last
-/// that is the lock of the target. It follows no links and leaves alone what is mounted in a
-/// staging directory. Writers need not be stopped meanwhile.
+/// `.wholefile-`, twelve letters and digits, `.tmp`; regular files named `.wholefile-`, sixteen
+/// hexadecimal digits, `.lock` or `.swap`; and directories named like the first, but for a `.tree`
+/// at the end, if no symlink beside them names them ([`Swap::Link`](crate::Swap::Link)). And only
+/// what has a lock that nobody holds; for a `.swap` that is the lock of the target. It follows no
+/// links and leaves alone what is mounted in a staging directory. Writers need not be stopped
+/// meanwhile.
 ///
 /// # Platform
 ///
@@ -153,8 +156,10 @@ impl Sweeper {
     ) -> Result<()> {
         let is_wanted = |name: &OsStr, kind: Option<FileKind>| match kind {
             Some(FileKind::File) => self.is_candidate(name),
-            Some(FileKind::Directory) => self.recursive || self.is_temp(name),
-            None => self.recursive || self.is_candidate(name),
+            Some(FileKind::Directory) => {
+                self.recursive || self.is_temp(name) || self.is_generation(name)
+            }
+            None => self.recursive || self.is_candidate(name) || self.is_generation(name),
             Some(FileKind::Symlink | FileKind::Special) => false,
         };
         let found = sys::list(directory, is_wanted).map_err(|error| failed(path, error))?;
@@ -181,6 +186,12 @@ impl Sweeper {
             Some(kind) => Some(kind),
             None => sys::look(directory, name).map_err(failed)?.map(|it| it.info.kind),
         };
+        if kind == Some(FileKind::Directory) && self.is_generation(name) {
+            let seen = self.sweep_generation(directory, name, path, sweep).map_err(failed)?;
+            if seen == Seen::Nobodys {
+                return Ok(());
+            }
+        }
         match kind {
             Some(FileKind::File) if self.is_candidate(name) => {
                 self.sweep_file(directory, name, path, sweep)
@@ -206,6 +217,34 @@ impl Sweeper {
 
     fn is_temp(&self, name: &OsStr) -> bool {
         temp::is_name(name, &self.options)
+    }
+
+    fn is_generation(&self, name: &OsStr) -> bool {
+        generation::is_name(name, &self.options)
+    }
+
+    fn sweep_generation(
+        &self,
+        directory: &Directory,
+        name: &OsStr,
+        path: &Path,
+        sweep: &mut Sweep,
+    ) -> io::Result<Seen> {
+        let list = match generation::find(directory, name)? {
+            generation::Found::Linked => return Ok(Seen::InUse),
+            generation::Found::Gone => return Ok(Seen::Nobodys),
+            generation::Found::Alive => &mut sweep.alive,
+            generation::Found::Unknown => &mut sweep.unknown,
+            generation::Found::Orphan(_, info) if age_of(&info) < self.min_age => &mut sweep.young,
+            generation::Found::Orphan(orphan, _) => {
+                if !self.dry_run {
+                    orphan.remove(directory)?;
+                }
+                &mut sweep.removed
+            }
+        };
+        list.push(path.to_path_buf());
+        Ok(Seen::Nobodys)
     }
 
     fn sweep_stage(
@@ -295,6 +334,13 @@ impl Sweeper {
         list.push(path.to_path_buf());
         Ok(())
     }
+}
+
+/// Whether a directory is a part of what others read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Seen {
+    InUse,
+    Nobodys,
 }
 
 /// How long ago the file was written to; none at all if the clock says that it is yet to be.

@@ -71,7 +71,8 @@ pub enum ErrorKind {
     InvalidOption,
     /// The target is a directory.
     IsADirectory,
-    /// A component of the path that should be a directory is something else.
+    /// A component of the path that should be a directory is something else, or the target of an
+    /// [`AtomicDir`](crate::AtomicDir) is.
     NotADirectory,
     /// A directory on the way does not exist, or the target does not and
     /// [`Publish::Existing`](crate::Publish::Existing) asks for one.

@@ -93,6 +93,12 @@ pub(crate) fn panicked(payload: &(dyn Any + Send)) -> io::Error {
     io::Error::other(format!("a panic: {message}"))
 }
 
+/// The cause of a [`ErrorKind::IsADirectory`] where a link is to be switched.
+pub(crate) fn no_link() -> io::Error {
+    let reason = "it is no link, and only a link can be switched to another directory";
+    io::Error::new(io::ErrorKind::IsADirectory, reason)
+}
+
 impl ErrorKind {
     /// Why, in words, for an error that has no source to say it.
     pub(super) fn reason(self) -> &'static str {
@@ -103,7 +109,7 @@ impl ErrorKind {
                  version contradicts another option"
             }
             ErrorKind::IsADirectory => "it is a directory",
-            ErrorKind::NotADirectory => "a part of the path is not a directory",
+            ErrorKind::NotADirectory => "it, or a part of its path, is not a directory",
             ErrorKind::NotFound => "it does not exist",
             ErrorKind::AlreadyExists => "it exists already",
             ErrorKind::PermissionDenied => "permission denied",

@@ -41,6 +41,7 @@ pub(super) fn steps_of(op: Op) -> &'static [Step] {
         Op::OpenThrough | Op::WriteThrough => &[Step::Publish],
         Op::OpenSideFile => &[Step::Lock],
         Op::Identify | Op::OpenStaged => &[],
+        Op::MakeSymlink | Op::CloneContents | Op::ListMounts => &[],
         Op::RemoveSideFile | Op::List | Op::OpenOrphan | Op::RemoveEntry | Op::MoveDirectory => &[],
         Op::RemoveTemp => &[Step::RemoveTemp],
     }

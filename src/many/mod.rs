@@ -1,6 +1,7 @@
 //! Many files at once.
 
 mod batch;
+pub(crate) mod dir;
 mod journal;
 pub(crate) mod stage;
 mod tree;

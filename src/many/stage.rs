@@ -158,6 +158,16 @@ impl Stage {
         self.name = None;
     }
 
+    /// Leaves it where it is, in use for as long as the file is open.
+    pub(crate) fn keep_in_use(mut self) -> io::Result<File> {
+        let file = match self.sign.take() {
+            Some(sign) => sign,
+            None => sys::file_of(&self.directory)?,
+        };
+        self.name = None;
+        Ok(file)
+    }
+
     fn remove_in_place(&mut self) -> io::Result<()> {
         let Some(name) = self.name.take() else { return Ok(()) };
         let sign = self.sign.take();

@@ -46,6 +46,26 @@ pub(super) fn enter(directory: &Directory, name: &OsStr) -> io::Result<Directory
     Ok(inside)
 }
 
+/// Opens a directory for somebody who will give it back the mode that comes with it, if one does.
+pub(super) fn enter_for_a_while(at: Entry<'_>) -> io::Result<(Directory, Option<u32>)> {
+    const TO_READ: u32 = 0o500;
+    let Entry { directory, name } = at;
+    let closed = match sys::open_inside(directory, name) {
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+            let closed = sys::look(directory, name)?;
+            sys::make_accessible(directory, name)?;
+            return Ok((sys::open_inside(directory, name)?, closed.map(|it| it.info.mode)));
+        }
+        result => result?,
+    };
+    let mode = sys::inspect_directory(&closed)?.mode;
+    if mode & TO_READ == TO_READ {
+        return Ok((closed, None));
+    }
+    let is_open = sys::set_directory_mode(&closed, mode | TO_READ).is_ok();
+    Ok((closed, is_open.then_some(mode)))
+}
+
 struct Removal<'a> {
     root: &'a Directory,
     except: Option<&'a OsStr>,

@@ -11,28 +11,30 @@ mod losses;
 mod security;
 
 use std::ffi::{OsStr, OsString};
+use std::fs::File;
 use std::io;
 use std::path::Path;
 
 use self::acl::Acl;
 use self::losses::Losses;
 use super::target::Target;
-use super::temp::Temp;
 use crate::commit::NotPreserved;
 use crate::error::{Error, Result, Step};
 use crate::options::{Metadata, Options, Preserve};
-use crate::sys::{self, Creation, Existing, Info, Security};
+use crate::sys::{self, Creation, Entry, Existing, FileKind, Info, Security};
 
 const CAPABILITIES: &str = "security.capability";
 /// Checksums of the contents and of other metadata, which are wrong for a new file.
 const CHECKSUMS: [&str; 2] = ["security.ima", "security.evm"];
-/// The ACL once more, as XFS shows it to root.
-const ACL_ON_XFS: &str = "trusted.SGI_ACL_FILE";
+/// What is made in a directory gets its ACL from this.
+const DEFAULT_ACL: &str = "system.posix_acl_default";
+/// The ACLs once more, as XFS shows them to root.
+const ACLS_ON_XFS: [&str; 2] = ["trusted.SGI_ACL_FILE", "trusted.SGI_ACL_DEFAULT"];
 
 const SETUID_AND_SETGID: u32 = 0o6000;
 
 /// What the published file is to have, taken from the file that it replaces and from the options.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Snapshot {
     /// The file that is replaced, if it is a regular one and nobody's trap.
     old: Option<Info>,
@@ -54,26 +56,32 @@ enum Work {
 impl Snapshot {
     /// Reads what is to be kept of the file that the target is now.
     pub(crate) fn take(target: &Target, options: &Options) -> Result<Snapshot> {
-        let mut snapshot = Snapshot {
-            old: None,
-            xattrs: Vec::new(),
-            acl: Acl::Absent,
-            security: None,
-            ceiling: None,
-            not_preserved: Vec::new(),
-        };
-        let Some(existing) = target.existing_file() else { return Ok(snapshot) };
-        let (directory, name) = (&target.directory, &target.name);
-        let mut losses = Losses::new(options, &target.path, &mut snapshot.not_preserved);
+        let at = Entry { directory: &target.directory, name: &target.name };
+        match target.existing_file() {
+            Some(existing) => Snapshot::of(existing, at, &target.path, options),
+            None => Ok(Snapshot::default()),
+        }
+    }
+
+    /// Reads what is to be kept of a file or a directory that was looked at.
+    pub(crate) fn of(
+        existing: &Existing,
+        at: Entry<'_>,
+        path: &Path,
+        options: &Options,
+    ) -> Result<Snapshot> {
+        let mut snapshot = Snapshot::default();
+        let Entry { directory, name } = at;
+        let mut losses = Losses::new(options, path, &mut snapshot.not_preserved);
         let is_planted = sys::may_be_planted(directory, &existing.info)
-            .map_err(|error| Error::failed(Step::Metadata, &target.path, error))?;
+            .map_err(|error| Error::failed(Step::Metadata, path, error))?;
         if is_planted {
             // Whoever planted it would own the contents, or may read or even run them.
             for metadata in [Metadata::Owner, Metadata::Mode, Metadata::Xattrs, Metadata::Times] {
                 let denied = Err(io::ErrorKind::PermissionDenied.into());
                 losses.unless_lost::<()>(metadata, None, denied)?;
             }
-            snapshot.ceiling = Some(ceiling(existing, target));
+            snapshot.ceiling = Some(ceiling(existing, at));
             return Ok(snapshot);
         }
         snapshot.old = Some(existing.info.clone());
@@ -124,7 +132,7 @@ impl Snapshot {
     /// Applies it to the staged file, and gives what could not be kept.
     pub(crate) fn apply(
         mut self,
-        temp: &Temp,
+        file: &File,
         path: &Path,
         options: &Options,
     ) -> Result<Vec<NotPreserved>> {
@@ -133,22 +141,33 @@ impl Snapshot {
         }
         let mut not_preserved = std::mem::take(&mut self.not_preserved);
         let mut losses = Losses::new(options, path, &mut not_preserved);
-        let mut now = inspect(temp, path)?;
+        let mut now = inspect(file, path)?;
         let modes = self.modes_of(&now, options);
         if let Some(security) = &self.security {
-            security::apply(security, temp, &mut losses)?;
+            security::apply(security, file, &mut losses)?;
         }
-        self.apply_xattrs(temp, &mut losses, Turn::BeforeOwner)?;
-        let owner = self.apply_owner(temp, &now, &mut losses)?;
-        let acl = self.apply_acl(temp, &mut losses)?;
+        self.apply_xattrs(file, &mut losses, Turn::BeforeOwner)?;
+        let owner = self.apply_owner(file, &now, &mut losses)?;
+        let acl = self.apply_acl(file, &mut losses)?;
+        self.remove_default_acl(file, &mut losses)?;
         if [owner, acl].contains(&Work::Some) {
-            now = inspect(temp, path)?; // both change the mode as well
+            now = inspect(file, path)?; // both change the mode as well
         }
-        self.apply_mode(temp, &now, modes, &mut losses)?;
-        self.apply_xattrs(temp, &mut losses, Turn::AfterOwner)?;
-        self.apply_times(temp, &mut losses)?;
-        self.apply_flags(temp, &now, &mut losses)?;
+        self.apply_mode(file, &now, modes, &mut losses)?;
+        self.apply_xattrs(file, &mut losses, Turn::AfterOwner)?;
+        self.apply_times(file, &mut losses)?;
+        self.apply_flags(file, &now, &mut losses)?;
         Ok(not_preserved)
+    }
+
+    /// Whether it has nothing to hand on.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.old.is_none()
+    }
+
+    /// What could not be read.
+    pub(crate) fn into_losses(self) -> Vec<NotPreserved> {
+        self.not_preserved
     }
 
     fn work(&self, options: &Options) -> Work {
@@ -162,15 +181,15 @@ impl Snapshot {
         if now.mode & !asked_for == 0 { Modes::Kept } else { Modes::Doubtful }
     }
 
-    fn apply_xattrs(&self, temp: &Temp, losses: &mut Losses<'_>, turn: Turn) -> Result<()> {
+    fn apply_xattrs(&self, file: &File, losses: &mut Losses<'_>, turn: Turn) -> Result<()> {
         for (name, value) in self.xattrs.iter().filter(|(name, _)| Turn::of(name) == turn) {
-            let set = sys::set_xattr(&temp.file, name, value);
+            let set = sys::set_xattr(file, name, value);
             losses.unless_lost(Metadata::Xattrs, Some(name), set)?;
         }
         Ok(())
     }
 
-    fn apply_owner(&self, temp: &Temp, now: &Info, losses: &mut Losses<'_>) -> Result<Work> {
+    fn apply_owner(&self, file: &File, now: &Info, losses: &mut Losses<'_>) -> Result<Work> {
         let Some(old) = &self.old else { return Ok(Work::None) };
         let wanted = losses.options.preserve.owner != Preserve::Skip;
         if !wanted || (old.uid, old.gid) == (now.uid, now.gid) {
@@ -178,24 +197,24 @@ impl Snapshot {
         }
         let uid = (old.uid != now.uid).then_some(old.uid);
         let gid = (old.gid != now.gid).then_some(old.gid);
-        let mut set = sys::set_owner(&temp.file, uid, gid);
+        let mut set = sys::set_owner(file, uid, gid);
         if set.is_ok() {
             // A file system without owners may accept the call and do nothing.
-            let after = inspect(temp, losses.path)?;
+            let after = inspect(file, losses.path)?;
             if (after.uid, after.gid) != (old.uid, old.gid) {
                 set = Err(io::ErrorKind::Unsupported.into());
             }
         } else if uid.is_some() && gid.is_some() {
             // Only root may give a file away, but anybody may hand it to another of their groups.
             // Whether that worked shows in the file; the loss of the owner is reported either way.
-            let _ = sys::set_owner(&temp.file, None, gid);
+            let _ = sys::set_owner(file, None, gid);
         }
         losses.unless_lost(Metadata::Owner, None, set)?;
         Ok(Work::Some)
     }
 
     /// Sets the old ACL, or removes the one that the directory's default gave to the temp file.
-    fn apply_acl(&mut self, temp: &Temp, losses: &mut Losses<'_>) -> Result<Work> {
+    fn apply_acl(&mut self, file: &File, losses: &mut Losses<'_>) -> Result<Work> {
         let preserve = losses.options.preserve;
         if self.old.is_none() || [preserve.mode, preserve.xattrs].contains(&Preserve::Skip) {
             return Ok(Work::None);
@@ -207,16 +226,16 @@ impl Snapshot {
             let closed = acl::for_the_owner_alone(value);
             let first = match closed == *value {
                 true => Ok(()),
-                false => sys::set_xattr(&temp.file, name, &closed),
+                false => sys::set_xattr(file, name, &closed),
             };
-            first.and_then(|()| sys::set_xattr(&temp.file, name, value))
+            first.and_then(|()| sys::set_xattr(file, name, value))
         } else {
-            let listed = sys::list_xattrs(&temp.file);
+            let listed = sys::list_xattrs(file);
             let present = losses.unless_lost(Metadata::Xattrs, None, listed)?.unwrap_or_default();
             if !present.iter().any(|xattr| xattr == name) {
                 return Ok(Work::None);
             }
-            sys::remove_xattr(&temp.file, name)
+            sys::remove_xattr(file, name)
         };
         if losses.unless_lost(Metadata::Xattrs, Some(name), changed)?.is_none() {
             self.acl = match &self.acl {
@@ -228,9 +247,26 @@ impl Snapshot {
         Ok(Work::Some)
     }
 
+    /// Removes the default ACL that the new directory has from its parent and the old one had not.
+    fn remove_default_acl(&self, file: &File, losses: &mut Losses<'_>) -> Result<()> {
+        let is_directory = self.old.as_ref().is_some_and(|old| old.kind == FileKind::Directory);
+        let is_handed_on = self.xattrs.iter().any(|(name, _)| name == DEFAULT_ACL);
+        if !is_directory || is_handed_on || losses.options.preserve.xattrs == Preserve::Skip {
+            return Ok(());
+        }
+        let name = OsStr::new(DEFAULT_ACL);
+        let listed = sys::list_xattrs(file);
+        let present = losses.unless_lost(Metadata::Xattrs, None, listed)?.unwrap_or_default();
+        if present.iter().any(|xattr| xattr == name) {
+            let removed = sys::remove_xattr(file, name);
+            losses.unless_lost(Metadata::Xattrs, Some(name), removed)?;
+        }
+        Ok(())
+    }
+
     fn apply_mode(
         &self,
-        temp: &Temp,
+        file: &File,
         now: &Info,
         modes: Modes,
         losses: &mut Losses<'_>,
@@ -244,11 +280,11 @@ impl Snapshot {
         };
         let mut set = Ok(());
         if mode != now.mode {
-            set = sys::set_mode(&temp.file, mode);
+            set = sys::set_mode(file, mode);
             // Linux leaves out setgid without a word if the caller is not in the group (chmod(2)).
             let is_special = mode & SETUID_AND_SETGID != 0;
             let is_in_doubt = is_special || modes == Modes::Doubtful;
-            if set.is_ok() && is_in_doubt && inspect(temp, losses.path)?.mode != mode {
+            if set.is_ok() && is_in_doubt && inspect(file, losses.path)?.mode != mode {
                 set = Err(io::ErrorKind::PermissionDenied.into());
             }
         }
@@ -258,21 +294,21 @@ impl Snapshot {
         losses.unless_lost(Metadata::Mode, None, set).map(drop)
     }
 
-    fn apply_flags(&self, temp: &Temp, now: &Info, losses: &mut Losses<'_>) -> Result<()> {
+    fn apply_flags(&self, file: &File, now: &Info, losses: &mut Losses<'_>) -> Result<()> {
         let Some(old) = &self.old else { return Ok(()) };
         if losses.options.preserve.mode == Preserve::Skip || old.flags == now.flags {
             return Ok(());
         }
-        let set = sys::set_flags(&temp.file, old.flags);
+        let set = sys::set_flags(file, old.flags);
         losses.unless_lost(Metadata::Mode, None, set).map(drop)
     }
 
-    fn apply_times(&self, temp: &Temp, losses: &mut Losses<'_>) -> Result<()> {
+    fn apply_times(&self, file: &File, losses: &mut Losses<'_>) -> Result<()> {
         let Some(old) = &self.old else { return Ok(()) };
         if losses.options.preserve.times == Preserve::Skip {
             return Ok(());
         }
-        let set = sys::set_times(&temp.file, old.times);
+        let set = sys::set_times(file, old.times);
         losses.unless_lost(Metadata::Times, None, set).map(drop)
     }
 }
@@ -306,7 +342,7 @@ fn is_of_interest(name: &OsStr, options: &Options) -> bool {
     if name == acl::NAME {
         return options.preserve.mode != Preserve::Skip;
     }
-    let is_of_another_kind = name == ACL_ON_XFS || CHECKSUMS.iter().any(|it| name == *it);
+    let is_of_another_kind = ACLS_ON_XFS.iter().chain(&CHECKSUMS).any(|it| name == *it);
     options.preserve.xattrs != Preserve::Skip && !is_of_another_kind
 }
 
@@ -318,8 +354,8 @@ fn shared_by_all(mode: u32) -> u32 {
 
 /// The permissions that a planted file may lend to its successor. It may be no trap at all but a
 /// user's private file, so that whom it kept out is kept out still.
-fn ceiling(planted: &Existing, target: &Target) -> u32 {
-    let may_have_acl = match sys::list_xattrs_of(planted, &target.directory, &target.name) {
+fn ceiling(planted: &Existing, at: Entry<'_>) -> u32 {
+    let may_have_acl = match sys::list_xattrs_of(planted, at.directory, at.name) {
         Ok(names) => names.iter().any(|xattr| xattr == acl::NAME),
         Err(error) => error.kind() != io::ErrorKind::Unsupported,
     };
@@ -344,6 +380,6 @@ fn mode_for(old: &Info, now: &Info, acl: &Acl) -> u32 {
     mode
 }
 
-fn inspect(temp: &Temp, path: &Path) -> Result<Info> {
-    sys::inspect(&temp.file).map_err(|error| Error::failed(Step::Metadata, path, error))
+fn inspect(file: &File, path: &Path) -> Result<Info> {
+    sys::inspect(file).map_err(|error| Error::failed(Step::Metadata, path, error))
 }

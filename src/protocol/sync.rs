@@ -126,13 +126,23 @@ pub(crate) fn sync_directories(
     if options.durability < Durability::Full {
         return Ok(published.sync.durability);
     }
+    sync_published(target, options, published.sync.durability)
+}
+
+/// Syncs the directories that hold the target's name, once it is that of what was staged, whose
+/// `contents` are so durable.
+pub(crate) fn sync_published(
+    target: &Target,
+    options: &Options,
+    contents: Durability,
+) -> Result<Durability> {
     let achieved = sync_names(target)
         .map_err(|error| failed_directory(target, error).with_state(TargetState::Replaced))?;
-    if options.require_durability && achieved < Durability::Full {
+    if options.require_durability && achieved < options.durability {
         let error = refused_directory(target).with_state(TargetState::Replaced);
         return Err(error);
     }
-    Ok(achieved.min(published.sync.durability))
+    Ok(achieved.min(contents))
 }
 
 /// Makes contents durable that were there already.

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use super::parents::CreatedParents;
 use crate::concurrency::version::Version;
 use crate::error::{self, Error, ErrorKind, Result, Step};
-use crate::options::{HardLinks, Options, Publish, ReadOnly, SpecialFiles, Symlinks};
+use crate::options::{HardLinks, Options, Publish, ReadOnly, SpecialFiles, Symlinks, Wanted};
 use crate::sys::{self, Directory, Existing, FileId, FileKind, Info, Through};
 
 /// As many links as Linux follows itself (path_resolution(7)).
@@ -91,9 +91,15 @@ impl Target {
         // What is still to be resolved, relative to `directory`.
         let mut rest = Cow::Borrowed(path);
         for hop in 0..=MAX_LINKS {
+            if options.wanted == Wanted::Directory {
+                // Without a separator at its end.
+                rest = Cow::Owned(rest.components().as_path().to_path_buf());
+            }
             let (parent, name) = match split(&rest) {
                 Some((parent, name)) => (parent, name.to_owned()),
-                None if hop == 0 => return Err(refused(ErrorKind::InvalidPath, path)),
+                None if hop == 0 || options.wanted == Wanted::Directory => {
+                    return Err(refused(ErrorKind::InvalidPath, path));
+                }
                 // A link whose text ends like "..", "." or "d/" leads to a directory.
                 None => return Err(refused(ErrorKind::IsADirectory, path)),
             };
@@ -163,6 +169,17 @@ impl Target {
                 Publish::Replace | Publish::CreateNew => Ok(()),
             };
         };
+        if options.wanted == Wanted::Directory {
+            return match info.kind {
+                _ if self.through.is_some() => refuse(ErrorKind::Unsupported),
+                FileKind::File | FileKind::Special => refuse(ErrorKind::NotADirectory),
+                _ if options.publish == Publish::CreateNew => refuse(ErrorKind::AlreadyExists),
+                FileKind::Directory if options.read_only == ReadOnly::Refuse && info.read_only => {
+                    refuse(ErrorKind::ReadOnly)
+                }
+                FileKind::Directory | FileKind::Symlink => Ok(()),
+            };
+        }
         if info.kind == FileKind::Directory {
             return refuse(ErrorKind::IsADirectory);
         }

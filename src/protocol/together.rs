@@ -21,10 +21,10 @@ use crate::options::{Durability, SyncPlan};
 use crate::sys::{self, Directory};
 
 /// From so many files on, they are made durable together even under [`SyncPlan::Portable`].
-const MANY: usize = if cfg!(test) { 3 } else { 8 };
+pub(crate) const MANY: usize = if cfg!(test) { 3 } else { 8 };
 
 /// As many syncs wait at the same time: with more, hardly fewer flushes are asked for.
-const THREADS: usize = 16;
+pub(crate) const THREADS: usize = 16;
 
 /// Files of one file system that are synced together.
 pub(crate) struct Group<'a> {
@@ -114,20 +114,20 @@ pub(crate) fn sync_names(directories: &[&Directory]) -> Result<Durability, Inter
 }
 
 /// The lowest durability that any of several threads has seen.
-struct Lowest(AtomicU8);
+pub(crate) struct Lowest(AtomicU8);
 
 impl Lowest {
     const ALL: [Durability; 3] = [Durability::None, Durability::Ordered, Durability::Full];
 
-    fn new(durability: Durability) -> Lowest {
+    pub(crate) fn new(durability: Durability) -> Lowest {
         Lowest(AtomicU8::new(durability as u8))
     }
 
-    fn lower(&self, durability: Durability) {
+    pub(crate) fn lower(&self, durability: Durability) {
         self.0.fetch_min(durability as u8, Ordering::Relaxed);
     }
 
-    fn get(&self) -> Durability {
+    pub(crate) fn get(&self) -> Durability {
         Lowest::ALL[usize::from(self.0.load(Ordering::Relaxed))]
     }
 }

@@ -22,6 +22,7 @@ mod arm;
 #[path = "other.rs"]
 mod arm;
 mod contents;
+mod copies;
 mod info;
 mod metadata;
 #[cfg(not(windows))]
@@ -40,8 +41,8 @@ mod windows_decisions;
 pub(crate) use arm::{
     DIRECTORIES_CAN_BE_LOCKED, Directory, HAS_EXCHANGE, Handle, LOCKS_ARE_ADVISORY,
     MODIFIED_IS_SET_AT_CLOSE, RwLock, can_be_opened_again, cannot_be_kept, is_loop, is_mount_point,
-    is_too_long, lacks_directory_sync, lacks_links, lacks_locks, lacks_rename_flags, lacks_unnamed,
-    may_name_file,
+    is_too_long, lacks_clones, lacks_directory_sync, lacks_links, lacks_locks, lacks_rename_flags,
+    lacks_unnamed, may_name_file,
 };
 // The fault loops run on Unix, where the errors that each operation gives are known.
 #[cfg(all(test, unix))]
@@ -50,6 +51,7 @@ pub(crate) use contents::{
     Reader, fill, read, read_to_end, reserve, seek, set_len, start_writeback, write, write_all,
     write_vectored,
 };
+pub(crate) use copies::{clone_contents, file_of, make_symlink, mount_below, set_owner_of_link};
 pub(crate) use info::{Existing, FileId, FileKind, Info, Through, Times};
 pub(crate) use metadata::{
     get_xattr_of, list_xattrs, list_xattrs_of, remove_xattr, set_flags, set_mode, set_owner,

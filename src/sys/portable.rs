@@ -4,7 +4,7 @@
 use std::ffi::{OsStr, OsString};
 use std::fs::{File, FileTimes, Metadata};
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::{Directory, Entry, Existing, FileId, FileKind, FileSystem, Info, Times};
@@ -235,4 +235,30 @@ pub(crate) fn can_be_opened_again(info: &Info) -> bool {
 
 pub(crate) fn open_orphan(directory: &Directory, name: &OsStr) -> io::Result<File> {
     File::open(directory.join(name))
+}
+
+pub(crate) fn make_symlink(_: Entry<'_>, _: &Path) -> io::Result<()> {
+    unsupported()
+}
+
+pub(crate) fn set_owner_of_link(_: Entry<'_>, _: u32, _: u32) -> io::Result<()> {
+    unsupported()
+}
+
+pub(crate) fn clone_contents(_: &File, _: &File) -> io::Result<()> {
+    unsupported()
+}
+
+/// There is no directory that could hand anything on: none is replaced.
+pub(crate) fn file_of(_: &Directory) -> io::Result<File> {
+    unsupported()
+}
+
+/// What is mounted in a directory is a link to its place.
+pub(crate) fn mount_below(_: &Directory) -> io::Result<Option<PathBuf>> {
+    Ok(None)
+}
+
+pub(crate) fn lacks_clones(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::Unsupported
 }

@@ -33,7 +33,7 @@ pub(super) fn prepare(contents: Contents, plan: Plan<'_>) -> Result<Prepared> {
         Err(error) => return Err(contents.abandon(&target.path, error)),
     };
     let staged = contents.stage(plan, &snapshot)?;
-    match snapshot.apply(&staged.temp, &target.path, options) {
+    match snapshot.apply(&staged.temp.file, &target.path, options) {
         Ok(not_preserved) => Ok(Prepared { staged, not_preserved }),
         Err(error) => Err(staged.temp.abandon(&target.path, error)),
     }

@@ -10,7 +10,7 @@ use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 
 use crate::LIGHT;
 use crate::process::{
-    Running, check, check_files, directory, program, run, spawn, wait, wait_until,
+    Running, check, check_files, directory, files_in, program, run, spawn, wait, wait_until,
 };
 
 #[test]
@@ -136,4 +136,40 @@ fn capture_command_rolls_back_if_ctrl_c_ends_the_command() {
     assert!(ended.stderr.starts_with("sh: signal: 2 (SIGINT); "), "{ended:?}");
     check_files(directory.path(), &[("started", b""), ("target", b"old")]);
     drop(stdin);
+}
+
+#[test]
+fn publish_site_swaps_whole_generations_in_under_a_reader() {
+    const PAGES: usize = 1000;
+    let directory = directory(&[]);
+    let site = directory.path().join("site");
+    let arguments = ["--site", "site", "--pages", "1000", "--generations", "4"];
+    for first in ["created", "replaced"] {
+        let ended = run(spawn(&program("publish_site"), &arguments, directory.path()), b"");
+        assert_eq!(ended.code, Some(0), "{ended:?}");
+        let lines: Vec<_> = ended.stdout.lines().collect();
+        assert_eq!(lines.len(), 5, "{lines:?}");
+        assert!(lines[0].starts_with(&format!("generation 1: {first}, ")), "{lines:?}");
+        assert!(lines[3].starts_with("generation 4: replaced, "), "{lines:?}");
+        assert!(lines[4].ends_with("of 4 generations: none was missing, none was mixed"));
+        assert!(fs_err::symlink_metadata(&site).unwrap().is_symlink());
+        let files = files_in(&site);
+        assert_eq!(files.len(), 1 + PAGES + PAGES / 100);
+        for (name, contents) in files.iter().filter(|(name, _)| !name.ends_with('/')) {
+            let contents = String::from_utf8_lossy(contents);
+            assert!(contents.contains("generation 4 "), "{name}: {contents}");
+        }
+        // The link, and the one generation that it leads to.
+        assert_eq!(fs_err::read_dir(directory.path()).unwrap().count(), 2);
+    }
+}
+
+#[test]
+fn publish_site_does_not_replace_what_is_no_link() {
+    let before: &[(&str, &[u8])] = &[("site/", b""), ("site/index.html", b"precious")];
+    let directory = directory(&[]);
+    fs_err::create_dir(directory.path().join("site")).unwrap();
+    fs_err::write(directory.path().join("site/index.html"), "precious").unwrap();
+    let says = (1, "Error: failed to resolve `site`\n\nCaused by:\n    it is no link");
+    check(&directory, &["publish_site", "--site", "site"], b"", says, before);
 }

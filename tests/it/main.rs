@@ -9,6 +9,7 @@ mod model;
 mod basics;
 mod batch;
 mod contents;
+mod dirs;
 mod errors;
 mod journal;
 mod locks;

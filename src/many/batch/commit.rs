@@ -124,7 +124,7 @@ fn look_again(members: &mut Members) -> Result<()> {
         let failed = |error| Error::failed(Step::Metadata, &target.path, error);
         let temp = Temp::reopen(&place).map_err(failed)?;
         let applied = Snapshot::take(&target, &file.options)
-            .and_then(|snapshot| snapshot.apply(&temp, &target.path, &file.options))
+            .and_then(|snapshot| snapshot.apply(&temp.file, &target.path, &file.options))
             .and_then(|lost| Ok((lost, sync_if_last_chance(&temp, &target, &file.options)?)));
         temp.keep(); // it goes with all the others, if it goes
         let (not_preserved, synced) = applied?;

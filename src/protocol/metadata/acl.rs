@@ -5,9 +5,10 @@
 pub(super) use crate::sys::ACL_XATTR as NAME;
 
 /// The ACL of the file that is replaced.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) enum Acl {
     /// There is none: the mode says all.
+    #[default]
     Absent,
     /// It is to be kept.
     Present(Vec<u8>),

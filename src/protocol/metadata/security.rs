@@ -5,12 +5,12 @@
 //! receipt.
 
 use std::ffi::OsStr;
+use std::fs::File;
 use std::io;
 
 use super::losses::Losses;
 use crate::error::Result;
 use crate::options::{Metadata, Options, Preserve};
-use crate::protocol::temp::Temp;
 use crate::sys::{self, Directory, Existing, Security};
 
 /// The name under which the list is on the receipt, among the xattrs as the ACL of other systems.
@@ -49,13 +49,13 @@ pub(super) fn take(
 }
 
 /// Sets it on the temp file, as far as that has not been done.
-pub(super) fn apply(security: &Security, temp: &Temp, losses: &mut Losses<'_>) -> Result<()> {
+pub(super) fn apply(security: &Security, file: &File, losses: &mut Losses<'_>) -> Result<()> {
     if keeps_access(losses.options) {
-        let set = sys::set_access_of(&temp.file, security);
+        let set = sys::set_access_of(file, security);
         losses.unless_lost(Metadata::Xattrs, Some(OsStr::new(ACCESS)), set)?;
     }
     if keeps_owner(losses.options) {
-        let set = sys::set_owner_of(&temp.file, security);
+        let set = sys::set_owner_of(file, security);
         losses.unless_lost(Metadata::Owner, None, set)?;
     }
     Ok(())

@@ -48,11 +48,14 @@ pub(crate) fn errors_of(op: Op) -> Vec<i32> {
         | Op::OpenStaged
         | Op::OpenOrphan => &[OPEN, &[Errno::NOTDIR, Errno::LOOP]],
         Op::MakeDirectory | Op::RemoveDirectory => &[CHANGE, &[Errno::MLINK]],
-        Op::Look | Op::List | Op::ReadLink => &[&[Errno::ACCESS, Errno::MFILE, Errno::STALE]],
+        Op::Look | Op::List | Op::ListMounts | Op::ReadLink => {
+            &[&[Errno::ACCESS, Errno::MFILE, Errno::STALE]]
+        }
         Op::Inspect => &[&[Errno::ACCESS, Errno::NOENT, Errno::STALE]],
         Op::CreateTemp => &[OPEN, CHANGE],
         Op::CreateUnnamed => &[OPEN, NO_UNNAMED, &[Errno::ROFS, Errno::NOSPC]],
-        Op::LinkUnnamed | Op::Link => &[CHANGE, &[Errno::MLINK]],
+        Op::LinkUnnamed | Op::Link | Op::MakeSymlink => &[CHANGE, &[Errno::MLINK]],
+        Op::CloneContents => &[DATA, &[Errno::OPNOTSUPP, Errno::XDEV, Errno::NOTTY]],
         Op::Lock => &[NO_LOCKS],
         Op::Reserve | Op::Write | Op::SetLen | Op::WriteThrough => &[DATA],
         Op::Seek | Op::ReadTemp | Op::ReadTarget => &[&[Errno::INVAL, Errno::OVERFLOW]],

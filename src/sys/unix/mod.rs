@@ -2,6 +2,7 @@
 
 #[cfg(any(target_vendor = "apple", target_os = "freebsd"))]
 mod bsd;
+mod copies;
 #[cfg_attr(target_os = "linux", path = "file_system.rs")]
 #[cfg_attr(not(target_os = "linux"), path = "file_system_unknown.rs")]
 mod file_system;
@@ -33,6 +34,7 @@ use super::{Creation, Entry, Existing, FileId, FileKind, Info, Through, Times};
 pub(crate) use super::not_windows::{
     Security, is_negative_seek, may_name_file, security_of, set_access_of, set_owner_of,
 };
+pub(crate) use copies::{clone_contents, file_of, make_symlink, mount_below, set_owner_of_link};
 pub(crate) use fd_lock::RwLock;
 pub(crate) use file_system::{Mount, file_system_of, mount_of, write_out};
 #[cfg(test)]
@@ -47,8 +49,8 @@ pub(crate) use tree::{
     touch_directory,
 };
 pub(crate) use verdicts::{
-    cannot_be_kept, is_loop, is_mount_point, is_too_long, lacks_directory_sync, lacks_links,
-    lacks_locks, lacks_rename_flags, lacks_unnamed,
+    cannot_be_kept, is_loop, is_mount_point, is_too_long, lacks_clones, lacks_directory_sync,
+    lacks_links, lacks_locks, lacks_rename_flags, lacks_unnamed,
 };
 pub(crate) use xattr::{get_xattr_of, list_xattrs, list_xattrs_of, remove_xattr, set_xattr};
 
@@ -187,7 +189,8 @@ pub(crate) fn read_link(
 pub(crate) fn may_be_planted(directory: &Directory, info: &Info) -> io::Result<bool> {
     const STICKY_AND_WORLD_WRITABLE: u32 = 0o1002;
     // Whose file it is does not tell who made a hard link (unless fs.protected_hardlinks is set).
-    let is_hard_link = info.links > 1;
+    // A directory's other links are those of what is in it.
+    let is_hard_link = info.links > 1 && info.kind != FileKind::Directory;
     // Root needs no traps, and its files are so common that they should not cost a call.
     if !is_hard_link && (info.uid == 0 || info.uid == geteuid().as_raw()) {
         return Ok(false);
@@ -269,12 +272,14 @@ pub(crate) fn create_temp(
 
 pub(crate) fn open_staged(directory: &Directory, name: &OsStr) -> io::Result<File> {
     let open = |access: OFlags| {
-        let flags = access | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        // In a tree that others fill, a FIFO might have taken the name.
+        let flags = access | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
         fs::openat(directory.fd(), name, flags, Mode::empty()).map(File::from)
     };
-    match open(OFlags::WRONLY) {
-        // Its owner may not write to it, which is no hindrance to a sync.
-        Err(rustix::io::Errno::ACCESS) => Ok(open(OFlags::RDONLY)?),
+    // A program that is running cannot be opened for writing.
+    match open(OFlags::RDONLY) {
+        // Its owner may not read it, which is no hindrance to a sync.
+        Err(rustix::io::Errno::ACCESS) => Ok(open(OFlags::WRONLY)?),
         result => Ok(result?),
     }
 }

@@ -48,6 +48,22 @@ pub(crate) fn lacks_links(error: &io::Error) -> bool {
     is_one_of(error, &[Errno::PERM, Errno::NOSYS, Errno::NOTSUP, Errno::OPNOTSUPP])
 }
 
+/// The file system cannot let two files share their contents, or not these two (ioctl_ficlone(2));
+/// ENOTTY is what one without the call says.
+pub(crate) fn lacks_clones(error: &io::Error) -> bool {
+    let errnos = [
+        Errno::OPNOTSUPP,
+        Errno::NOTSUP,
+        Errno::NOTTY,
+        Errno::NOSYS,
+        Errno::INVAL,
+        Errno::XDEV,
+        Errno::PERM,
+        Errno::TXTBSY,
+    ];
+    error.kind() == io::ErrorKind::Unsupported || is_one_of(error, &errnos)
+}
+
 /// The file system, or the system, has no rename that does not replace or that exchanges.
 pub(crate) fn lacks_rename_flags(error: &io::Error) -> bool {
     is_one_of(error, &[Errno::INVAL, Errno::NOSYS, Errno::NOTSUP, Errno::OPNOTSUPP])

@@ -1,0 +1,43 @@
+//! How a tree is replaced, and how it is copied.
+
+/// How a tree that is there is replaced.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Swap {
+    /// The two directories are exchanged in one step. Where the file system or the platform cannot,
+    /// `commit` fails with [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported) and the target
+    /// is untouched.
+    #[default]
+    Exchange,
+    /// The target is a symlink to a directory beside it, a generation, and the link is replaced by
+    /// one to the next generation. This works on every file system that has symlinks.
+    ///
+    /// Whoever goes by the target's path more than once may meet two generations, as with an
+    /// exchange; whoever resolves the link once, or opens the directory, has one. A target that is
+    /// a directory itself cannot be switched and is refused; one that is a link to anywhere else
+    /// can, and what it led to stays. A generation is named like a temp file, with `.tree` at its
+    /// end; one that no link beside it names any more is an orphan.
+    ///
+    /// Unix only.
+    Link,
+}
+
+/// How [`edit`](crate::AtomicDirBuilder::edit) copies files.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Copying {
+    /// Each file in the staged tree is one of its own: a clone that shares its blocks with the old
+    /// file until either is written to, where the file system has such a thing (Linux: btrfs, XFS,
+    /// bcachefs and others), else a copy of the bytes.
+    #[default]
+    Separate,
+    /// The files are hard links to those of the old tree, so that nothing is copied.
+    ///
+    /// **Whoever writes into such a file, or changes its mode, owner or xattrs, changes it in the
+    /// tree that others are reading, before the commit and whether or not there is one.** So this
+    /// is for those who change the staged tree only by replacing files: by
+    /// [`AtomicDir::write`](crate::AtomicDir::write) and
+    /// [`AtomicDir::remove_all`](crate::AtomicDir::remove_all), or by programs that are known to do
+    /// so. What cannot be linked is copied.
+    HardLinks,
+}

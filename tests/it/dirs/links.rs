@@ -1,0 +1,140 @@
+//! Trees that are switched by a link.
+
+use std::os::unix::fs::symlink;
+use std::path::PathBuf;
+
+use fs_err as fs;
+use rustix::fs::{FlockOperation, flock};
+use wholefile::{
+    AtomicDir, AtomicDirBuilder, ErrorKind, Outcome, Publish, Swap, TargetState, sweep,
+};
+
+use crate::dir::Dir;
+use crate::place::{Feature, lacks};
+
+fn builder() -> AtomicDirBuilder {
+    AtomicDir::builder().swap(Swap::Link).clone()
+}
+
+/// The directories that have the name of a generation.
+fn generations(dir: &Dir) -> Vec<PathBuf> {
+    let names = fs::read_dir(dir.root()).unwrap().map(|entry| entry.unwrap().path());
+    names.filter(|path| path.extension().is_some_and(|it| it == "tree")).collect()
+}
+
+#[track_caller]
+fn check(dir: &Dir, contents: &str) {
+    assert_eq!(dir.read("site/file"), contents);
+    assert!(dir.path("site").is_symlink());
+    let generations = generations(dir);
+    assert_eq!(generations.len(), 1, "{generations:?}");
+    assert_eq!(fs::read_link(dir.path("site")).unwrap(), generations[0].file_name().unwrap());
+    let swept = sweep(dir.root()).unwrap();
+    assert!(swept.removed().is_empty() && swept.errors().is_empty(), "{swept:?}");
+}
+
+#[test]
+fn the_link_is_created_and_switched() {
+    if lacks(&[Feature::Symlinks]) {
+        return;
+    }
+    let dir = Dir::new();
+    let publish = |builder: &AtomicDirBuilder, contents: &str| {
+        let staged = builder.open(dir.path("site")).unwrap();
+        staged.write("file", contents).unwrap();
+        staged.commit().unwrap()
+    };
+    assert_eq!(publish(&builder(), "first").outcome(), Outcome::Created);
+    check(&dir, "first");
+    let open = fs::File::open(dir.path("site/file")).unwrap();
+    let commit = publish(&builder(), "second");
+    assert_eq!((commit.outcome(), commit.leftover()), (Outcome::Replaced, None));
+    check(&dir, "second");
+    drop(open);
+    publish(builder().publish(Publish::Existing), "third");
+    check(&dir, "third");
+    let error = builder().publish(Publish::CreateNew).open(dir.path("site")).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::AlreadyExists);
+    let staged = builder().edit(dir.path("site")).unwrap();
+    assert_eq!(fs::read(staged.path().join("file")).unwrap(), b"third");
+    staged.write("other", "").unwrap();
+    staged.commit().unwrap();
+    check(&dir, "third");
+    assert!(dir.path("site/other").exists());
+}
+
+#[test]
+fn a_link_to_anywhere_is_switched_and_what_it_led_to_stays() {
+    if lacks(&[Feature::Symlinks]) {
+        return;
+    }
+    let dir = Dir::new();
+    dir.make("releases/v1");
+    dir.write("releases/v1/file", "v1");
+    symlink("releases/v1", dir.path("site")).unwrap();
+    let staged = builder().edit(dir.path("site")).unwrap();
+    assert_eq!(fs::read(staged.path().join("file")).unwrap(), b"v1");
+    staged.write("file", "v2").unwrap();
+    staged.commit().unwrap();
+    check(&dir, "v2");
+    assert_eq!(dir.read("releases/v1/file"), "v1");
+    // One that dangles is switched too, but is nothing to start from.
+    fs::remove_file(dir.path("site")).unwrap();
+    sweep(dir.root()).unwrap();
+    symlink("nowhere", dir.path("site")).unwrap();
+    assert_eq!(builder().edit(dir.path("site")).unwrap_err().kind(), ErrorKind::NotFound);
+    let staged = builder().open(dir.path("site")).unwrap();
+    staged.write("file", "v3").unwrap();
+    staged.commit().unwrap();
+    check(&dir, "v3");
+}
+
+#[test]
+fn what_is_no_link_is_refused() {
+    let dir = Dir::new();
+    dir.make("site");
+    let error = builder().open(dir.path("site")).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::IsADirectory);
+    assert!(error.io_error().unwrap().to_string().contains("no link"), "{error}");
+    let file = dir.write("file", "");
+    assert_eq!(builder().open(&file).unwrap_err().kind(), ErrorKind::NotADirectory);
+    let staged = builder().open(dir.path("late")).unwrap();
+    dir.make("late");
+    let error = staged.commit().unwrap_err();
+    assert_eq!(
+        (error.kind(), error.target_state()),
+        (ErrorKind::IsADirectory, TargetState::Untouched)
+    );
+    dir.assert_only(&["file", "late", "site"]);
+}
+
+#[test]
+fn a_generation_that_nothing_names_is_swept_unless_its_writer_is_alive() {
+    if lacks(&[Feature::Symlinks]) {
+        return;
+    }
+    const NAME: &str = ".wholefile-abcDEF012345.tree";
+    let dir = Dir::new();
+    dir.make(&format!("{NAME}/a"));
+    dir.write(&format!("{NAME}/a/file"), "contents");
+    let held = fs::File::open(dir.path(NAME)).unwrap();
+    flock(held.file(), FlockOperation::NonBlockingLockExclusive).unwrap();
+    let swept = sweep(dir.root()).unwrap();
+    assert_eq!((swept.alive().len(), swept.removed().len()), (1, 0), "{swept:?}");
+    drop(held);
+    symlink(NAME, dir.path("site")).unwrap();
+    assert!(sweep(dir.root()).unwrap().removed().is_empty());
+    // What is in one that is in use is swept like what is in any directory.
+    dir.write(&format!("{NAME}/.wholefile-abcDEF012345.tmp"), "orphan");
+    let swept = wholefile::Sweeper::new().recursive(true).run(dir.root()).unwrap();
+    assert_eq!(swept.removed().len(), 1, "{swept:?}");
+    assert!(dir.path("site/a/file").exists());
+    fs::remove_file(dir.path("site")).unwrap();
+    let swept = wholefile::Sweeper::new().dry_run(true).run(dir.root()).unwrap();
+    assert_eq!(swept.removed(), [dir.path(NAME)]);
+    assert_eq!(sweep(dir.root()).unwrap().removed(), [dir.path(NAME)]);
+    dir.assert_only(&[]);
+    // Another name is no generation's.
+    dir.make(".wholefile-abcDEF0123456.tree");
+    assert!(sweep(dir.root()).unwrap().removed().is_empty());
+}
