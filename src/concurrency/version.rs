@@ -41,9 +41,9 @@ const CHUNK_LEN: usize = 64 << 10;
 ///
 /// Unix: the file is held open, so that no later one gets its number. On systems other than Linux
 /// it is opened for reading for that, which must be permitted. A FUSE driver does not learn that it
-/// is held on Linux, and one that passes on the numbers of another file system (bindfs) may give its
-/// number to a later file; the contents tell the two apart. Windows: the file is not held, since
-/// that would hinder whoever replaces it; NTFS does not reuse its numbers soon.
+/// is held on Linux, and one that passes on the numbers of another file system (bindfs) may give
+/// its number to a later file; the contents tell the two apart. Windows: the file is not held,
+/// since that would hinder whoever replaces it; NTFS does not reuse its numbers soon.
 ///
 /// # Examples
 ///
