@@ -137,6 +137,13 @@ fn what_is_not_as_the_journal_says_is_not_recovered() {
     check(gone, [NEW, NEW, UNKNOWN, OLD, OLD], |dir| {
         fs::remove_dir_all(stage_in(dir, "b")).unwrap();
     });
+    // Made anew, with the same file in it.
+    check(gone, [NEW, NEW, OLD, UNKNOWN, OLD], |dir| {
+        let stage = stage_in(dir, "b/c");
+        fs::rename(&stage, dir.path("away")).unwrap();
+        fs::create_dir(&stage).unwrap();
+        fs::rename(dir.path("away/0"), stage.join("0")).unwrap();
+    });
     check(gone, [NEW, NEW, OLD, OLD, UNKNOWN], |dir| {
         fs::remove_file(stage_in(dir, "a").join("2")).unwrap();
     });
