@@ -53,6 +53,9 @@ fn held() -> MutexGuard<'static, Vec<(FileId, ThreadId)>> {
 impl SideLock {
     /// Takes the lock of `target` as `lock` says. `None` if it asks for none.
     pub(crate) fn acquire(target: &Target, lock: Lock) -> Result<Option<SideLock>> {
+        if lock == Lock::None {
+            return Ok(None); // before a name is made, which takes memory
+        }
         SideLock::acquire_named(&target.directory, name_for(&target.name), &target.path, lock)
     }
 
