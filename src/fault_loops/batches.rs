@@ -1,7 +1,6 @@
 //! Fails every operation of a batch of three files once, with each error that it can give, and lets
 //! the process die before every operation.
 
-use std::fs::Permissions;
 use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -180,7 +179,7 @@ impl Place {
             Err(error) if error.kind() == io::ErrorKind::NotFound => None,
             // Where the mode says so, even its owner may not, other than root.
             Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
-                fs_err::set_permissions(path, Permissions::from_mode(0o600)).unwrap();
+                fs_err::set_permissions(path, PermissionsExt::from_mode(0o600)).unwrap();
                 Some(fs_err::read(path).unwrap())
             }
             contents => Some(contents.unwrap()),
