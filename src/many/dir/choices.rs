@@ -13,10 +13,11 @@ pub enum Swap {
     /// one to the next generation. This works on every file system that has symlinks.
     ///
     /// Whoever goes by the target's path more than once may meet two generations, as with an
-    /// exchange; whoever resolves the link once, or opens the directory, has one. A target that is
-    /// a directory itself cannot be switched and is refused; one that is a link to anywhere else
-    /// can, and what it led to stays. A generation is named like a temp file, with `.tree` at its
-    /// end; one that no link beside it names any more is an orphan.
+    /// exchange; whoever resolves the link once, or opens the directory, has one. Whoever read the
+    /// link right before it was switched may find its generation gone, and tries again. A target
+    /// that is a directory itself cannot be switched and is refused; one that is a link to anywhere
+    /// else can, and what it led to stays. A generation is named like a temp file, with `.tree` at
+    /// its end; one that no link beside it names any more is an orphan.
     ///
     /// Unix only.
     Link,

@@ -8,7 +8,7 @@ use wholefile::{
 };
 
 use crate::child::{self, Child};
-use crate::dir::Dir;
+use crate::dir::{Dir, wait_until};
 use crate::place::{Feature, lacks};
 use crate::system::{Mount, chmod, chown, is_root, make_fifo, run};
 
@@ -242,7 +242,13 @@ fn files_that_are_open_stay_as_they_were() {
     let mut open = fs::File::open(dir.path("site/file")).unwrap();
     let running = dir.path("site/program");
     fs::copy("/bin/sleep", &running).unwrap();
-    let mut child = std::process::Command::new(&running).arg("60").spawn().unwrap();
+    // It is busy while another test starts a program, whose process has the copy open until then.
+    let mut child = None;
+    wait_until("the program runs", || {
+        child = std::process::Command::new(&running).arg("60").spawn().ok();
+        child.is_some()
+    });
+    let mut child = child.unwrap();
     let staged = AtomicDir::builder().edit(dir.path("site")).unwrap();
     staged.write("file", "new").unwrap();
     let commit = staged.commit();
