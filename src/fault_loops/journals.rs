@@ -291,7 +291,10 @@ fn the_syncs_of_a_journalled_batch_are_where_they_must_be() {
 
     let (recovery, plan) = case.recover(&case.died_halfway(), None);
     assert_eq!(recovery.unwrap().files().len(), 3);
-    assert_eq!(steps_of(&plan), expected[expected.len() - 8..]);
+    // From the sync of the journal's name on: who died may not have come to that. A recovery that
+    // left it out published files on one disk by a journal that was not yet on another, and a power
+    // cut then left some files new, some old, and nothing to complete them by.
+    assert_eq!(steps_of(&plan), expected[expected.len() - 9..]);
 }
 
 /// What is published, synced and removed, in this order, and how often does not matter.

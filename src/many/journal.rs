@@ -242,8 +242,8 @@ impl Claim<'_> {
         }
     }
 
-    /// Makes its removal durable, so that it does not come back when its files are others.
-    pub(super) fn sync_removal(&self) -> Result<()> {
+    /// Makes it durable that the journal is there, or that it is not any more.
+    pub(super) fn sync_name(&self) -> Result<()> {
         let Target { directory, path, .. } = &self.journal.target;
         match sys::sync_directory(directory) {
             Err(error) if sys::lacks_directory_sync(&error) => Ok(()),

@@ -94,7 +94,7 @@ fn end(members: &mut Members, claim: Option<&Claim<'_>>) -> Result<HashSet<u64>>
     claim.remove()?;
     let is_full = |file: &Member| file.options.durability == Durability::Full;
     if members.files.iter().any(is_full) {
-        claim.sync_removal()?;
+        claim.sync_name()?;
     }
     leftover.map_or(Ok(names), Err)
 }

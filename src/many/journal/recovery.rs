@@ -86,6 +86,8 @@ pub(super) fn recover(claim: &Claim<'_>, target: &Target) -> Result<Recovery> {
         .map_err(|error| error.with_kind(ErrorKind::InvalidJournal))?;
     let mut plan = Plan::make(path, &intent)?;
     plan.refuse()?;
+    // Its writer may have died before it did this: what is published now could outlive the journal.
+    claim.sync_name().map_err(|error| error.with_journal(path))?;
     plan.publish()?;
     plan.sync()?;
     let leftover = plan.remove_stages();
@@ -93,7 +95,7 @@ pub(super) fn recover(claim: &Claim<'_>, target: &Target) -> Result<Recovery> {
         plan.tell(error.with_state(TargetState::Replaced), |_| TargetState::Replaced)
     };
     claim.remove().map_err(all_new)?;
-    claim.sync_removal().map_err(all_new)?;
+    claim.sync_name().map_err(all_new)?; // or it may come back when its files are others
     match leftover {
         Some(error) => Err(all_new(error)),
         None => Ok(plan.receipt()),
