@@ -351,7 +351,7 @@ struct Counter<'a> {
 impl<'a> Counter<'a> {
     fn new(members: &Members, step: Step, told: Told<'a>) -> Self {
         let lens: Vec<u64> = members.files.iter().map(|file| file.len).collect();
-        let (files, bytes) = (lens.len(), lens.iter().sum());
+        let (files, bytes) = (lens.len(), total(&lens));
         let progress = Progress { step, files, files_done: 0, bytes, bytes_done: 0 };
         Counter { lens, progress, told }
     }
@@ -363,9 +363,14 @@ impl<'a> Counter<'a> {
     /// So many are done now.
     fn reach(&mut self, done: usize) -> ControlFlow<()> {
         let done = done.clamp(self.progress.files_done, self.lens.len());
-        let more: u64 = self.lens[self.progress.files_done..done].iter().sum();
+        let more = total(&self.lens[self.progress.files_done..done]);
         self.progress.files_done = done;
-        self.progress.bytes_done += more;
+        self.progress.bytes_done = self.progress.bytes_done.saturating_add(more);
         (self.told)(&self.progress)
     }
+}
+
+/// Files may claim any length, by a hole.
+fn total(lens: &[u64]) -> u64 {
+    lens.iter().fold(0, |total, len| total.saturating_add(*len))
 }
