@@ -44,7 +44,8 @@ const MAX_DELAY: Duration = Duration::from_secs(1);
 /// The contents are kept, unless newer ones have come, and the error is told to the callback
 /// ([`on_commit`](SaverBuilder::on_commit)) and to the next call of `save` or `flush`. The next
 /// `save`, `flush` or drop of the last handle tries again; a commit that succeeds makes the error
-/// obsolete. Nothing is tried again unasked. What fails in the drop itself, only a callback learns.
+/// obsolete. Nothing is tried again unasked: a drop waits for a commit that is under way and does
+/// not repeat that one. What fails in the drop itself, only a callback learns.
 ///
 /// # What is resolved when
 ///
