@@ -211,6 +211,7 @@ mod tests {
     fn intent() -> Intent {
         let new = Identity { id: 1, len: 2, modified: (3, 4), changed: (5, 6) };
         let path = if cfg!(windows) { r"C:\folder" } else { "/folder" };
+        let odd = if cfg!(windows) { "\u{2764} three" } else { "\u{2764} \n \" three" };
         let stage = ".wholefile-abcDEF012345.tmp".to_owned();
         let file = |name: &str, how, old| {
             let (name, staged) = (name.to_owned(), name.to_owned());
@@ -221,7 +222,7 @@ mod tests {
             files: vec![
                 file("one", How::Replace, Some(new)),
                 file("two", How::CreateNew, None),
-                file("\u{2764} \n \" three", How::ExistingReadOnly, Some(new)),
+                file(odd, How::ExistingReadOnly, Some(new)),
             ],
         }
     }
