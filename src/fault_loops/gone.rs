@@ -47,18 +47,42 @@ fn a_file_that_somebody_removes_meanwhile_is_made_anew() {
 /// of links did not tell, and the rename found no file.
 #[test]
 fn a_temp_file_that_got_another_name_is_made_anew() {
+    let hide = |place: &Place, temp: PathBuf| {
+        fs_err::rename(temp, place.folder().join(".fuse_hidden0000000100000001")).unwrap();
+    };
+    check_swept(hide, |place| assert_eq!(place.contents().as_deref(), place.old()));
+}
+
+/// Two writers of one target beside a sweeper: the sweeper took the temp file of one between its
+/// creation and its lock, the other replaced the target, and since that was not what it had been,
+/// the first failed with "no such file" and an unknown state of the target. Its save was lost.
+#[test]
+fn a_temp_file_that_was_swept_is_made_anew_when_others_replace_the_target() {
+    let sweep = |place: &Place, temp: PathBuf| {
+        fs_err::remove_file(temp).unwrap();
+        fs_err::write(place.folder().join("other"), "another writer's").unwrap();
+        fs_err::rename(place.folder().join("other"), place.path()).unwrap();
+    };
+    check_swept(sweep, |place| {
+        assert_eq!(place.contents().as_deref(), Some(&b"another writer's"[..]));
+    });
+}
+
+/// Publishing asks for another temp file after `meanwhile`, which is told the path of the first.
+#[track_caller]
+fn check_swept(meanwhile: impl Fn(&Place, PathBuf), untouched: impl Fn(&Place)) {
     let place = Place::new(Before::File);
     let options = Options::default();
     let target = Target::resolve(None, &place.path(), &options, None).unwrap();
     let temp = Temp::create(&target, &options, Creation::default()).unwrap();
-    let name = place.folder().join(temp.name().unwrap());
-    fs_err::rename(name, place.folder().join(".fuse_hidden0000000100000001")).unwrap();
+    let path = place.folder().join(temp.name().unwrap());
+    meanwhile(&place, path);
     let sealed = sync::seal(Staged { temp, len: 0 }, &target, &options).unwrap();
     match publish(sealed, target.destination(), &options) {
         Err(Unpublished::Swept(_, error)) => assert_eq!(error.step(), Step::Publish),
         result => panic!("{result:?}"),
     }
-    assert_eq!(place.contents().as_deref(), place.old());
+    untouched(&place);
 }
 
 /// The errors of that meaning.

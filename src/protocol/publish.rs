@@ -115,6 +115,9 @@ pub(super) fn failed(
         Err(error) => error,
     };
     let (state, old_name) = after_failure(target, &name, &file);
+    // The system looked for the staged file and found none, so that it has not published it: not
+    // even if the target is another one by now, since others may have replaced it.
+    let is_swept = error.kind() == io::ErrorKind::NotFound && state != TargetState::Replaced;
     let mut error = Error::failed(Step::Publish, target.path, error).with_state(state);
     if let Some(kind) = kind {
         error = error.with_kind(kind);
@@ -126,7 +129,7 @@ pub(super) fn failed(
     // The file's count of links would not tell: FUSE drivers rename what is removed while it is
     // open, and count that name.
     match file {
-        SealedFile::Open(file) if state == TargetState::Untouched => {
+        SealedFile::Open(file) if is_swept || state == TargetState::Untouched => {
             Unpublished::Swept(file, error)
         }
         _ => Unpublished::Failed(error),
