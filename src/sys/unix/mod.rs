@@ -10,6 +10,7 @@ mod file_system;
 mod growing;
 #[cfg(test)]
 mod injected;
+mod look;
 mod metadata;
 mod naming;
 mod reserve;
@@ -39,6 +40,7 @@ pub(crate) use fd_lock::RwLock;
 pub(crate) use file_system::{Mount, file_system_of, mount_of, write_out};
 #[cfg(test)]
 pub(crate) use injected::{errors_of, lacking_error};
+pub(crate) use look::look;
 pub(crate) use metadata::{set_flags, set_mode, set_owner, set_times};
 pub(crate) use naming::{exchange, link, remove_file, rename, rename_no_replace};
 pub(crate) use reserve::reserve;
@@ -150,22 +152,6 @@ fn descriptor_path(fd: &impl AsFd) -> DescriptorPath {
     path[..FOLDER.len()].copy_from_slice(FOLDER);
     path[FOLDER.len()..][..number.as_bytes().len()].copy_from_slice(number.as_bytes());
     DescriptorPath(path)
-}
-
-#[cfg(any(target_os = "linux", target_os = "android"))]
-pub(crate) fn look(directory: &Directory, name: &OsStr) -> io::Result<Existing> {
-    // O_PATH has no side effects on a device or a FIFO, needs no permission on the file, and pins
-    // it, so that its mode, ACL and xattrs are those of one file.
-    let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let fd = fs::openat(directory.fd(), name, flags, Mode::empty())?;
-    let info = info_of(&fs::fstat(&fd)?);
-    Ok(Existing { info, handle: Handle { fd: Some(fd) } })
-}
-
-#[cfg(not(any(target_os = "linux", target_os = "android")))]
-pub(crate) fn look(directory: &Directory, name: &OsStr) -> io::Result<Existing> {
-    let info = info_of(&fs::statat(directory.fd(), name, AtFlags::SYMLINK_NOFOLLOW)?);
-    Ok(Existing { info, handle: Handle { fd: None } })
 }
 
 pub(crate) fn id_at(entry: Entry<'_>) -> io::Result<FileId> {
