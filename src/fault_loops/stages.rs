@@ -104,6 +104,27 @@ fn one_that_was_swept_before_it_was_locked_is_made_once_more() {
     }
 }
 
+/// On sshfs a commit or a recovery failed to remove a staging directory now and then, although it
+/// had removed all that was in it: what had just been closed was only hidden, since the driver had
+/// not heard of that yet, and the empty directory was left over.
+#[test]
+fn what_is_hidden_in_a_staging_directory_is_removed_with_it() {
+    static FOLDER: Mutex<Option<PathBuf>> = Mutex::new(None);
+    fn hide() {
+        let folder = FOLDER.lock().unwrap().clone().unwrap();
+        let stage = folder.join(&names(&folder)[0]);
+        fs_err::write(stage.join(".fuse_hidden0000000100000001"), "").unwrap();
+    }
+    let folder = place();
+    *FOLDER.lock().unwrap() = Some(folder.path().to_path_buf());
+    let (_, clean) = run(folder.path(), None);
+    let last = clean.log.iter().rposition(|op| *op == Op::RemoveDirectory).unwrap();
+    let (result, plan) = run(folder.path(), Some((last, Fault::Meanwhile(hide))));
+    result.unwrap();
+    assert!(plan.log.len() > clean.log.len());
+    assert_eq!(names(folder.path()).len(), 0);
+}
+
 #[test]
 fn a_sweep_removes_what_a_dead_process_has_staged() {
     let mut left = 0;

@@ -23,6 +23,8 @@ use std::io;
 use std::mem;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
 
 use super::journal::mark;
 use super::tree;
@@ -40,6 +42,11 @@ pub(crate) const JOURNAL: &str = "journal";
 const SIGN: &str = "lock";
 
 const MODE: u32 = 0o700;
+/// As often, a staging directory is emptied anew because something is in it all the same: libfuse
+/// only hides what is removed before it has heard that it was closed, and hears of that later.
+const MAX_HIDDEN: u32 = 8;
+/// Doubled each time, so that it is a quarter of a second in all.
+const FIRST_PAUSE: Duration = Duration::from_millis(1);
 const MARK_MODE: u32 = 0o600;
 
 /// A staging directory, held. Dropped, it is removed with all that is in it, unless it is marked.
@@ -181,11 +188,15 @@ impl Stage {
         // would believe that it is theirs. Where it has none it is closed first, since Windows
         // removes no directory that is open.
         let held = sys::DIRECTORIES_CAN_BE_LOCKED.then_some(directory);
-        let removed = match sys::remove_directory(&self.parent, &name) {
-            Err(gone) if gone.kind() == io::ErrorKind::NotFound => Ok(()),
-            // What stands in the way says more than that something does.
-            result => result.map_err(|failed| error.unwrap_or(failed)),
-        };
+        let mut removed = remove_emptied(&self.parent, &name, error);
+        for turn in 0..MAX_HIDDEN {
+            let Some(directory) = &held else { break };
+            if !matches!(&removed, Err(it) if it.kind() == io::ErrorKind::DirectoryNotEmpty) {
+                break;
+            }
+            thread::sleep(FIRST_PAUSE * 2_u32.pow(turn));
+            removed = remove_emptied(&self.parent, &name, tree::empty(directory, None));
+        }
         drop(held);
         removed
     }
@@ -196,6 +207,15 @@ impl Drop for Stage {
         if self.on_drop == OnDrop::Remove {
             let _ = self.remove_in_place();
         }
+    }
+}
+
+/// Removes a directory that was emptied, unless that failed.
+fn remove_emptied(parent: &Directory, name: &OsStr, error: Option<io::Error>) -> io::Result<()> {
+    match sys::remove_directory(parent, name) {
+        Err(gone) if gone.kind() == io::ErrorKind::NotFound => Ok(()),
+        // What stands in the way says more than that something does.
+        result => result.map_err(|failed| error.unwrap_or(failed)),
     }
 }
 
@@ -271,7 +291,6 @@ fn stands_for(parent: &Directory, name: &OsStr, info: &Info) -> io::Result<bool>
 #[cfg(test)]
 mod tests {
     use std::sync::atomic::{AtomicBool, Ordering};
-    use std::thread;
 
     use super::*;
 
