@@ -46,6 +46,7 @@ pub(crate) enum Obstacle {
     Changed,
     Directory,
     Exists,
+    Alike,
     Missing,
 }
 
@@ -53,7 +54,9 @@ impl Obstacle {
     /// What the target is.
     pub(crate) fn state(self) -> TargetState {
         match self {
-            Obstacle::Moved | Obstacle::Gone | Obstacle::Changed => TargetState::Unknown,
+            Obstacle::Moved | Obstacle::Gone | Obstacle::Changed | Obstacle::Alike => {
+                TargetState::Unknown
+            }
             Obstacle::Directory | Obstacle::Exists | Obstacle::Missing => TargetState::Untouched,
         }
     }
@@ -68,6 +71,7 @@ pub(crate) fn obstacle(path: &Path, obstacle: Obstacle, others: usize) -> io::Er
         Obstacle::Changed => "somebody has replaced or changed it since",
         Obstacle::Directory => "it is a directory",
         Obstacle::Exists => "it exists, and was to be created",
+        Obstacle::Alike => "it exists, and nobody can tell whether it is what was to be created",
         Obstacle::Missing => "it does not exist, and was to be replaced",
     };
     let path = path.display();

@@ -112,8 +112,12 @@ impl How {
 
 impl Identity {
     pub(super) fn is_of(&self, info: &Info) -> bool {
-        let Identity { id, len, modified, .. } = *self;
-        (id, len, modified) == (info.id.file, info.len, info.times.modified)
+        self.id == info.id.file && self.is_like(info)
+    }
+
+    /// Whether all but the number is as it was.
+    pub(super) fn is_like(&self, info: &Info) -> bool {
+        (self.len, self.modified) == (info.len, info.times.modified)
     }
 }
 

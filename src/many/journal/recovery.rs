@@ -272,6 +272,10 @@ fn decide(file: &File, target: Option<&Info>, staged: Option<&Info>) -> Decision
         (Some(target), _) if target.kind == FileKind::Directory => {
             Decision::Refuse(Obstacle::Directory)
         }
+        // A link may have a number of its own (sshfs), so that this can be what was staged.
+        (Some(target), Publish::CreateNew) if file.new.is_like(target) => {
+            Decision::Refuse(Obstacle::Alike)
+        }
         (Some(_), Publish::CreateNew) => Decision::Refuse(Obstacle::Exists),
         (Some(target), _) if has_changed(file, target) => Decision::Refuse(Obstacle::Changed),
         (None, Publish::Existing) => Decision::Refuse(Obstacle::Missing),
@@ -310,23 +314,26 @@ mod tests {
     use crate::many::journal::intent::{How, Identity};
     use crate::sys::Times;
 
+    /// Two files whose numbers end alike have the same length and time.
     fn identity(id: u64, changed: i64) -> Identity {
-        Identity { id, len: id, modified: (id as i64, 0), changed: (changed, 0) }
+        let len = id % 10;
+        Identity { id, len, modified: (len as i64, 0), changed: (changed, 0) }
     }
 
     fn info(id: u64, changed: i64, kind: FileKind) -> Info {
+        let Identity { len, modified, changed, .. } = identity(id, changed);
         Info {
             kind,
             id: FileId { device: 1, file: id },
-            len: id,
+            len,
             links: 1,
             read_only: false,
             mode: 0o644,
             uid: 0,
             gid: 0,
             flags: 0,
-            times: Times { accessed: (0, 0), modified: (id as i64, 0) },
-            changed: (changed, 0),
+            times: Times { accessed: (0, 0), modified },
+            changed,
         }
     }
 
@@ -367,6 +374,7 @@ mod tests {
         check(How::CreateNew, None, Some(2), "publish");
         check(How::CreateNew, Some((2, 25)), Some(2), "Done"); // by a link
         check(How::CreateNew, Some((3, 5)), Some(2), "Exists");
+        check(How::CreateNew, Some((12, 25)), Some(2), "Alike"); // its link, perhaps
         check(How::Existing, None, Some(2), "Missing");
         check(How::Existing, Some((1, 10)), Some(2), "publish");
     }
