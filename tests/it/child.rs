@@ -56,8 +56,13 @@ const HERE: &str = "the child has come as far as it shall";
 
 /// Tells the parent, in the child, and waits to be killed.
 pub(crate) fn wait_to_be_killed() {
-    println!("{HERE}");
+    say_here();
     io::stdin().read_line(&mut String::new()).unwrap();
+}
+
+/// Tells the parent, in the child, which goes on until it is killed. Nobody reads what it says.
+pub(crate) fn say_here() {
+    println!("{HERE}");
 }
 
 impl Child {
@@ -99,9 +104,9 @@ impl Child {
         command
     }
 
-    /// Runs it until it waits to be killed.
+    /// Runs it until it waits to be killed, or has said that it is here.
     #[track_caller]
-    pub(crate) fn run_until_it_waits(&self, dir: &Dir, case: &str) -> Waiting {
+    pub(crate) fn run_until_it_is_here(&self, dir: &Dir, case: &str) -> Waiting {
         let mut command = self.command(dir, case);
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
         let lines = BufReader::new(child.stdout.take().unwrap()).lines();

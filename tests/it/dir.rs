@@ -1,6 +1,7 @@
 //! A directory of its own for each test.
 
 use std::env;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -65,8 +66,12 @@ impl Dir {
         while let Some(folder) = folders.pop() {
             for entry in fs::read_dir(folder).unwrap() {
                 let entry = entry.unwrap();
-                if entry.file_type().unwrap().is_dir() {
-                    folders.push(entry.path());
+                match entry.file_type() {
+                    Ok(file_type) if file_type.is_dir() => folders.push(entry.path()),
+                    // Where a listing has no types (sshfs), a hidden file may have gone before the
+                    // question.
+                    Err(error) if error.kind() == ErrorKind::NotFound => continue,
+                    file_type => drop(file_type.unwrap()),
                 }
                 let path = entry.path();
                 let name = path.strip_prefix(&self.root).unwrap().to_string_lossy();

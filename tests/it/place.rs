@@ -36,7 +36,9 @@ pub(crate) enum Feature {
     HardLinks,
     /// A count of a file's links.
     LinkCounts,
-    /// One that is right at once, rather than cached.
+    /// All names of a file have its number.
+    LinkNumbers,
+    /// A count of links that is right at once, rather than cached.
     FreshLinkCounts,
     Fifos,
     /// ACLs that are listed among the xattrs.
@@ -71,13 +73,16 @@ use Feature::*;
 type Probe = fn(&Dir) -> bool;
 
 /// Each feature, in words, and whether it is to be had in a directory.
-const FEATURES: [(Feature, &str, Probe); 20] = [
+const FEATURES: [(Feature, &str, Probe); 21] = [
     (Modes, "modes", has_modes),
     (Owners, "owners", has_owners),
     (Creators, "owners of new files", |dir| !is_root() || is_made_by_its_maker(dir)),
     (Symlinks, "symlinks", |dir| symlink("file", dir.path("link")).is_ok()),
     (HardLinks, "hard links", |dir| link(dir).is_some()),
     (LinkCounts, "link counts", |dir| link(dir).is_some_and(|other| links_of(&other) == 2)),
+    (LinkNumbers, "link numbers", |dir| {
+        link(dir).is_some_and(|other| number_of(&other) == number_of(&dir.path("file")))
+    }),
     (FreshLinkCounts, "fresh link counts", |dir| {
         let file = dir.write("file", "");
         links_of(&file) == 1 && link(dir).is_some() && links_of(&file) == 2
@@ -140,6 +145,10 @@ fn link(dir: &Dir) -> Option<PathBuf> {
         dir.write("file", "");
     }
     fs::hard_link(file, &other).ok().map(|()| other)
+}
+
+fn number_of(file: &Path) -> u64 {
+    fs::symlink_metadata(file).unwrap().ino()
 }
 
 fn links_of(file: &Path) -> u64 {

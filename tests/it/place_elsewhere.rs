@@ -7,6 +7,7 @@ pub(crate) enum Feature {
     Symlinks,
     HardLinks,
     LinkCounts,
+    LinkNumbers,
     FreshLinkCounts,
     NoReplace,
     OneStep,

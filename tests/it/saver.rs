@@ -13,6 +13,7 @@ use wholefile::{
 };
 
 use crate::dir::{Dir, wait_until};
+use crate::place::{Feature, lacks};
 
 /// What the callback was told.
 type Told = Arc<Mutex<Vec<Result<Outcome, ErrorKind>>>>;
@@ -111,6 +112,9 @@ fn a_save_reaches_the_disk_by_itself() {
 
 #[test]
 fn a_flush_means_that_what_this_thread_handed_over_is_saved() {
+    if lacks(&[Feature::OneStep]) {
+        return;
+    }
     const THREADS: usize = 8;
     const SAVES: usize = 50;
     let dir = Dir::new();

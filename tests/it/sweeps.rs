@@ -41,7 +41,7 @@ fn what_a_killed_writer_left_is_removed() {
     let dir = Dir::new();
     dir.write("target", "old");
     let child = Child::of("sweeps::what_a_killed_writer_left_is_removed");
-    let child = child.run_until_it_waits(&dir, "");
+    let child = child.run_until_it_is_here(&dir, "");
     let living = sweep(dir.root()).unwrap();
     assert_eq!((living.alive().len(), living.removed().len()), (2, 0));
     assert_eq!(dir.names().len(), 3);

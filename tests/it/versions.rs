@@ -14,7 +14,7 @@ use wholefile::{
 };
 
 use crate::dir::{Dir, wait_until};
-use crate::place::{Feature, has};
+use crate::place::{Feature, has, lacks};
 
 fn builder() -> Builder {
     AtomicWriter::builder().durability(Durability::None).clone()
@@ -307,6 +307,9 @@ fn a_save_that_expects_a_version_waits_for_the_update_under_way() {
 
 #[test]
 fn of_many_that_expect_the_same_version_one_succeeds() {
+    if lacks(&[Feature::OneStep]) {
+        return;
+    }
     const THREADS: usize = 16;
     let dir = Dir::new();
     let target = dir.write("target", "old");

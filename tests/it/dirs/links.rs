@@ -10,7 +10,7 @@ use wholefile::{
 };
 
 use crate::dir::Dir;
-use crate::place::{Feature, lacks};
+use crate::place::{Feature, has, lacks};
 
 fn builder() -> AtomicDirBuilder {
     AtomicDir::builder().swap(Swap::Link).clone()
@@ -46,7 +46,8 @@ fn the_link_is_created_and_switched() {
     };
     assert_eq!(publish(&builder(), "first").outcome(), Outcome::Created);
     check(&dir, "first");
-    let open = fs::File::open(dir.path("site/file")).unwrap();
+    // Where a file that is open is only hidden when it is removed, its directory would stay.
+    let open = has(Feature::OneStep).then(|| fs::File::open(dir.path("site/file")).unwrap());
     let commit = publish(&builder(), "second");
     assert_eq!((commit.outcome(), commit.leftover()), (Outcome::Replaced, None));
     check(&dir, "second");

@@ -30,6 +30,9 @@ fn snapshot(folder: &Path) -> BTreeMap<PathBuf, Option<Vec<u8>>> {
     while let Some(folder) = folders.pop() {
         for entry in fs::read_dir(folder).unwrap() {
             let path = entry.unwrap().path();
+            if path.to_string_lossy().contains(".fuse_hidden") {
+                continue; // removed, but FUSE has not heard yet that it is closed
+            }
             found.insert(path.clone(), fs::read(&path).ok());
             if path.is_dir() {
                 folders.push(path);

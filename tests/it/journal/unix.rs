@@ -4,15 +4,14 @@ use std::ffi::OsStr;
 use std::ops::ControlFlow;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::symlink;
-use std::process::Stdio;
-use std::time::Duration;
+use std::time::Instant;
 
 use fs_err as fs;
 use rustix::process::{Signal, getpid, kill_process};
 use wholefile::{AtomicBatch, ErrorKind, Step, Sweeper, recover};
 
-use super::refusals::{check_refused, stage_in};
-use super::{NAMES, check_contents, check_new, died, journal_of, old, quick};
+use super::refusals::{check_refused, later, stage_in};
+use super::{NAMES, cannot_be_written, check_contents, check_new, died, journal_of, old, quick};
 use crate::child::{self, Child};
 use crate::dir::Dir;
 use crate::place::{Feature, lacks};
@@ -50,8 +49,7 @@ fn no_link_that_appeared_since_is_followed() {
     let dir = died();
     let precious = dir.write("precious", "precious");
     fs::remove_file(dir.path(NAMES[2])).unwrap();
-    std::thread::sleep(Duration::from_millis(50)); // the clock of the file system goes on
-    symlink(&precious, dir.path(NAMES[2])).unwrap();
+    later(&dir, || symlink(&precious, dir.path(NAMES[2])).unwrap());
     check_refused(&dir, ErrorKind::Unrecoverable, "replaced or changed");
 
     // In place of the journal.
@@ -93,7 +91,10 @@ fn where_the_journal_is_does_not_change_with_the_current_directory() {
     const TEST: &str =
         "journal::unix::where_the_journal_is_does_not_change_with_the_current_directory";
     let Some(child::Given { dir, .. }) = child::given() else {
-        return Child::of(TEST).run(&old(), "");
+        if !cannot_be_written() {
+            Child::of(TEST).run(&old(), "");
+        }
+        return;
     };
     std::env::set_current_dir(dir.root()).unwrap();
     let mut batch = AtomicBatch::new();
@@ -153,6 +154,9 @@ fn a_commit_that_is_killed_at_any_step_is_completed_or_was_never_begun() {
         });
         return drop(committed.unwrap());
     }
+    if cannot_be_written() {
+        return;
+    }
     let (mut old, mut new) = (0, 0);
     // One before it is published, and one for each file.
     for step in 0..=FILES + 1 {
@@ -172,8 +176,8 @@ fn a_commit_that_is_killed_at_any_step_is_completed_or_was_never_begun() {
 fn commits_and_recoveries_that_are_killed_at_any_moment_leave_no_mix() {
     const TEST: &str =
         "journal::unix::commits_and_recoveries_that_are_killed_at_any_moment_leave_no_mix";
-    const ROUNDS: u64 = 60;
     if let Some(child::Given { dir, .. }) = child::given() {
+        child::say_here();
         recover(dir.path("journal")).unwrap();
         let first: usize = fs::read_to_string(file(&dir, 0)).unwrap().parse().unwrap();
         for number in first + 1..first + 100_000 {
@@ -181,16 +185,21 @@ fn commits_and_recoveries_that_are_killed_at_any_moment_leave_no_mix() {
         }
         panic!("nobody has killed it");
     }
+    if cannot_be_written() {
+        return;
+    }
     let dir = Dir::new();
+    let started = Instant::now();
     generation(&dir, 1).commit().unwrap();
+    let took = started.elapsed();
+    // Some file systems take a thousand times as long as others.
+    let rounds = (20.0 / took.as_secs_f64()).clamp(10.0, 60.0) as u32;
     let (mut last, mut journals) = (1, 0);
-    for round in 0..ROUNDS {
-        let mut command = Child::of(TEST).command(&dir, "");
-        let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-        // Spread over the time in which it starts, recovers and commits.
-        std::thread::sleep(Duration::from_micros(10_000 + round * 7_919 % 40_000));
-        child.kill().unwrap();
-        child.wait().unwrap();
+    for round in 0..rounds {
+        let child = Child::of(TEST).run_until_it_is_here(&dir, "");
+        // Spread over the time in which it recovers and commits: as long as that takes here, now.
+        std::thread::sleep(took * (round * 7_919 % 2_000) / 1_000);
+        drop(child);
         journals += usize::from(dir.path("journal").exists());
         // Every other time the next child finds what is left.
         if round % 2 == 1 {
@@ -199,6 +208,9 @@ fn commits_and_recoveries_that_are_killed_at_any_moment_leave_no_mix() {
             last = now;
         }
     }
-    eprintln!("{ROUNDS} killed, {journals} with a journal, {last} generations");
+    eprintln!(
+        "{rounds} killed after up to {:?}, {journals} with a journal, {last} generations",
+        took * 2
+    );
     assert!(last > 1 && journals > 0, "{last} generations, {journals} journals");
 }

@@ -39,7 +39,7 @@ fn a_process_that_is_killed_lets_go_of_the_lock() {
     let dir = Dir::new();
     let target = dir.write("target", "old");
     let child = Child::of("locks::unix::a_process_that_is_killed_lets_go_of_the_lock");
-    let child = child.run_until_it_waits(&dir, "");
+    let child = child.run_until_it_is_here(&dir, "");
     check_locked(&ask(&target, Lock::Try).unwrap_err(), &dir);
     drop(child);
     builder(Lock::Try).write(&target, "new").unwrap();
