@@ -11,6 +11,7 @@
 #
 #   ci/filesystems/places.sh   how each file system is made, and what the suite must miss there
 #   ci/filesystems/cases.sh    the places that break libraries, each with the outcome to expect
+#   ci/filesystems/every_place.sh   the outcome to expect on each file system
 #   tests/places.rs            the program that makes one save and tells its outcome in one line
 export LC_ALL=C
 set -euo pipefail
@@ -96,6 +97,8 @@ skip() {
 . "$here/places.sh"
 # shellcheck source=ci/filesystems/cases.sh
 . "$here/cases.sh"
+# shellcheck source=ci/filesystems/every_place.sh
+. "$here/every_place.sh"
 
 what=${1:-all}
 [ $# -gt 0 ] && shift

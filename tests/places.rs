@@ -3,8 +3,8 @@
 //!
 //!     places [options] TARGET
 //!
-//! On success the line says outcome, durability and what was not preserved; on failure kind, step,
-//! state of the target and whether a leftover was named.
+//! On success the line says outcome, durability and what was not preserved, or what was recovered;
+//! on failure kind, step, state of the target and whether a leftover was named.
 
 #[cfg(not(unix))]
 fn main() {
@@ -19,13 +19,17 @@ fn main() -> anyhow::Result<()> {
 #[cfg(unix)]
 mod unix {
     use std::io::Write;
+    use std::ops::ControlFlow;
     use std::path::{Path, PathBuf};
     use std::process::Command;
 
     use anyhow::ensure;
     use clap::{Parser, ValueEnum};
     use fs_err as fs;
-    use wholefile::{AtomicWriter, Builder, Commit, Error, Publish, Staging};
+    use wholefile::{
+        AtomicBatch, AtomicDir, AtomicWriter, Builder, Commit, Error, Progress, Publish, Staging,
+        Step, Swap, recover,
+    };
 
     #[derive(Parser)]
     struct Arguments {
@@ -60,6 +64,16 @@ mod unix {
         Save,
         /// Piece by piece.
         Stream,
+        /// The directory that the target is in, as a tree that is exchanged.
+        Tree,
+        /// The same, as one that a link leads to.
+        Link,
+        /// With another file, by a batch that has a journal.
+        Batch,
+        /// The same, but the process ends before the target is published.
+        Die,
+        /// By the journal of a batch.
+        Recover,
     }
 
     #[derive(Clone, Copy, ValueEnum)]
@@ -81,8 +95,23 @@ mod unix {
             Some(path) => fs::read(path)?,
             None => b"new".to_vec(),
         };
-        match save(&arguments, target, &contents) {
-            Ok(commit) => println!("{}", succeeded(&commit)),
+        let told = match arguments.way {
+            Way::Save | Way::Stream => {
+                save(&arguments, target, &contents).map(|commit| succeeded(&commit))
+            }
+            Way::Tree => publish_tree(Swap::Exchange, target, &contents),
+            Way::Link => publish_tree(Swap::Link, target, &contents),
+            Way::Batch => commit_batch(target, &contents, |_| ControlFlow::Continue(())),
+            Way::Die => commit_batch(target, &contents, |progress| {
+                if progress.step() == Step::Publish && progress.files_done() == 1 {
+                    std::process::exit(0);
+                }
+                ControlFlow::Continue(())
+            }),
+            Way::Recover => recover_batch(target),
+        };
+        match told {
+            Ok(line) => println!("{line}"),
             Err(error) => {
                 eprintln!("{error}: {:?}", error.io_error());
                 println!("{}", failed(&error));
@@ -126,6 +155,34 @@ mod unix {
             run(arguments.once_staged.as_deref());
         }
         writer.commit()
+    }
+
+    fn publish_tree(swap: Swap, target: &Path, contents: &[u8]) -> Result<String, Error> {
+        let (folder, name) = (target.parent(), target.file_name());
+        let staged = AtomicDir::builder().swap(swap).open(folder.unwrap_or(target))?;
+        staged.write(name.unwrap_or_default(), contents)?;
+        let commit = staged.commit()?;
+        let left = if commit.leftover().is_some() { ", leftover named" } else { "" };
+        Ok(format!("{} {}{left}", commit.outcome(), commit.durability()))
+    }
+
+    fn commit_batch(
+        target: &Path,
+        contents: &[u8],
+        progress: impl FnMut(&Progress) -> ControlFlow<()>,
+    ) -> Result<String, Error> {
+        let mut batch = AtomicBatch::new();
+        batch.journal(target.with_extension("journal"))?;
+        batch.write(target.with_extension("first"), contents)?;
+        batch.write(target, contents)?;
+        let commit = batch.commit_with(progress)?;
+        Ok(commit.commits().iter().map(succeeded).collect::<Vec<_>>().join(", "))
+    }
+
+    fn recover_batch(target: &Path) -> Result<String, Error> {
+        let recovery = recover(target.with_extension("journal"))?;
+        let files: Vec<_> = recovery.files().map(|(_, when)| format!("{when:?}")).collect();
+        Ok(format!("recovered {}", files.join(", ")))
     }
 
     fn run(command: Option<&str>) {

@@ -16,13 +16,13 @@ held numbers, $hides, unnamed files"
     # Its protocol (sftp 3) has no counts of links and few kinds of errors; all files are made by the
     # user who is logged in; times are whole seconds.
     [sshfs]="ACLs, FIFOs, default ACLs instead of the umask, exact times, exchange, fresh link counts, \
-link counts, names of 255 bytes, owners of new files, $hides, system xattrs, unnamed files, \
+link counts, link numbers, names of 255 bytes, owners of new files, $hides, system xattrs, unnamed files, \
 user xattrs"
     # As it is mounted without options: everybody may do everything.
     [ntfs-3g]="$no_acls, modes, names of 255 bytes, owners, owners of new files, $hides, \
 system xattrs, this file system does not take every name, unnamed files"
     [exfat-fuse]="ACLs, FIFOs, default ACLs instead of the umask, exact times, exchange, fresh link counts, \
-hard links, link counts, modes, owners, owners of new files, rename without replacing, $hides, \
+hard links, link counts, link numbers, modes, owners, owners of new files, rename without replacing, $hides, \
 symlinks, system xattrs, this file system does not take every name, unnamed files, user xattrs"
 )
 
@@ -38,35 +38,39 @@ make_place() {
     root=$work/$1
     mkdir -p "$root"
     case $1 in
-    ext4 | xfs)
-        image "$1" 1g && "mkfs.$1" -q "$device" && mount "$device" "$root" ;;
-    btrfs)
-        image "$1" 1g && mkfs.btrfs -q "$device" >/dev/null 2>&1 && mount "$device" "$root" ;;
-    tmpfs)
-        mount -t tmpfs -o size=1g tmpfs "$root" ;;
+    ext4 | xfs) image "$1" 1g && "mkfs.$1" -q "$device" ;;
+    btrfs) image "$1" 1g && mkfs.btrfs -q "$device" >/dev/null 2>&1 ;;
+    ntfs-3g) image "$1" 1g && mkfs.ntfs -q -F "$device" >/dev/null 2>&1 ;;
+    exfat-fuse) image "$1" 1g && mkfs.exfat "$device" >/dev/null ;;
+    tmpfs) ;;
+    overlayfs) base overlayfs && mkdir "$base"/{lower,upper,work} ;;
+    bindfs | sshfs) base "$1" ;;
+    esac && mount_place "$1" && chmod 755 "$root"
+}
+
+# mount_place NAME: mounts what was made.
+mount_place() {
+    case $1 in
+    ext4 | xfs | btrfs) mount "$device" "$root" ;;
+    tmpfs) mount -t tmpfs -o size=1g tmpfs "$root" ;;
     overlayfs)
-        base overlayfs && mkdir "$base"/{lower,upper,work} &&
-            mount -t overlay -o "lowerdir=$base/lower,upperdir=$base/upper,workdir=$base/work" \
-                overlay "$root" ;;
-    bindfs)
-        base bindfs && bindfs "$base" "$root" ;;
+        mount -t overlay -o "lowerdir=$base/lower,upperdir=$base/upper,workdir=$base/work" \
+            overlay "$root" ;;
+    bindfs) bindfs "$base" "$root" ;;
     sshfs)
         # The server of sftp on a pipe: what sshfs does with a network in between. The server has
         # no umask, since the kernel applies the writer's, and links may lead anywhere.
-        base sshfs && mkfifo "$work/to-server" "$work/to-client" || return
+        rm -f "$work/to-server" "$work/to-client"
+        mkfifo "$work/to-server" "$work/to-client" || return
         # Each opens the pipe to the server first: in another order both would wait.
         /usr/lib/openssh/sftp-server -u 0000 <"$work/to-server" >"$work/to-client" 2>/dev/null &
         sshfs -f -o passive,allow_other,default_permissions,no_contain_symlinks ":$base" "$root" \
             >"$work/to-server" <"$work/to-client" 2>/dev/null &
         for _ in $(seq 100); do mountpoint -q "$root" && break || sleep 0.05; done ;;
-    ntfs-3g)
-        image "$1" 1g && mkfs.ntfs -q -F "$device" >/dev/null 2>&1 && ntfs-3g "$device" "$root" ;;
-    exfat-fuse)
-        image "$1" 1g && mkfs.exfat "$device" >/dev/null && mount.exfat-fuse "$device" "$root" \
-            >/dev/null 2>&1 ;;
+    ntfs-3g) ntfs-3g "$device" "$root" ;;
+    exfat-fuse) mount.exfat-fuse "$device" "$root" >/dev/null 2>&1 ;;
     esac || return
     mountpoint -q "$root" || { echo "$root is no mount point" >&2; return 1; }
-    chmod 755 "$root"
 }
 
 # base NAME: a folder on ext4 for a file system that keeps its files in another; it is then in $base.
