@@ -73,6 +73,12 @@ const MODE: u32 = 0o600;
 ///
 /// The lock needs a file system that has locks; without, [`ErrorKind::Unsupported`].
 ///
+/// The identity of a file or a directory is its number. A file system that numbers what is on it
+/// anew each time it is mounted (FAT and exFAT on Linux: `iunique` in fs/fat/inode.c and
+/// fs/exfat/inode.c; some FUSE drivers, as sshfs) lets a process recover that takes over from one
+/// that has died, but nobody after a restart of the system: [`ErrorKind::Unrecoverable`], and what
+/// was staged stays until it is removed by hand.
+///
 /// # Examples
 ///
 /// ```
