@@ -32,6 +32,38 @@ pub(crate) fn file_of(directory: &Directory) -> io::Result<File> {
     Ok(File::from(directory.fd.try_clone()?))
 }
 
+/// The numbers of the mounts that two open directories are in, where the system tells both.
+pub(super) fn mounts_of(one: &Directory, other: &Directory) -> Option<(u64, u64)> {
+    Some((mount_number(one)?, mount_number(other)?))
+}
+
+#[cfg(not(target_os = "linux"))]
+fn mount_number(_: &Directory) -> Option<u64> {
+    None
+}
+
+#[cfg(target_os = "linux")]
+fn mount_number(directory: &Directory) -> Option<u64> {
+    mounts::number(&fdinfo(directory).ok()?)
+}
+
+/// What proc_pid_fdinfo(5) says of an open directory.
+#[cfg(target_os = "linux")]
+fn fdinfo(directory: &Directory) -> io::Result<Vec<u8>> {
+    use std::os::fd::AsRawFd;
+
+    read_proc(&format!("/proc/self/fdinfo/{}", directory.fd.as_raw_fd()))
+}
+
+/// Nothing where there is no /proc.
+#[cfg(target_os = "linux")]
+fn read_proc(path: &str) -> io::Result<Vec<u8>> {
+    match std::fs::read(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+        result => result,
+    }
+}
+
 #[cfg(not(target_os = "linux"))]
 pub(crate) fn mount_below(_: &Directory) -> io::Result<Option<PathBuf>> {
     Ok(None)
@@ -39,15 +71,9 @@ pub(crate) fn mount_below(_: &Directory) -> io::Result<Option<PathBuf>> {
 
 #[cfg(target_os = "linux")]
 pub(crate) fn mount_below(directory: &Directory) -> io::Result<Option<PathBuf>> {
-    use std::os::fd::AsRawFd;
-
-    let read = |path: &str| match std::fs::read(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()), // no /proc
-        result => result,
-    };
     let Some(path) = super::path_of(directory) else { return Ok(None) };
-    let of_directory = read(&format!("/proc/self/fdinfo/{}", directory.fd.as_raw_fd()))?;
-    Ok(mounts::below(&path, &of_directory, &read("/proc/self/mountinfo")?))
+    let of_directory = fdinfo(directory)?;
+    Ok(mounts::below(&path, &of_directory, &read_proc("/proc/self/mountinfo")?))
 }
 
 #[cfg(target_os = "linux")]
@@ -61,15 +87,26 @@ mod mounts {
     /// proc_pid_mountinfo(5) says of a mount begins with its own number and that of the one which
     /// it is on.
     pub(super) fn below(path: &Path, of_directory: &[u8], table: &[u8]) -> Option<PathBuf> {
-        let lines = |text| <[u8]>::split(text, |byte| *byte == b'\n');
-        let number = lines(of_directory).find_map(|line| line.strip_prefix(b"mnt_id:"))?;
-        let number = number.trim_ascii();
+        let number = field(of_directory)?;
         let on_the_same = lines(table).filter_map(|line| {
             let mut fields = line.split(|byte| *byte == b' ').skip(1);
             let (parent, place) = (fields.next()?, fields.nth(2)?);
             (parent == number).then(|| unescape(place))
         });
         on_the_same.into_iter().find(|place| place != path && place.starts_with(path))
+    }
+
+    /// The number of the mount that an open file is in, if what /proc says of the file has it.
+    pub(super) fn number(of_file: &[u8]) -> Option<u64> {
+        std::str::from_utf8(field(of_file)?).ok()?.parse().ok()
+    }
+
+    fn field(of_file: &[u8]) -> Option<&[u8]> {
+        lines(of_file).find_map(|line| line.strip_prefix(b"mnt_id:")).map(<[u8]>::trim_ascii)
+    }
+
+    fn lines(text: &[u8]) -> impl Iterator<Item = &[u8]> {
+        text.split(|byte| *byte == b'\n')
     }
 
     /// A space, a tab, a line feed and a backslash are written as three octal digits.

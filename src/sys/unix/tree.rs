@@ -72,25 +72,29 @@ pub(crate) fn open_inside(directory: &Directory, name: &OsStr) -> io::Result<Dir
     let resolve = ResolveFlags::NO_XDEV | ResolveFlags::NO_SYMLINKS | ResolveFlags::BENEATH;
     match fs::openat2(directory.fd(), name, flags, Mode::empty(), resolve) {
         // Older than Linux 5.6, or a seccomp filter that is.
-        Err(Errno::NOSYS | Errno::PERM) => same_device(directory, name),
+        Err(Errno::NOSYS | Errno::PERM) => same_mount(directory, name),
         fd => Ok(Directory { fd: fd?, access: Access::Read }),
     }
 }
 
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 pub(crate) fn open_inside(directory: &Directory, name: &OsStr) -> io::Result<Directory> {
-    same_device(directory, name)
+    same_mount(directory, name)
 }
 
-/// What is mounted elsewhere a second time is on the same device and is not found out here. It
-/// cannot be removed, at least, since it is busy.
-fn same_device(directory: &Directory, name: &OsStr) -> io::Result<Directory> {
+fn same_mount(directory: &Directory, name: &OsStr) -> io::Result<Directory> {
     let inside = open_subdirectory(directory, name)?;
-    if inspect_directory(&inside)?.id.device == inspect_directory(directory)?.id.device {
-        Ok(inside)
-    } else {
-        Err(rustix::io::Errno::XDEV.into())
+    match super::copies::mounts_of(&inside, directory) {
+        Some((one, other)) if one == other => Ok(inside),
+        // Older than Linux 3.15, without /proc, or another system. What is mounted a second time is
+        // on the same device and not found out; it cannot be removed, at least, since it is busy.
+        None if is_same_device(&inside, directory)? => Ok(inside),
+        _ => Err(rustix::io::Errno::XDEV.into()),
     }
+}
+
+fn is_same_device(one: &Directory, other: &Directory) -> io::Result<bool> {
+    Ok(inspect_directory(one)?.id.device == inspect_directory(other)?.id.device)
 }
 
 const ALL_OF_THE_OWNER: Mode = Mode::RWXU;
@@ -116,4 +120,40 @@ pub(crate) fn remove_entry(directory: &Directory, name: &OsStr) -> io::Result<()
 
 pub(crate) fn move_directory(from: Entry<'_>, to: Entry<'_>) -> io::Result<()> {
     Ok(fs::renameat(from.directory.fd(), from.name, to.directory.fd(), to.name)?)
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use std::process::Command;
+
+    use super::*;
+
+    fn mount(arguments: &[&OsStr]) {
+        let [program, arguments @ ..] = arguments else { unreachable!() };
+        assert!(Command::new(program).args(arguments).status().unwrap().success());
+    }
+
+    /// Where openat2(2) is not to be had (before Linux 5.6, or by a seccomp filter that is older),
+    /// only devices were compared: what was bind-mounted in a tree from the same device passed for
+    /// a part of it, and the removal of the tree removed all that was in the mount.
+    #[test]
+    fn what_is_mounted_from_the_same_device_is_not_entered_without_openat2() {
+        if !rustix::process::geteuid().is_root() {
+            return eprintln!("SKIPPED: only root can mount");
+        }
+        let root = tempfile::tempdir().unwrap();
+        let (elsewhere, tree) = (root.path().join("elsewhere"), root.path().join("tree"));
+        for path in [&elsewhere, &tree, &tree.join("plain"), &tree.join("mounted")] {
+            std::fs::create_dir(path).unwrap();
+        }
+        let mounted = tree.join("mounted");
+        let bind = ["mount".as_ref(), "--bind".as_ref(), elsewhere.as_os_str()];
+        mount(&[&bind[..], &[mounted.as_os_str()]].concat());
+        let directory = super::super::open_directory(None, &tree).unwrap();
+        let inside = |name: &str| same_mount(&directory, name.as_ref()).map(drop);
+        let (plain, through) = (inside("plain"), inside("mounted"));
+        mount(&["umount".as_ref(), "-l".as_ref(), mounted.as_os_str()]);
+        plain.unwrap();
+        assert_eq!(through.unwrap_err().kind(), io::ErrorKind::CrossesDevices);
+    }
 }
