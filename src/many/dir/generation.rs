@@ -178,14 +178,21 @@ fn bring_in(stage: &Stage, directory: &Directory, name: &OsStr) -> io::Result<()
 }
 
 impl Switched {
-    /// Removes the generation that the link led to. Gives the path of what stays.
+    /// Removes the generation that the link led to, unless another link beside it does too. Gives
+    /// the path of what stays.
     pub(super) fn remove_old(self, target: &Target) -> Option<PathBuf> {
         let Switched { published, old } = self;
         let Some(old) = old else { return published.remove_old() };
         let directory = &target.directory;
-        let is_gone = || matches!(sys::look(directory, &old), Ok(None));
-        // Another writer may have removed it.
-        let stays = bring_in(&published.stage, directory, &old).is_err() && !is_gone();
+        let stays = match is_linked(directory, &old) {
+            Ok(true) => return published.remove_old(), // it is in use
+            // Another writer may have removed it.
+            Ok(false) => {
+                let is_gone = || matches!(sys::look(directory, &old), Ok(None));
+                bring_in(&published.stage, directory, &old).is_err() && !is_gone()
+            }
+            Err(_) => true,
+        };
         let leftover = published.remove_old();
         if stays { Some(target.path.with_file_name(old)) } else { leftover }
     }

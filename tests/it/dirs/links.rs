@@ -90,6 +90,35 @@ fn a_link_to_anywhere_is_switched_and_what_it_led_to_stays() {
     check(&dir, "v3");
 }
 
+/// The generation that a link had led to was removed with the next commit, whoever else used it: a
+/// second link beside it, made for a preview or for a way back, led nowhere from then on, and the
+/// files of that generation were lost.
+#[test]
+fn a_generation_that_another_link_names_stays() {
+    if lacks(&[Feature::Symlinks]) {
+        return;
+    }
+    let dir = Dir::new();
+    let publish = |contents: &str| {
+        let staged = builder().open(dir.path("site")).unwrap();
+        staged.write("file", contents).unwrap();
+        staged.commit().unwrap()
+    };
+    publish("first");
+    let first = fs::read_link(dir.path("site")).unwrap();
+    symlink(&first, dir.path("preview")).unwrap();
+    for contents in ["second", "third"] {
+        assert_eq!(publish(contents).leftover(), None);
+        assert_eq!(dir.read("site/file"), contents);
+        assert_eq!(dir.read("preview/file"), "first");
+        assert_eq!(generations(&dir).len(), 2);
+        assert!(sweep(dir.root()).unwrap().removed().is_empty());
+    }
+    fs::remove_file(dir.path("preview")).unwrap();
+    assert_eq!(sweep(dir.root()).unwrap().removed(), [dir.path(first)]);
+    check(&dir, "third");
+}
+
 #[test]
 fn what_is_no_link_is_refused() {
     let dir = Dir::new();
