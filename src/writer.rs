@@ -58,16 +58,16 @@ pub(crate) use steps::{Prepared, Readiness};
 #[derive(Debug)]
 #[must_use = "dropping an AtomicWriter discards what was written; call `commit`"]
 pub struct AtomicWriter {
-    // Before `target`, so that the temp file is removed before the directories that were created.
+    // These two before `target`, so that the temp file and then the lock's file are removed before
+    // the directories that were created for them.
     contents: Contents,
+    lock: Option<SideLock>,
     target: Target,
     options: Options,
     /// By which the version on the receipt is found again, if one was asked for.
     way: Option<Way>,
     bytes_written: u64,
     poison: Option<Poison>,
-    /// Last, so that the lock is held until nothing is left to do.
-    lock: Option<SideLock>,
 }
 
 /// The failure after which the contents may be incomplete.

@@ -72,14 +72,14 @@ use crate::protocol::temp;
 #[derive(Debug)]
 #[must_use = "dropping an AtomicDir discards the staged tree; call `commit`"]
 pub struct AtomicDir {
-    // Before `target`, so that the tree is removed before the directories that were created.
+    // These two before `target`, so that the tree and then the lock's file are removed before the
+    // directories that were created for them.
     staged: Staged,
+    lock: Option<SideLock>,
     target: Target,
     options: Options,
     swap: Swap,
     not_preserved: Vec<NotPreserved>,
-    /// Last, so that the lock is held until nothing is left to do.
-    lock: Option<SideLock>,
 }
 
 /// What a tree starts from.
@@ -121,7 +121,7 @@ impl AtomicDir {
             None => Vec::new(),
         };
         let options = options.clone();
-        Ok(AtomicDir { staged, target, options, swap, not_preserved, lock })
+        Ok(AtomicDir { staged, lock, target, options, swap, not_preserved })
     }
 
     /// The staged directory, to be filled by any means. The path is absolute.
@@ -263,9 +263,9 @@ impl AtomicDir {
     /// [`Step::RemoveTemp`] if the tree could not be removed; [`Error::leftover`] names it. The
     /// target is untouched.
     pub fn rollback(self) -> Result<()> {
-        let (leftover, target) = (self.staged.folder().to_path_buf(), self.target);
+        let leftover = self.staged.folder().to_path_buf();
         self.staged.remove().map_err(|error| {
-            let error = Error::failed(Step::RemoveTemp, &target.path, error);
+            let error = Error::failed(Step::RemoveTemp, &self.target.path, error);
             error.with_leftover(Some(leftover))
         })
     }

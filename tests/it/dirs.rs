@@ -98,6 +98,35 @@ fn what_is_not_committed_leaves_nothing() {
     }
 }
 
+/// With `create_parents` and a lock, a rollback left the directories that it had created: the lock
+/// is a file in the last of them and was removed after them, so that they were not empty.
+#[test]
+fn the_directories_that_were_created_for_a_lock_go_with_a_rollback() {
+    let dir = Dir::new();
+    let path = dir.path("x/y/site");
+    let mut builder = AtomicDir::builder();
+    builder.create_parents(true).lock(Lock::Try);
+    builder.open(&path).unwrap().rollback().unwrap();
+    dir.assert_only(&[]);
+    drop(builder.open(&path).unwrap());
+    dir.assert_only(&[]);
+    let staged = builder.open(&path).unwrap();
+    staged.write("file", "").unwrap();
+    staged.create_dir_all("file/below").unwrap_err();
+    assert_eq!(staged.commit().unwrap_err().kind(), ErrorKind::Poisoned);
+    dir.assert_only(&[]);
+    // The same of a file.
+    let mut builder = wholefile::AtomicWriter::builder();
+    builder.create_parents(true).lock(Lock::Try);
+    builder.open(&path).unwrap().rollback().unwrap();
+    dir.assert_only(&[]);
+    drop(builder.open(&path).unwrap());
+    dir.assert_only(&[]);
+    let update = builder.update(&path, |_| Err(std::io::Error::other("on second thoughts")));
+    assert_eq!(update.unwrap_err().kind(), ErrorKind::Closure);
+    dir.assert_only(&[]);
+}
+
 #[test]
 fn a_tree_that_is_kept_is_in_use_until_its_file_is_closed() {
     let dir = Dir::new();
