@@ -104,7 +104,7 @@ impl AtomicDir {
             // Whoever held it before has most likely replaced the target.
             target.look_again(options)?;
         }
-        names::check_required(&target, options)?;
+        names::check_required(&target, &needed(options, &target))?;
         let current = Current::of(&target, swap)?;
         if start != Start::Empty && current.is_none() && target.existing.is_some() {
             // A link that dangles, perhaps since another writer has just switched it.
@@ -308,7 +308,12 @@ type End = (Outcome, Durability, Option<PathBuf>);
 fn exchange(sealed: Sealed, target: &mut Target, options: &Options) -> Result<End> {
     let published = publish::publish(sealed, target, options)?;
     target.parents.keep();
-    match sync_names(&published, target, options) {
+    // An exchange is undone by a power cut as long as it is not durable; what is new is just gone.
+    let undone = match published.outcome {
+        Outcome::Replaced => Durability::None,
+        _ => Durability::Ordered,
+    };
+    match sync_names(&published, target, options, undone) {
         Ok(durability) => Ok((published.outcome, durability, published.remove_old())),
         Err(error) => Err(published.abandon(error)),
     }
@@ -317,15 +322,33 @@ fn exchange(sealed: Sealed, target: &mut Target, options: &Options) -> Result<En
 fn switch(sealed: Sealed, target: &mut Target, options: &Options) -> Result<End> {
     let switched = generation::publish(sealed, target, options)?;
     target.parents.keep();
-    match sync_names(&switched.published, target, options) {
+    // Whichever generation the link leads to then, its name may not be there.
+    let undone = Durability::None;
+    match sync_names(&switched.published, target, options, undone) {
         Ok(durability) => Ok((switched.published.outcome, durability, switched.remove_old(target))),
         Err(error) => Err(switched.abandon(target, error)),
     }
 }
 
+/// What must be possible for what `options` ask: `Ordered` takes a sync of the directory where a
+/// tree is replaced, as [`sync_names`] does.
+fn needed(options: &Options, target: &Target) -> Options {
+    let mut needed = options.clone();
+    if options.durability == Durability::Ordered && target.existing.is_some() {
+        needed.durability = Durability::Full;
+    }
+    needed
+}
+
 /// Makes the target's name durable: before the old tree is removed, even if the new one may be lost
-/// again, since a power cut must not bring back a half of the old one.
-fn sync_names(published: &Published, target: &Target, options: &Options) -> Result<Durability> {
+/// again, since a power cut must not bring back a half of the old one. Where names cannot be synced
+/// it may: no more is kept then than the durability `undone`.
+fn sync_names(
+    published: &Published,
+    target: &Target,
+    options: &Options,
+    undone: Durability,
+) -> Result<Durability> {
     let replaces = published.outcome == Outcome::Replaced;
     let needs_sync = match options.durability {
         Durability::None => false,
@@ -335,5 +358,9 @@ fn sync_names(published: &Published, target: &Target, options: &Options) -> Resu
     if !needs_sync {
         return Ok(published.contents);
     }
-    names::sync_published(target, options, published.contents)
+    let achieved = match names::sync_published(target)? {
+        Durability::Full => published.contents,
+        _ => published.contents.min(undone),
+    };
+    names::check_achieved(achieved, target, options)
 }

@@ -126,23 +126,27 @@ pub(crate) fn sync_directories(
     if options.durability < Durability::Full {
         return Ok(published.sync.durability);
     }
-    sync_published(target, options, published.sync.durability)
+    let achieved = sync_published(target)?.min(published.sync.durability);
+    check_achieved(achieved, target, options)
 }
 
-/// Syncs the directories that hold the target's name, once it is that of what was staged, whose
-/// `contents` are so durable.
-pub(crate) fn sync_published(
+/// Syncs the directories that hold the target's name, once it is that of what was staged. Gives how
+/// durable the name is: [`Durability::Ordered`] if the file system cannot sync them.
+pub(crate) fn sync_published(target: &Target) -> Result<Durability> {
+    sync_names(target)
+        .map_err(|error| failed_directory(target, error).with_state(TargetState::Replaced))
+}
+
+/// Checks what was `achieved` for a target that was published.
+pub(crate) fn check_achieved(
+    achieved: Durability,
     target: &Target,
     options: &Options,
-    contents: Durability,
 ) -> Result<Durability> {
-    let achieved = sync_names(target)
-        .map_err(|error| failed_directory(target, error).with_state(TargetState::Replaced))?;
     if options.require_durability && achieved < options.durability {
-        let error = refused_directory(target).with_state(TargetState::Replaced);
-        return Err(error);
+        return Err(refused_directory(target).with_state(TargetState::Replaced));
     }
-    Ok(achieved.min(contents))
+    Ok(achieved)
 }
 
 /// Makes contents durable that were there already.

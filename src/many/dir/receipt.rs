@@ -38,9 +38,11 @@ impl DirCommit {
 
     /// The durability that was achieved, at most the one that was asked for.
     ///
-    /// It is [`Durability::Ordered`] where the target's own directory cannot be synced, and
-    /// [`Durability::None`] where those in the tree cannot, since files in it might be missing
-    /// after a power cut then.
+    /// Where the directory that the target is in cannot be synced, it is [`Durability::Ordered`]
+    /// for a tree that is new, but [`Durability::None`] for one that replaced another and for
+    /// [`Swap::Link`](crate::Swap::Link): a power cut might undo that and not the removal of the
+    /// old tree. It is [`Durability::None`] too where the directories in the tree cannot be synced,
+    /// since files in it might be missing after a power cut then.
     #[must_use]
     pub fn durability(&self) -> Durability {
         self.durability
@@ -62,6 +64,8 @@ impl DirCommit {
 
     /// The directory that stayed behind with the old tree in it, or what is left of that, if the
     /// old tree could not be removed: for instance because something in it belongs to another user.
+    /// With [`Swap::Link`](crate::Swap::Link) also the old generation, if it cannot be told whether
+    /// another link names it, since the directory cannot be listed.
     /// It has the name of an orphan, and a [`sweep`](crate::sweep()) tries again.
     #[must_use]
     pub fn leftover(&self) -> Option<&Path> {

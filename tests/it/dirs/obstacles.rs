@@ -4,7 +4,8 @@ use std::os::unix::fs::FileTypeExt;
 
 use fs_err as fs;
 use wholefile::{
-    AtomicDir, Copying, ErrorKind, HardLinks, Metadata, Preserve, ReadOnly, Step, TargetState,
+    AtomicDir, Copying, Durability, ErrorKind, HardLinks, Metadata, Outcome, Preserve, ReadOnly,
+    Step, Swap, TargetState,
 };
 
 use crate::child::{self, Child};
@@ -142,6 +143,47 @@ fn an_old_tree_that_cannot_be_removed_is_on_the_receipt() {
     assert_eq!(dir.temps().len(), 1);
     assert_eq!(wholefile::sweep(dir.root()).unwrap().removed().len(), 1);
     dir.assert_only(&["site", "site/file"]);
+}
+
+/// Where the target's directory cannot be synced, the receipt said `Ordered`, and the old tree was
+/// removed all the same: nothing kept a power cut from undoing the exchange and not the removal,
+/// which leaves half of the old tree, and `Ordered` promises the whole of one of the two.
+#[test]
+fn where_names_cannot_be_synced_a_replaced_tree_has_no_durability() {
+    const TEST: &str =
+        "dirs::obstacles::where_names_cannot_be_synced_a_replaced_tree_has_no_durability";
+    if let Some(child::Given { dir, .. }) = child::given() {
+        let publish = |swap: Swap, name: &str| {
+            let staged = AtomicDir::builder().swap(swap).open(dir.path(name)).unwrap();
+            staged.write("file", "new").unwrap();
+            let commit = staged.commit().unwrap();
+            (commit.outcome(), commit.durability())
+        };
+        let site = "closed/site";
+        assert_eq!(publish(Swap::Exchange, site), (Outcome::Created, Durability::Ordered));
+        assert_eq!(publish(Swap::Exchange, site), (Outcome::Replaced, Durability::None));
+        assert_eq!(publish(Swap::Link, "closed/link"), (Outcome::Created, Durability::None));
+        // Whoever insists on either learns it before anything is replaced.
+        for durability in [Durability::Ordered, Durability::Full] {
+            let mut builder = AtomicDir::builder();
+            builder.durability(durability).require_durability(true);
+            let error = builder.open(dir.path(site)).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::DurabilityUnavailable, "{error}");
+            assert_eq!(error.target_state(), TargetState::Untouched);
+        }
+        return;
+    }
+    if lacks(&[Feature::Exchange, Feature::Owners, Feature::Modes, Feature::Symlinks])
+        || !is_root(TEST)
+    {
+        return;
+    }
+    let dir = Dir::new();
+    let closed = dir.make("closed");
+    chown(&closed, 65534, 65534);
+    chmod(&closed, 0o300);
+    Child::of(TEST).nobody().run(&dir, "");
+    assert_eq!(dir.temps(), [""; 0]);
 }
 
 #[test]
