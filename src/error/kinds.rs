@@ -109,7 +109,9 @@ pub enum ErrorKind {
     /// then. [`Error::lock`](crate::Error::lock) has its file and how long was waited.
     Locked,
     /// The target is not the version that was expected ([`expect`](crate::Builder::expect)):
-    /// somebody has changed, replaced, removed or created it since.
+    /// somebody has changed, replaced, removed or created it since. Or the tree that
+    /// [`edit`](crate::AtomicDirBuilder::edit) copies was replaced each time before the copy was
+    /// complete.
     Conflict,
     /// The call would wait for its own thread: a [`Saver`](crate::Saver) is flushed from within its
     /// callback.
@@ -127,6 +129,9 @@ pub enum ErrorKind {
     /// The caller did not want to go on
     /// ([`AtomicBatch::commit_with`](crate::AtomicBatch::commit_with)).
     Cancelled,
+    /// Somebody has put another directory in the place of the staged one
+    /// ([`AtomicDir::path`](crate::AtomicDir::path)), which has not been synced.
+    StagingReplaced,
     /// An earlier operation on the writer failed, so what is staged may be incomplete.
     Poisoned,
     /// The caller's own closure returned an error.
@@ -178,6 +183,7 @@ impl ErrorKind {
             | ErrorKind::SymlinkLoop
             | ErrorKind::HardLinked
             | ErrorKind::Conflict
+            | ErrorKind::StagingReplaced
             | ErrorKind::Poisoned
             | ErrorKind::Unrecoverable
             | ErrorKind::Cancelled

@@ -135,6 +135,9 @@ impl ErrorKind {
             ErrorKind::RecoveryNeeded => "a batch is to be recovered from this journal first",
             ErrorKind::InvalidJournal => "it is not a journal",
             ErrorKind::Unrecoverable => "what it says does not match what is there",
+            ErrorKind::StagingReplaced => {
+                "another directory is in the place of the staged one, and has not been synced"
+            }
             ErrorKind::Poisoned => "an earlier operation on the writer failed",
             ErrorKind::Closure => "the closure that writes the contents failed",
             ErrorKind::Unsupported => "this is not supported here",

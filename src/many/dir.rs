@@ -14,6 +14,7 @@ mod publish;
 mod receipt;
 mod scratch;
 mod staged;
+mod start;
 mod sync;
 mod walk;
 
@@ -27,10 +28,11 @@ use self::publish::Published;
 pub use self::receipt::DirCommit;
 pub use self::scratch::ScratchDir;
 use self::staged::Staged;
+use self::start::Start;
 use self::sync::Sealed;
 use crate::commit::{NotPreserved, Outcome};
 use crate::concurrency::side_lock::SideLock;
-use crate::error::{Error, ErrorKind, Result, Step};
+use crate::error::{Error, Result, Step};
 use crate::options::{Durability, Options};
 use crate::protocol::sync as names;
 use crate::protocol::target::Target;
@@ -45,8 +47,9 @@ use crate::protocol::temp;
 /// opens the directory anew. Files that are open stay readable.
 ///
 /// While it is staged, nobody but the owner can reach anything in it, whatever permissions it has.
-/// The target's directory keeps its owner, mode, ACL and xattrs; a new one gets what
-/// [`create_dir`](std::fs::create_dir) would give it.
+/// The target's directory keeps the owner, mode, ACL and xattrs that it has at the commit; a new
+/// one gets what [`create_dir`](std::fs::create_dir) would give it. What you give the staged
+/// directory yourself stays, unless the target's changed in the meantime.
 ///
 /// # Platform
 ///
@@ -79,14 +82,8 @@ pub struct AtomicDir {
     target: Target,
     options: Options,
     swap: Swap,
+    /// What the copies that it started with could not keep.
     not_preserved: Vec<NotPreserved>,
-}
-
-/// What a tree starts from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Start {
-    Empty,
-    Copy(Copying),
 }
 
 impl AtomicDir {
@@ -105,26 +102,17 @@ impl AtomicDir {
             target.look_again(options)?;
         }
         names::check_required(&target, &needed(options, &target))?;
-        let current = Current::of(&target, swap)?;
-        if start != Start::Empty && current.is_none() && target.existing.is_some() {
-            // A link that dangles, perhaps since another writer has just switched it.
-            return Err(Error::refused(ErrorKind::NotFound, Step::Resolve, &target.path));
-        }
-        let folder = target.path.parent().unwrap_or(Path::new(""));
-        let mut staged = Staged::create(&target.directory, folder, options)
-            .map_err(|error| Error::failed(Step::CreateTemp, &target.path, error))?;
-        let not_preserved = match &current {
-            Some(current) => match current.hand_on(&mut staged, &target, options, start) {
-                Ok(lost) => lost,
-                Err(error) => return Err(staged.abandon(error)),
-            },
-            None => Vec::new(),
-        };
+        let (staged, not_preserved) = start::stage(&mut target, swap, options, start)?;
         let options = options.clone();
         Ok(AtomicDir { staged, lock, target, options, swap, not_preserved })
     }
 
     /// The staged directory, to be filled by any means. The path is absolute.
+    ///
+    /// The directory itself must stay: `commit` refuses another one in its place with
+    /// [`ErrorKind::StagingReplaced`](crate::ErrorKind::StagingReplaced), since that was not
+    /// synced. So a program that begins by removing its output directory is to be given one in this
+    /// one, and what is in that is moved up afterwards.
     #[must_use]
     pub fn path(&self) -> &Path {
         self.staged.path()
@@ -145,9 +133,9 @@ impl AtomicDir {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::InvalidPath`] for a path that is absolute or has `..` in
-    /// it; else the system's error. If the write itself fails, `commit` refuses with
-    /// [`ErrorKind::Poisoned`] from then on. The target is untouched.
+    /// [`ErrorKind::InvalidPath`](crate::ErrorKind::InvalidPath) for a path that is absolute or has
+    /// `..` in it; else the system's error. If the write itself fails, `commit` refuses with
+    /// [`ErrorKind::Poisoned`](crate::ErrorKind::Poisoned) from then on. The target is untouched.
     ///
     /// # Examples
     ///
@@ -182,7 +170,7 @@ impl AtomicDir {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::NotFound`] if there is nothing; else as for
+    /// [`ErrorKind::NotFound`](crate::ErrorKind::NotFound) if there is nothing; else as for
     /// [`write`](AtomicDir::write).
     ///
     /// # Examples
@@ -213,10 +201,13 @@ impl AtomicDir {
     /// [`Untouched`](crate::TargetState::Untouched) and the staged tree removed. A failure at
     /// [`Step::SyncDirectory`] leaves the new tree visible
     /// ([`Replaced`](crate::TargetState::Replaced)) and the old one where
-    /// [`leftover`](Error::leftover) says. [`ErrorKind::MountPoint`] if
-    /// something is mounted on the target or in either tree,
-    /// [`ErrorKind::Unsupported`] where directories cannot be exchanged
-    /// ([`Swap`]), [`ErrorKind::Poisoned`] if a call that changes the tree has
+    /// [`leftover`](Error::leftover) says. [`ErrorKind::MountPoint`](crate::ErrorKind::MountPoint)
+    /// if something is mounted on the target or in either tree, the kind of a policy that refuses
+    /// what has taken the target's place since `open`,
+    /// [`ErrorKind::StagingReplaced`](crate::ErrorKind::StagingReplaced) if the staged directory is
+    /// not the one that was made, [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported) where
+    /// directories cannot be exchanged ([`Swap`]),
+    /// [`ErrorKind::Poisoned`](crate::ErrorKind::Poisoned) if a call that changes the tree has
     /// failed. That the old tree cannot be removed is no error: the receipt says so.
     ///
     /// # Examples
@@ -238,15 +229,13 @@ impl AtomicDir {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn commit(self) -> Result<DirCommit> {
-        let AtomicDir { staged, mut target, options, swap, not_preserved, lock } = self;
-        let ready = staged
-            .check()
-            .and_then(|()| target.look_again(&options))
-            .and_then(|()| Current::of(&target, swap));
+        let AtomicDir { staged, mut target, options, swap, mut not_preserved, lock } = self;
+        let ready = staged.check().and_then(|()| Current::look_again(&mut target, swap, &options));
         if let Err(error) = ready {
             return Err(staged.abandon(error));
         }
-        let sealed = sync::seal(staged, &options)?;
+        let mut sealed = sync::seal(staged, &mut target, swap, &options)?;
+        not_preserved.extend(sealed.staged.take_losses());
         let (outcome, durability, leftover) = match swap {
             Swap::Exchange => exchange(sealed, &mut target, &options)?,
             Swap::Link => switch(sealed, &mut target, &options)?,

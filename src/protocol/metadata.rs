@@ -7,6 +7,7 @@
 //! chflags(2), since one of them may forbid any further change.
 
 mod acl;
+mod again;
 mod losses;
 mod security;
 
@@ -16,6 +17,7 @@ use std::io;
 use std::path::Path;
 
 use self::acl::Acl;
+pub(crate) use self::again::HandedOn;
 use self::losses::Losses;
 use super::target::Target;
 use crate::commit::NotPreserved;

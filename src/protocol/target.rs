@@ -174,6 +174,9 @@ impl Target {
                 _ if self.through.is_some() => refuse(ErrorKind::Unsupported),
                 FileKind::File | FileKind::Special => refuse(ErrorKind::NotADirectory),
                 _ if options.publish == Publish::CreateNew => refuse(ErrorKind::AlreadyExists),
+                FileKind::Symlink if options.symlinks == Symlinks::Refuse => {
+                    refuse(ErrorKind::Symlink)
+                }
                 FileKind::Directory if options.read_only == ReadOnly::Refuse && info.read_only => {
                     refuse(ErrorKind::ReadOnly)
                 }

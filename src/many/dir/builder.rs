@@ -5,7 +5,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::staged::Staged;
-use super::{AtomicDir, Copying, ScratchDir, Start, Swap};
+use super::start::Start;
+use super::{AtomicDir, Copying, ScratchDir, Swap};
 use crate::error::{Error, Result, Step};
 use crate::options::{
     Durability, HardLinks, Lock, Metadata, Options, Preserve, Publish, ReadOnly, Symlinks, Wanted,
@@ -67,17 +68,18 @@ impl AtomicDirBuilder {
     ///
     /// Directories, files and symlinks are copied with their owners, modes, ACLs, xattrs and times,
     /// files as [`copying`](AtomicDirBuilder::copying) says. Two hard links to one file become two
-    /// files, unless they are linked to the old tree's. If the old tree changes meanwhile, the copy
-    /// may have some of the changes: a [`lock`](AtomicDirBuilder::lock) keeps out those who ask for
-    /// it.
+    /// files, unless they are linked to the old tree's. If another tree is published meanwhile,
+    /// that one is copied anew. If somebody changes the old tree itself, the copy may have some of
+    /// the changes: a [`lock`](AtomicDirBuilder::lock) keeps out those who ask for it.
     ///
     /// # Errors
     ///
     /// As for [`open`](AtomicDirBuilder::open), and at [`Step::Read`], with the path of what is in
     /// the way: [`SpecialFile`](crate::ErrorKind::SpecialFile) for a FIFO, a device or a socket,
     /// [`MountPoint`](crate::ErrorKind::MountPoint),
-    /// [`PermissionDenied`](crate::ErrorKind::PermissionDenied) for what cannot be read. The target
-    /// is untouched, and nothing stays behind.
+    /// [`PermissionDenied`](crate::ErrorKind::PermissionDenied) for what cannot be read,
+    /// [`Conflict`](crate::ErrorKind::Conflict) if others published another tree eight times before
+    /// a copy was complete. The target is untouched, and nothing stays behind.
     ///
     /// # Examples
     ///
@@ -136,6 +138,9 @@ impl AtomicDirBuilder {
     /// [`ErrorKind::DurabilityUnavailable`](crate::ErrorKind::DurabilityUnavailable) where the
     /// durability asked for cannot be had, if possible before the target is touched. Default:
     /// `false`.
+    ///
+    /// Even [`Durability::Ordered`] takes a sync of the target's directory where a tree is replaced
+    /// ([`DirCommit::durability`](crate::DirCommit::durability)).
     pub fn require_durability(&mut self, require: bool) -> &mut Self {
         self.options.require_durability = require;
         self

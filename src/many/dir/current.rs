@@ -4,7 +4,7 @@ use std::ffi::OsStr;
 use std::io;
 
 use super::staged::Staged;
-use super::{Start, Swap, copy, generation, walk};
+use super::{Copying, Swap, copy, generation, walk};
 use crate::commit::NotPreserved;
 use crate::error::{self, Error, ErrorKind, Result, Step};
 use crate::options::Options;
@@ -30,7 +30,7 @@ impl Current {
         let directory = match swap {
             Swap::Link => generation::current(target)?,
             Swap::Exchange if here(FileKind::Directory) => {
-                if is_planted(target).map_err(failed)? {
+                if is_planted(target, target).map_err(failed)? {
                     return Err(failed(error::planted()));
                 }
                 Some(open_held(&target.directory, &target.name).map_err(failed)?)
@@ -45,24 +45,46 @@ impl Current {
         Ok(existing.map(|existing| Current { directory, existing }))
     }
 
-    /// Hands on to the staged tree what it is to have of this one. Gives what could not be kept.
-    pub(super) fn hand_on(
+    /// As [`of`](Current::of), with the policies, once more.
+    pub(super) fn look_again(
+        target: &mut Target,
+        swap: Swap,
+        options: &Options,
+    ) -> Result<Option<Current>> {
+        target.look_again(options)?;
+        Current::of(target, swap)
+    }
+
+    /// Whether the other is this very directory. Both are open, so that no number is given twice.
+    pub(super) fn is(&self, other: &Current) -> bool {
+        self.existing.info.id == other.existing.info.id
+    }
+
+    /// Copies all that is in it into the staged tree, and gives that the metadata. Gives what the
+    /// copies could not keep.
+    pub(super) fn copy_to(
+        &self,
+        staged: &mut Staged,
+        target: &Target,
+        copying: Copying,
+        options: &Options,
+    ) -> Result<Vec<NotPreserved>> {
+        let failed = |error| Error::failed(Step::Read, &target.path, error);
+        let from = walk::open_again(&self.directory).map_err(failed)?;
+        let lost = copy::copy_tree(from, &target.path, staged, copying, options)?;
+        self.dress(staged, target, options)?;
+        Ok(lost)
+    }
+
+    /// Gives the staged tree's directory the metadata of this one.
+    pub(super) fn dress(
         &self,
         staged: &mut Staged,
         target: &Target,
         options: &Options,
-        start: Start,
-    ) -> Result<Vec<NotPreserved>> {
+    ) -> Result<()> {
         let at = Entry { directory: &self.directory, name: OsStr::new(".") };
-        let mut lost = Vec::new();
-        if let Start::Copy(copying) = start {
-            let failed = |error| Error::failed(Step::Read, &target.path, error);
-            let from = walk::open_again(&self.directory).map_err(failed)?;
-            lost = copy::copy_tree(from, &target.path, staged, copying, options)?;
-        }
-        let snapshot = Snapshot::of(&self.existing, at, &target.path, options)?;
-        lost.extend(staged.dress(snapshot, options)?);
-        Ok(lost)
+        staged.dress(Snapshot::of(&self.existing, at, &target.path, options)?, options)
     }
 }
 
@@ -76,8 +98,9 @@ fn open_held(parent: &Directory, name: &OsStr) -> io::Result<Directory> {
     }
 }
 
-fn is_planted(target: &Target) -> io::Result<bool> {
-    match &target.existing {
+/// Whether what was found `here` may have been planted at `target`.
+pub(super) fn is_planted(target: &Target, here: &Target) -> io::Result<bool> {
+    match &here.existing {
         Some(existing) => sys::may_be_planted(&target.directory, &existing.info),
         None => Ok(false),
     }

@@ -9,9 +9,12 @@
 use std::ffi::{OsStr, OsString};
 use std::io;
 use std::path::{Component, Path, PathBuf};
+use std::sync::Arc;
 
 use super::super::stage::Stage;
 use super::super::tree;
+use super::Swap;
+use super::current::Current;
 use super::publish::{self, Published};
 use super::staged::TREE;
 use super::sync::Sealed;
@@ -73,18 +76,18 @@ pub(super) struct Switched {
 }
 
 /// Publishes by switching the link.
-pub(super) fn publish(sealed: Sealed, target: &Target, options: &Options) -> Result<Switched> {
+pub(super) fn publish(sealed: Sealed, target: &mut Target, options: &Options) -> Result<Switched> {
     let Sealed { staged, durability: contents } = sealed;
-    let failed = |error| Error::failed(Step::Publish, &target.path, error);
-    let held = lock::hold_directory(staged.root());
-    let old = match held.and_then(|_| generation_of(target, options)) {
-        Ok(old) => old,
-        Err(error) => return Err(staged.abandon(failed(error))),
-    };
+    let path = target.path.clone();
+    let failed = |error| Error::failed(Step::Publish, &path, error);
+    let held = lock::hold_directory(staged.root()).map_err(failed);
+    if let Err(error) = held.and_then(|_| staged.id()) {
+        return Err(staged.abandon(error));
+    }
     let folder = staged.folder().to_path_buf();
     let (stage, root) = staged.into_parts();
     let from = Entry { directory: stage.directory(), name: OsStr::new(TREE) };
-    let directory = &target.directory;
+    let directory = &Arc::clone(&target.directory);
     let made = temp::with_random_name(&named(options), |name| {
         // A network file system may have done what it reports as failed, so the name is asked.
         let is_done = || stands_for(directory, name, &root).unwrap_or(false);
@@ -97,7 +100,15 @@ pub(super) fn publish(sealed: Sealed, target: &Target, options: &Options) -> Res
         Ok(((), name)) => name,
         Err(error) => return Err(publish::abandon(stage, folder, failed(error))),
     };
-    if let Err(error) = switch(&stage, &name, target, options) {
+    let ready = make_link(&stage, &name, target, options)
+        .map_err(failed)
+        .and_then(|()| Current::look_again(target, Swap::Link, options))
+        .and_then(|_| generation_of(target, options).map_err(failed));
+    let old = match ready {
+        Ok(old) => old,
+        Err(error) => return Err(take_back(stage, folder, &name, target, error)),
+    };
+    if let Err(error) = switch(&stage, target, options) {
         let state = state_of(&name, target);
         let error = failed(error).with_state(state);
         return Err(match state {
@@ -122,8 +133,8 @@ fn stands_for(directory: &Directory, name: &OsStr, root: &Directory) -> io::Resu
     Ok(sys::look(directory, name)?.is_some_and(|now| now.info.id == id))
 }
 
-/// Makes the link that names the generation, and gives it the target's name.
-fn switch(stage: &Stage, name: &OsStr, target: &Target, options: &Options) -> io::Result<()> {
+/// Makes the link that names the generation.
+fn make_link(stage: &Stage, name: &OsStr, target: &Target, options: &Options) -> io::Result<()> {
     if options.durability > Durability::None {
         // The generation has its name before anything leads there.
         match sys::sync_directory(&target.directory) {
@@ -131,9 +142,14 @@ fn switch(stage: &Stage, name: &OsStr, target: &Target, options: &Options) -> io
             result => result?,
         }
     }
+    let at = Entry { directory: stage.directory(), name: OsStr::new(LINK) };
+    sys::make_symlink(at, Path::new(name))
+}
+
+/// Gives the link the target's name.
+fn switch(stage: &Stage, target: &Target, options: &Options) -> io::Result<()> {
     let from = Entry { directory: stage.directory(), name: OsStr::new(LINK) };
     let to = Entry { directory: &target.directory, name: &target.name };
-    sys::make_symlink(from, Path::new(name))?;
     let replacing = Replacing { read_only: ReadOnly::Refuse, in_use: InUse::Fail };
     match options.publish {
         Publish::Replace => sys::rename(from, None, to, replacing),

@@ -1,17 +1,22 @@
 //! The one atomic step that makes the staged tree the target.
 //!
 //! Where there is a tree already, the two are exchanged, so that the old one is where the new one
-//! was staged: in a staging directory, to be removed with it, by whoever does so.
+//! was staged: in a staging directory, to be removed with it, by whoever does so. Before that it is
+//! looked at: what somebody has put there since the last look is exchanged back, if the policies
+//! refuse it.
 
 use std::ffi::OsStr;
 use std::io;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use super::super::stage::Stage;
+use super::Swap;
+use super::current::{self, Current};
 use super::staged::TREE;
 use super::sync::Sealed;
 use crate::commit::Outcome;
-use crate::error::{Error, ErrorKind, NoExchange, Result, Step, TargetState};
+use crate::error::{self, Error, ErrorKind, NoExchange, Result, Step, TargetState};
 use crate::options::{Durability, Options};
 use crate::protocol::target::Target;
 use crate::sys::{self, Entry, FileId};
@@ -32,6 +37,28 @@ pub(super) struct Published {
 }
 
 impl Published {
+    /// This, unless what was displaced is nothing that may be replaced: then that is put back.
+    fn unless_refused(self, id: FileId, target: &Target, options: &Options) -> Result<Published> {
+        if self.outcome != Outcome::Replaced {
+            return Ok(self);
+        }
+        let Err(error) = examine(&self.stage, target, options) else { return Ok(self) };
+        let from = Entry { directory: self.stage.directory(), name: OsStr::new(TREE) };
+        let to = Entry { directory: &target.directory, name: &target.name };
+        let put_back = sys::exchange(from, to);
+        match sys::id_at(from) {
+            // Whatever the exchange said: a network file system may have done it.
+            Ok(Some(now)) if now == id => Err(abandon(self.stage, self.folder, error)),
+            _ => {
+                let cause = put_back.err().unwrap_or(io::ErrorKind::ResourceBusy.into());
+                let state = state_of(from, to, id, target);
+                self.stage.keep(); // it has what somebody else has made
+                let error = Error::failed(Step::Publish, &target.path, cause).with_state(state);
+                Err(error.with_leftover(Some(self.folder)))
+            }
+        }
+    }
+
     /// Removes the old tree. Gives the path of what stays.
     pub(super) fn remove_old(self) -> Option<PathBuf> {
         self.stage.remove().is_err().then_some(self.folder)
@@ -53,11 +80,10 @@ impl Published {
 /// never replaces.
 pub(super) fn publish(sealed: Sealed, target: &mut Target, options: &Options) -> Result<Published> {
     let Sealed { staged, durability: contents } = sealed;
-    let id = match sys::inspect_directory(staged.root()) {
-        Ok(info) => info.id,
-        Err(error) => {
-            return Err(staged.abandon(Error::failed(Step::Publish, &target.path, error)));
-        }
+    let looked = Current::look_again(target, Swap::Exchange, options);
+    let id = match looked.and_then(|_| staged.id()) {
+        Ok(id) => id,
+        Err(error) => return Err(staged.abandon(error)),
     };
     let (folder, stage) = (staged.folder().to_path_buf(), staged.into_parts().0);
     let mut turns = 1;
@@ -70,7 +96,10 @@ pub(super) fn publish(sealed: Sealed, target: &mut Target, options: &Options) ->
             None => (Outcome::Created, create(from, to)),
         };
         let error = match done {
-            Ok(()) => return Ok(Published { outcome, contents, stage, folder }),
+            Ok(()) => {
+                let published = Published { outcome, contents, stage, folder };
+                return published.unless_refused(id, target, options);
+            }
             Err(error) => error,
         };
         let is_raced = [io::ErrorKind::NotFound, io::ErrorKind::AlreadyExists];
@@ -80,11 +109,23 @@ pub(super) fn publish(sealed: Sealed, target: &mut Target, options: &Options) ->
             return Err(failed(stage, folder, target, error, state));
         }
         // Somebody else was faster; the policies apply to what is there now.
-        if let Err(error) = target.look_again(options) {
+        if let Err(error) = Current::look_again(target, Swap::Exchange, options) {
             return Err(abandon(stage, folder, error));
         }
         turns += 1;
     }
+}
+
+/// Applies the policies to what was displaced, which may not be what was looked at before.
+fn examine(stage: &Stage, target: &Target, options: &Options) -> Result<()> {
+    let name = OsStr::new(TREE).to_owned();
+    let mut displaced = Target::of(Arc::clone(stage.directory()), name, target.path.clone());
+    displaced.look_again(options)?;
+    let failed = |error| Error::failed(Step::Publish, &target.path, error);
+    if current::is_planted(target, &displaced).map_err(failed)? {
+        return Err(failed(error::planted()));
+    }
+    Current::of(&displaced, Swap::Exchange).map(drop)
 }
 
 fn exchange(from: Entry<'_>, to: Entry<'_>) -> io::Result<()> {

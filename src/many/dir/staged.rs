@@ -5,6 +5,7 @@
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{self, Write};
+use std::mem;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
@@ -13,9 +14,9 @@ use super::super::tree;
 use super::walk;
 use crate::commit::NotPreserved;
 use crate::error::{Error, ErrorKind, Result, Step};
-use crate::options::{Durability, Options, ReadOnly, Symlinks};
-use crate::protocol::metadata::Snapshot;
-use crate::sys::{self, Directory, Entry, FileKind};
+use crate::options::{Durability, Metadata, Options, ReadOnly, Symlinks};
+use crate::protocol::metadata::{HandedOn, Snapshot};
+use crate::sys::{self, Directory, Entry, FileId, FileKind};
 use crate::writer::{AtomicWriter, LookedAt};
 
 /// The name of the tree in its staging directory.
@@ -35,6 +36,10 @@ pub(super) struct Staged {
     path: PathBuf,
     /// The mode that the tree's directory is to have, where nobody could fill it with that.
     mode: Option<u32>,
+    /// What that directory was given of the one that is replaced.
+    handed_on: HandedOn,
+    /// What it could not be given.
+    lost: Vec<NotPreserved>,
     /// The failure after which the tree may be incomplete.
     poison: OnceLock<(Step, io::ErrorKind)>,
 }
@@ -54,7 +59,8 @@ impl Staged {
         let absolute = sys::path_of(stage.directory());
         let path = absolute.map_or_else(|| std::path::absolute(stage.path(path)), Ok)?.join(TREE);
         let mode = mode.filter(|mode| mode & ALL_OF_THE_OWNER != ALL_OF_THE_OWNER);
-        Ok(Staged { root, stage, path, mode, poison: OnceLock::new() })
+        let (handed_on, lost, poison) = (HandedOn::default(), Vec::new(), OnceLock::new());
+        Ok(Staged { root, stage, path, mode, handed_on, lost, poison })
     }
 
     pub(super) fn root(&self) -> &Directory {
@@ -71,25 +77,49 @@ impl Staged {
     }
 
     /// Gives the tree's directory what `snapshot` has, except that its owner may fill it until it
-    /// is published. Gives what could not be kept.
-    pub(super) fn dress(
-        &mut self,
-        snapshot: Snapshot,
-        options: &Options,
-    ) -> Result<Vec<NotPreserved>> {
+    /// is published.
+    ///
+    /// If it was given the same before, only the times are set: whatever else it has by now, its
+    /// user has given it.
+    pub(super) fn dress(&mut self, snapshot: Snapshot, options: &Options) -> Result<()> {
         let failed = |error| Error::failed(Step::Metadata, &self.path, error);
         if snapshot.is_empty() {
-            return Ok(snapshot.into_losses());
+            self.lost = snapshot.into_losses();
+            return Ok(());
         }
         let file = sys::file_of(&self.root).map_err(failed)?;
-        let lost = snapshot.apply(&file, &self.path, options)?;
+        let now = snapshot.handed_on();
+        if now == self.handed_on {
+            self.lost.retain(|loss| loss.metadata != Metadata::Times);
+            self.lost.extend(snapshot.apply_times_to(&file, &self.path, options)?);
+            return Ok(());
+        }
+        self.lost = snapshot.apply_after(&self.handed_on, &file, &self.path, options)?;
+        self.handed_on = now;
         let mode = sys::inspect_directory(&self.root).map_err(failed)?.mode;
         self.mode = None;
         if mode & ALL_OF_THE_OWNER != ALL_OF_THE_OWNER {
             sys::set_directory_mode(&self.root, mode | ALL_OF_THE_OWNER).map_err(failed)?;
             self.mode = Some(mode);
         }
-        Ok(lost)
+        Ok(())
+    }
+
+    /// What the tree's directory could not be given.
+    pub(super) fn take_losses(&mut self) -> Vec<NotPreserved> {
+        mem::take(&mut self.lost)
+    }
+
+    /// The identity of the tree's directory, if its name still stands for it. What somebody else
+    /// has put in its place was neither filled nor synced by way of this one.
+    pub(super) fn id(&self) -> Result<FileId> {
+        let failed = |error| Error::failed(Step::Publish, &self.path, error);
+        let id = sys::inspect_directory(&self.root).map_err(failed)?.id;
+        let at = Entry { directory: self.stage.directory(), name: OsStr::new(TREE) };
+        match sys::id_at(at).map_err(failed)? {
+            Some(now) if now == id => Ok(id),
+            _ => Err(Error::refused(ErrorKind::StagingReplaced, Step::Publish, &self.path)),
+        }
     }
 
     /// Gives the tree's directory its mode, unless somebody has given it another.
@@ -106,7 +136,7 @@ impl Staged {
     /// Checks that nothing went wrong on the way.
     pub(super) fn check(&self) -> Result<()> {
         match self.poison.get() {
-            None => Ok(()),
+            None => self.id().map(drop),
             Some((step, kind)) => {
                 Err(Error::failed(*step, &self.path, (*kind).into()).with_kind(ErrorKind::Poisoned))
             }

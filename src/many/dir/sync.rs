@@ -11,12 +11,15 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use super::super::tree;
+use super::Swap;
+use super::current::Current;
 use super::staged::Staged;
 use super::walk::{self, Visitor};
 use crate::concurrency::workers::{self, Interruption};
 use crate::error::{Error, ErrorKind, Result, Step};
 use crate::options::{Durability, Options};
 use crate::protocol::knowledge;
+use crate::protocol::target::Target;
 use crate::protocol::together::{self, Lowest};
 use crate::sys::{self, Directory, Entry, FileKind, FileSystem};
 
@@ -32,23 +35,34 @@ pub(super) struct Sealed {
     pub(super) durability: Durability,
 }
 
-/// Gives the staged tree the mode that it is to have, and syncs all that is in it, whoever wrote
-/// it, from below: what is in a directory before the directory itself.
-pub(super) fn seal(mut staged: Staged, options: &Options) -> Result<Sealed> {
-    match sync_tree(&mut staged, options) {
+/// Syncs all that is in the staged tree, whoever wrote it, from below: what is in a directory
+/// before the directory itself. That may take long, so that the tree's own directory gets the
+/// metadata that the target has after it.
+pub(super) fn seal(
+    mut staged: Staged,
+    target: &mut Target,
+    swap: Swap,
+    options: &Options,
+) -> Result<Sealed> {
+    match sync_tree(&mut staged, target, swap, options) {
         Ok(durability) => Ok(Sealed { staged, durability }),
         Err(error) => Err(staged.abandon(error)),
     }
 }
 
-fn sync_tree(staged: &mut Staged, options: &Options) -> Result<Durability> {
+fn sync_tree(
+    staged: &mut Staged,
+    target: &mut Target,
+    swap: Swap,
+    options: &Options,
+) -> Result<Durability> {
     let path = staged.path().to_path_buf();
     let failed = |error| Error::failed(Step::SyncFile, &path, error);
     if let Some(mount) = sys::mount_below(staged.root()).map_err(failed)? {
         return Err(Error::refused(ErrorKind::MountPoint, Step::SyncFile, &mount));
     }
     if options.durability == Durability::None {
-        staged.give_mode()?;
+        finish(staged, target, swap, options)?;
         return Ok(Durability::None);
     }
     let mut sync = Sync::new(staged, options);
@@ -58,12 +72,20 @@ fn sync_tree(staged: &mut Staged, options: &Options) -> Result<Durability> {
     let (way, achieved) = (sync.way, sync.lowest.get());
     let root = walk::open_again(staged.root()).map_err(failed)?;
     // Only now: its owner may not be able to open it or to look into it then.
-    staged.give_mode()?;
+    finish(staged, target, swap, options)?;
     let of_root = match way {
         Way::Journal => settle(staged).map(|()| options.durability),
         Way::Unknown | Way::Each => Item::Directory(root).sync(options.durability),
     };
     check(achieved.min(of_root.map_err(failed)?), &path, options)
+}
+
+/// Gives the tree's own directory what it is published with.
+fn finish(staged: &mut Staged, target: &mut Target, swap: Swap, options: &Options) -> Result<()> {
+    if let Some(current) = Current::look_again(target, swap, options)? {
+        current.dress(staged, target, options)?;
+    }
+    staged.give_mode()
 }
 
 /// Makes all that is in the journal durable, by what comes there after it.

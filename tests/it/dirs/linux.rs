@@ -4,12 +4,12 @@ use std::os::unix::fs::{MetadataExt, symlink};
 use std::path::Path;
 
 use fs_err as fs;
-use wholefile::{AtomicDir, Copying};
+use wholefile::{AtomicDir, Copying, ErrorKind, Metadata, Preserve, Symlinks};
 
 use crate::child::{self, Child};
 use crate::dir::Dir;
 use crate::place::{Feature, lacks};
-use crate::system::{chmod, is_root, set_acl, set_xattr, xattrs};
+use crate::system::{chmod, chown, is_root, run, set_acl, set_xattr, xattrs};
 
 /// All that can be seen of a file.
 #[derive(Debug, PartialEq)]
@@ -143,6 +143,90 @@ fn the_topmost_directory_keeps_its_metadata_though_it_starts_empty() {
     assert!(commit.not_preserved().is_empty(), "{commit:?}");
     assert_eq!(see(&dir.path("site")), before);
     dir.assert_only(&["site", "site/made"]);
+}
+
+/// The topmost directory was given the metadata that the old one had when the staged tree was
+/// opened: what was changed until the commit was undone by it. An access that had been taken away
+/// in the meantime, by chmod or setfacl, was there again.
+#[test]
+fn the_topmost_directory_has_the_metadata_of_the_moment_of_the_commit() {
+    const TEST: &str =
+        "dirs::linux::the_topmost_directory_has_the_metadata_of_the_moment_of_the_commit";
+    if lacks(RICH) || lacks(&[Feature::Owners]) {
+        return;
+    }
+    for is_copy in [false, true] {
+        let dir = Dir::new();
+        rich(&dir);
+        let site = dir.path("site");
+        let builder = AtomicDir::builder();
+        let staged = if is_copy { builder.edit(&site) } else { builder.open(&site) }.unwrap();
+        staged.write("file", "new").unwrap();
+        run("setfacl", &["-b".as_ref(), site.as_os_str()]);
+        set_acl(&site, "u:23456:rx");
+        run("setfattr", &["-x".as_ref(), "user.test".as_ref(), site.as_os_str()]);
+        set_xattr(&site, "user.later", b"kept");
+        if is_root(TEST) {
+            chown(&site, 12345, 23456);
+        }
+        chmod(&site, 0o2710);
+        let before = see(&site);
+        let commit = staged.commit().unwrap();
+        assert!(commit.not_preserved().is_empty(), "{commit:?}");
+        assert_eq!(see(&site), before);
+    }
+    // What the user has given to the staged one stays, if the old one is as it was.
+    let dir = Dir::new();
+    let site = dir.make("site");
+    let staged = AtomicDir::builder().open(&site).unwrap();
+    chmod(staged.path(), 0o750);
+    set_xattr(staged.path(), "user.test", b"the user's");
+    let given = see(staged.path());
+    staged.commit().unwrap();
+    assert_eq!(see(&site), given);
+}
+
+/// That the times are to be kept was accepted and did nothing for the topmost directory: whatever
+/// was put into it changed them again.
+#[test]
+fn the_topmost_directory_keeps_its_times_if_asked() {
+    if lacks(&[Feature::Exchange, Feature::ExactTimes]) {
+        return;
+    }
+    let modified = |path: &Path| {
+        let stat = fs::metadata(path).unwrap();
+        (stat.mtime(), stat.mtime_nsec())
+    };
+    for preserve in [Preserve::Skip, Preserve::Try, Preserve::Require] {
+        let dir = Dir::new();
+        let site = dir.make("site");
+        let staged = AtomicDir::builder().preserve(Metadata::Times, preserve).open(&site).unwrap();
+        staged.write("file", "new").unwrap();
+        let old = rustix::fs::Timespec { tv_sec: 1_000_000_000, tv_nsec: 500 };
+        let times = rustix::fs::Timestamps { last_access: old, last_modification: old };
+        rustix::fs::futimens(fs::File::open(&site).unwrap().file(), &times).unwrap();
+        let commit = staged.commit().unwrap();
+        assert!(commit.not_preserved().is_empty(), "{commit:?}");
+        let is_kept = modified(&site) == (1_000_000_000, 500);
+        assert_eq!(is_kept, preserve != Preserve::Skip, "{preserve:?}");
+    }
+}
+
+/// A link that took the target's name while the tree was staged was replaced, though links were to
+/// be refused: the policy was applied at `open` alone.
+#[test]
+fn a_link_that_takes_the_place_of_a_tree_is_refused_if_asked() {
+    if lacks(&[Feature::Exchange, Feature::Symlinks]) {
+        return;
+    }
+    let dir = Dir::new();
+    let site = dir.make("site");
+    let staged = AtomicDir::builder().symlinks(Symlinks::Refuse).open(&site).unwrap();
+    fs::rename(&site, dir.path("moved")).unwrap();
+    symlink("moved", &site).unwrap();
+    assert_eq!(staged.commit().unwrap_err().kind(), ErrorKind::Symlink);
+    assert_eq!(fs::read_link(&site).unwrap(), Path::new("moved"));
+    dir.assert_only(&["moved", "site"]);
 }
 
 #[test]
