@@ -27,22 +27,27 @@ fn case(name: &str) -> &'static Case {
     CASES.iter().find(|case| case.name == name).unwrap()
 }
 
+/// Puts a file where the target is, which gets another name.
+fn take_place(target: &Path) {
+    fs_err::rename(target, target.with_file_name("moved")).unwrap();
+    fs_err::write(target, PRECIOUS).unwrap();
+}
+
+fn run_case(case: &'static Case, index: usize, action: fn(&Path)) -> Attempt {
+    let place = Place::new(case.before);
+    let target = place.target();
+    let plan = plan(index, action, &target);
+    let (result, plan) = run(plan, || super::publish(case, &target));
+    (place, result, plan)
+}
+
+type Attempt = (Place, Result<DirCommit>, Plan);
+
 /// A file that took the target's name while a large tree was synced was exchanged for the tree,
 /// unseen, and removed as if it were the old one: whoever had put it there lost it, and nobody said
 /// so. The policies were applied at the beginning of the commit alone.
 #[test]
 fn a_file_that_takes_the_place_of_a_tree_is_not_lost() {
-    let take_place = |target: &Path| {
-        fs_err::rename(target, target.with_file_name("moved")).unwrap();
-        fs_err::write(target, PRECIOUS).unwrap();
-    };
-    let run_case = |case: &'static Case, index, action| {
-        let place = Place::new(case.before);
-        let target = place.target();
-        let plan = plan(index, action, &target);
-        let (result, plan) = run(plan, || super::publish(case, &target));
-        (place, result, plan)
-    };
     for name in ["replace", "edit", "replace existing"] {
         let case = case(name);
         let (_, result, clean) = run_case(case, usize::MAX, nothing);
@@ -66,6 +71,28 @@ fn a_file_that_takes_the_place_of_a_tree_is_not_lost() {
     }
 }
 
+/// The same of a link that is switched: whatever took its name was replaced by the next link. Where
+/// that is done by a rename, what comes right before it still is, as for files.
+#[test]
+fn a_file_that_takes_the_place_of_a_link_is_not_lost() {
+    let case = case("switch a link");
+    let (_, result, clean) = run_case(case, usize::MAX, nothing);
+    result.unwrap();
+    let switch = clean.log.iter().rposition(|op| *op == Op::Rename).unwrap();
+    let look = clean.log[..switch].iter().rposition(|op| *op == Op::OpenDirectory).unwrap();
+    let syncs = clean.log[look..switch].iter().filter(|op| **op == Op::SyncDirectory).count();
+    assert_eq!(syncs, 0, "nothing that takes long comes after the look");
+    for index in 0..=look {
+        let (place, result, _) = run_case(case, index, take_place);
+        let name = format!("before {index}, {:?}: {result:?}", clean.log[index]);
+        let contents = fs_err::read_to_string(place.target());
+        assert_eq!(contents.ok().as_deref(), Some(PRECIOUS), "{name}");
+        let error = result.expect_err(&name);
+        assert_eq!(error.kind(), ErrorKind::NotADirectory, "{name}");
+        assert_eq!(error.target_state(), TargetState::Untouched, "{name}");
+    }
+}
+
 /// A program that was told to fill the staged directory, and began with `rm -rf $out; mkdir $out`
 /// or moved its own result there, had what it left published under the name of the one that was
 /// synced: a tree of which nothing was synced, with a receipt that said `Full`. A power cut then
@@ -82,7 +109,7 @@ fn a_directory_in_the_place_of_the_staged_one_is_not_published() {
         fs_err::create_dir(staged).unwrap();
         fs_err::write(staged.join("index"), "not synced").unwrap();
     };
-    let run_case = |case: &Case, index, action| -> (Place, Result<DirCommit>, Plan) {
+    let attempt = |case: &Case, index, action| -> Attempt {
         let place = Place::new(case.before);
         let mut builder = AtomicDir::builder();
         let staged = (case.set)(&mut builder).open(place.target()).unwrap();
@@ -95,13 +122,13 @@ fn a_directory_in_the_place_of_the_staged_one_is_not_published() {
     let mut seen = 0;
     for name in ["create", "replace", "edit without durability", "switch a link"] {
         let case = case(name);
-        let (_, result, clean) = run_case(case, usize::MAX, nothing);
+        let (_, result, clean) = attempt(case, usize::MAX, nothing);
         result.unwrap();
         let step = [Op::Exchange, Op::RenameNoReplace];
         let step = clean.log.iter().position(|op| step.contains(op)).unwrap();
         for (deed, action) in [("removed", removed as fn(&Path)), ("moved", moved)] {
             for index in 0..step {
-                let (place, result, _) = run_case(case, index, action);
+                let (place, result, _) = attempt(case, index, action);
                 let name = format!("{name}: {deed} before {index}: {result:?}");
                 let error = result.expect_err(&name);
                 assert_eq!(error.target_state(), TargetState::Untouched, "{name}");
@@ -126,7 +153,7 @@ fn a_copy_of_a_tree_that_is_replaced_meanwhile_is_whole() {
         staged.write("index", "theirs").unwrap();
         staged.commit().unwrap();
     }
-    let run_case = |case: &Case, index, action| -> (Place, Result<Tree>, Plan) {
+    let attempt = |case: &Case, index, action| -> (Place, Result<Tree>, Plan) {
         let place = Place::new(case.before);
         let mut builder = AtomicDir::builder();
         (case.set)(&mut builder);
@@ -144,11 +171,11 @@ fn a_copy_of_a_tree_that_is_replaced_meanwhile_is_whole() {
     {
         let case = case(name);
         assert!(matches!(case.start, Start::Edit) && case.before != Before::Nothing);
-        let (_, old, clean) = run_case(case, usize::MAX, nothing);
+        let (_, old, clean) = attempt(case, usize::MAX, nothing);
         let old = old.unwrap();
         let mut of_theirs = 0;
         for index in 0..clean.log.len() {
-            let (place, copy, _) = run_case(case, index, action);
+            let (place, copy, _) = attempt(case, index, action);
             let name = format!("{name}: before {index}, {:?}: {copy:?}", clean.log[index]);
             let copy = copy.expect(&name);
             assert!(copy == old || copy == new, "{name}");
