@@ -46,7 +46,8 @@ struct Details {
     step: Step,
     path: PathBuf,
     state: TargetState,
-    leftover: Option<PathBuf>,
+    /// What was left last is the first.
+    leftovers: Vec<PathBuf>,
     journal: Option<PathBuf>,
     lock: Option<(PathBuf, Duration)>,
     /// Those of a batch.
@@ -118,10 +119,26 @@ impl Error {
         own.into_iter().chain(all)
     }
 
-    /// The temp file that stayed behind, if one did because removing it failed as well.
+    /// The temp file that stayed behind, if one did because removing it failed as well. The first of
+    /// the [`leftovers`](Error::leftovers).
     #[must_use]
     pub fn leftover(&self) -> Option<&Path> {
-        self.0.leftover.as_deref()
+        self.leftovers().next()
+    }
+
+    /// All temp files and staging directories that stayed behind, which are more than one only of a
+    /// batch or a tree.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # let error = wholefile::atomic_write("/no/such/directory/file", "").unwrap_err();
+    /// for path in error.leftovers() {
+    ///     eprintln!("to be removed by the next sweep: {}", path.display());
+    /// }
+    /// ```
+    pub fn leftovers(&self) -> impl Iterator<Item = &Path> {
+        self.0.leftovers.iter().map(PathBuf::as_path)
     }
 
     /// The journal of a batch that is still there: [`recover`](crate::recover) completes what it
@@ -163,7 +180,7 @@ impl Error {
             step,
             path,
             state,
-            leftover: None,
+            leftovers: Vec::new(),
             journal: None,
             lock: None,
             files: Vec::new(),
@@ -176,7 +193,7 @@ impl Error {
         let details = &*self.0;
         Error(Box::new(Details {
             path: details.path.clone(),
-            leftover: details.leftover.clone(),
+            leftovers: details.leftovers.clone(),
             journal: details.journal.clone(),
             lock: details.lock.clone(),
             files: details.files.clone(),
@@ -194,7 +211,7 @@ impl Error {
     pub(crate) fn in_staging(mut self, path: PathBuf) -> Self {
         self.0.path = path;
         self.0.state = TargetState::Untouched;
-        self.0.leftover = None;
+        self.0.leftovers.clear();
         self
     }
 
@@ -216,10 +233,10 @@ impl Error {
     /// Says what became of each file of a batch, and what stayed of all that was staged for it.
     pub(crate) fn of_batch(
         mut self,
-        leftover: Option<PathBuf>,
+        leftovers: impl IntoIterator<Item = PathBuf>,
         files: Vec<(PathBuf, TargetState)>,
     ) -> Self {
-        self.0.leftover = leftover;
+        self.0.leftovers = leftovers.into_iter().collect();
         self.of_files(files)
     }
 
@@ -230,7 +247,9 @@ impl Error {
     }
 
     pub(crate) fn with_leftover(mut self, leftover: Option<PathBuf>) -> Self {
-        self.0.leftover = leftover.or(self.0.leftover.take());
+        if let Some(leftover) = leftover.filter(|it| !self.0.leftovers.contains(it)) {
+            self.0.leftovers.insert(0, leftover);
+        }
         self
     }
 }
@@ -287,6 +306,15 @@ mod tests {
             "failed to sync the directory of `/etc/app.toml`; the new contents are in place, \
              their durability is not proven; the temp file `/etc/.t` stayed behind",
             io::ErrorKind::TimedOut,
+        );
+        check(
+            Error::failed(Step::RemoveTemp, path, io::ErrorKind::ReadOnlyFilesystem.into())
+                .with_leftover(Some("/etc/.t".into()))
+                .with_leftover(Some("/etc/.t".into()))
+                .with_leftover(Some("/etc/.u".into())),
+            "failed to remove the temp file of `/etc/app.toml`; \
+             the temp files `/etc/.u`, `/etc/.t` stayed behind",
+            io::ErrorKind::ReadOnlyFilesystem,
         );
         check(
             Error::failed(Step::Publish, path, io::ErrorKind::ResourceBusy.into())

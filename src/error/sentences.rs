@@ -214,14 +214,19 @@ impl fmt::Display for Aftermath<'_> {
         if let Some(path) = self.0.journal.as_ref().filter(|path| **path != self.0.path) {
             write!(f, "; it can be recovered from the journal `{}`", path.display())?;
         }
-        match &self.0.leftover {
-            Some(path)
+        match &*self.0.leftovers {
+            [] => Ok(()),
+            [path, ..]
                 if self.0.state == TargetState::Displaced || self.0.kind == ErrorKind::Conflict =>
             {
                 write!(f, "; the old contents are in `{}`", path.display())
             }
-            Some(path) => write!(f, "; the temp file `{}` stayed behind", path.display()),
-            None => Ok(()),
+            [path] => write!(f, "; the temp file `{}` stayed behind", path.display()),
+            [first, others @ ..] => {
+                write!(f, "; the temp files `{}`", first.display())?;
+                others.iter().try_for_each(|path| write!(f, ", `{}`", path.display()))?;
+                f.write_str(" stayed behind")
+            }
         }
     }
 }

@@ -7,8 +7,8 @@ use std::path::PathBuf;
 use super::cases::{Before, CASES, Case, NEW};
 use super::place::Place;
 use super::run;
-use crate::fault::{Fault, Op};
-use crate::{ErrorKind, Step, SyncPlan, sys};
+use crate::fault::{Fault, Op, Plan, with_plan};
+use crate::{AtomicBatch, AtomicDir, ErrorKind, Step, Swap, SyncPlan, sys};
 
 #[test]
 fn the_fewest_syncs_are_made_where_they_are_known_to_be_enough() {
@@ -111,4 +111,43 @@ fn a_temp_file_is_never_made_of_what_is_there() {
     }
     assert_eq!(place.contents().as_deref(), place.old());
     assert!(!folder.join("nothing").exists());
+}
+
+/// An error and a receipt had room for one path. When the disk became read-only in the middle of a
+/// batch in two directories, or of the switch of a link, one of the staging directories that stayed
+/// was named, and whoever removed that believed that nothing else was left.
+#[test]
+fn all_that_stays_behind_is_named() {
+    let root = tempfile::tempdir().unwrap();
+    let lacking = [Op::RemoveDirectory, Op::MoveDirectory].map(|op| (op, sys::lacking_error(op)));
+    let plan = || Plan { lacking: lacking.into(), ..Plan::default() };
+    let stays = || {
+        let entries = fs_err::read_dir(root.path())
+            .unwrap()
+            .chain(fs_err::read_dir(root.path().join("a")).unwrap());
+        let paths = entries.map(|entry| entry.unwrap().path());
+        let is_staging = |path: &PathBuf| path.to_string_lossy().contains(".wholefile-");
+        let mut paths: Vec<PathBuf> = paths.filter(is_staging).collect();
+        paths.sort();
+        paths
+    };
+    fs_err::create_dir(root.path().join("a")).unwrap();
+    let batch = AtomicBatch::new();
+    for path in ["one", "a/two"] {
+        batch.write(root.path().join(path), "contents").unwrap();
+    }
+    let (error, _) = with_plan(plan(), || batch.rollback().unwrap_err());
+    let mut named: Vec<PathBuf> = error.leftovers().map(PathBuf::from).collect();
+    named.sort();
+    assert_eq!((named.len(), &named), (2, &stays()), "{error}");
+    crate::Sweeper::new().recursive(true).run(root.path()).unwrap();
+
+    let open = || AtomicDir::builder().swap(Swap::Link).open(root.path().join("site")).unwrap();
+    open().commit().unwrap();
+    let (commit, _) = with_plan(plan(), || open().commit().unwrap());
+    let mut named: Vec<PathBuf> = commit.leftovers().map(PathBuf::from).collect();
+    named.sort();
+    let published = fs_err::read_link(root.path().join("site")).unwrap();
+    let others = Vec::from_iter(stays().into_iter().filter(|path| !path.ends_with(&published)));
+    assert_eq!((named.len(), named), (2, others), "{commit:?}");
 }

@@ -179,13 +179,13 @@ fn check(
 ) {
     let now = place.tree();
     let (is_old, is_new) = (now == *old, now.as_ref() == Some(new));
-    let leftover = match result {
+    let mut leftovers: Vec<_> = match result {
         Ok(commit) => {
             assert!(is_new, "{name}: {now:?}");
             let is_there = [Before::Tree, Before::Link].contains(&case.before);
             let outcome = if is_there { Outcome::Replaced } else { Outcome::Created };
             assert_eq!(commit.outcome(), outcome, "{name}");
-            commit.leftover()
+            commit.leftovers().map(Path::to_path_buf).collect()
         }
         Err(error) => {
             match error.target_state() {
@@ -193,11 +193,12 @@ fn check(
                 TargetState::Replaced => assert!(is_new, "{name}: {now:?}"),
                 state => assert!(is_old || is_new, "{name}: {state:?} {now:?}"),
             }
-            error.leftover()
+            error.leftovers().map(Path::to_path_buf).collect()
         }
     };
     let others = without_locks(place.others());
-    assert_eq!(others, Vec::from_iter(leftover.map(Path::to_path_buf)), "{name}: left behind");
+    leftovers.sort();
+    assert_eq!(others, leftovers, "{name}: left behind");
 }
 
 /// Whatever stayed, the next sweep removes, and nothing else.

@@ -236,12 +236,12 @@ impl AtomicDir {
         }
         let mut sealed = sync::seal(staged, &mut target, swap, &options)?;
         not_preserved.extend(sealed.staged.take_losses());
-        let (outcome, durability, leftover) = match swap {
+        let (outcome, durability, leftovers) = match swap {
             Swap::Exchange => exchange(sealed, &mut target, &options)?,
             Swap::Link => switch(sealed, &mut target, &options)?,
         };
         drop(lock);
-        Ok(DirCommit { outcome, durability, path: target.path, not_preserved, leftover })
+        Ok(DirCommit { outcome, durability, path: target.path, not_preserved, leftovers })
     }
 
     /// Discards the staged tree. The target is untouched; directories that were created for it are
@@ -292,7 +292,7 @@ impl AtomicDir {
 }
 
 /// What became of the target, how durable that is, and what stayed behind.
-type End = (Outcome, Durability, Option<PathBuf>);
+type End = (Outcome, Durability, Vec<PathBuf>);
 
 fn exchange(sealed: Sealed, target: &mut Target, options: &Options) -> Result<End> {
     let published = publish::publish(sealed, target, options)?;

@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::ffi::OsString;
+use std::mem;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -33,7 +34,7 @@ pub(super) struct Members {
     pub(super) holders: HashMap<FileId, Arc<Directory>>,
     pub(super) parents: CreatedParents,
     /// The first staging directory that could not be removed.
-    leftover: Option<PathBuf>,
+    leftovers: Vec<PathBuf>,
 }
 
 /// A directory that targets are in.
@@ -212,10 +213,10 @@ impl Members {
         state_of: impl Fn(usize, &Member) -> TargetState,
     ) -> Error {
         self.remove_stages();
-        let leftover = self.leftover.take();
+        let leftovers = mem::take(&mut self.leftovers);
         let files = self.files.iter().enumerate();
         let states = files.map(|(index, file)| (self.path_of(file), state_of(index, file)));
-        error.of_batch(leftover, states.collect())
+        error.of_batch(leftovers, states.collect())
     }
 
     /// Leaves the staging directories where they are, since a journal needs them.
@@ -223,16 +224,16 @@ impl Members {
         self.folders.iter_mut().filter_map(|folder| folder.stage.take()).for_each(Stage::keep);
     }
 
-    /// Removes the staging directories. Gives the first failure, which names the one that stays.
+    /// Removes the staging directories. Gives the first failure, which names all that stay.
     pub(super) fn remove_stages(&mut self) -> Option<Error> {
-        let mut first = None;
+        let mut first: Option<Error> = None;
         for folder in &mut self.folders {
             let Some(stage) = folder.stage.take() else { continue };
             let path = stage.path(&folder.path);
             if let Err(error) = stage.remove() {
                 let error = Error::failed(Step::RemoveTemp, &folder.path, error);
-                self.leftover.get_or_insert(path.clone());
-                first.get_or_insert(error.with_leftover(Some(path)));
+                self.leftovers.push(path.clone());
+                first = Some(first.unwrap_or(error).with_leftover(Some(path)));
             }
         }
         first

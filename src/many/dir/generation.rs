@@ -195,8 +195,8 @@ fn bring_in(stage: &Stage, directory: &Directory, name: &OsStr) -> io::Result<()
 
 impl Switched {
     /// Removes the generation that the link led to, unless another link beside it does too. Gives
-    /// the path of what stays.
-    pub(super) fn remove_old(self, target: &Target) -> Option<PathBuf> {
+    /// the paths of what stays.
+    pub(super) fn remove_old(self, target: &Target) -> Vec<PathBuf> {
         let Switched { published, old } = self;
         let Some(old) = old else { return published.remove_old() };
         let directory = &target.directory;
@@ -209,8 +209,9 @@ impl Switched {
             }
             Err(_) => true,
         };
-        let leftover = published.remove_old();
-        if stays { Some(target.path.with_file_name(old)) } else { leftover }
+        let mut leftovers = published.remove_old();
+        leftovers.extend(stays.then(|| target.path.with_file_name(old)));
+        leftovers
     }
 
     /// Leaves that generation where it is after `error`, which names it.

@@ -60,8 +60,8 @@ impl Published {
     }
 
     /// Removes the old tree. Gives the path of what stays.
-    pub(super) fn remove_old(self) -> Option<PathBuf> {
-        self.stage.remove().is_err().then_some(self.folder)
+    pub(super) fn remove_old(self) -> Vec<PathBuf> {
+        Vec::from_iter(self.stage.remove().is_err().then_some(self.folder))
     }
 
     /// Leaves the old tree where it is after `error`, which names it.

@@ -26,7 +26,7 @@ pub struct DirCommit {
     pub(super) durability: Durability,
     pub(super) path: PathBuf,
     pub(super) not_preserved: Vec<NotPreserved>,
-    pub(super) leftover: Option<PathBuf>,
+    pub(super) leftovers: Vec<PathBuf>,
 }
 
 impl DirCommit {
@@ -69,6 +69,12 @@ impl DirCommit {
     /// It has the name of an orphan, and a [`sweep`](crate::sweep()) tries again.
     #[must_use]
     pub fn leftover(&self) -> Option<&Path> {
-        self.leftover.as_deref()
+        self.leftovers().next()
+    }
+
+    /// All that stayed behind. It is more than one only with [`Swap::Link`](crate::Swap::Link): the
+    /// old generation and the staging directory.
+    pub fn leftovers(&self) -> impl Iterator<Item = &Path> {
+        self.leftovers.iter().map(PathBuf::as_path)
     }
 }

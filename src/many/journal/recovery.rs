@@ -185,9 +185,9 @@ impl<'a> Plan<'a> {
         Err(self.tell(error, |_| TargetState::Replaced))
     }
 
-    /// Gives the first that could not be removed.
+    /// Gives the first failure, which names all that stay.
     fn remove_stages(&mut self) -> Option<Error> {
-        let mut first = None;
+        let mut first: Option<Error> = None;
         for place in self.places.iter_mut().flatten() {
             // Nobody holds it then: Windows removes no directory that is open.
             let Some(directory) = place.stage.take() else { continue };
@@ -197,7 +197,7 @@ impl<'a> Plan<'a> {
             let leftover = stage.path(path);
             if let Err(error) = stage.remove() {
                 let error = Error::failed(Step::RemoveTemp, path, error);
-                first.get_or_insert(error.with_leftover(Some(leftover)));
+                first = Some(first.unwrap_or(error).with_leftover(Some(leftover)));
             }
         }
         first
