@@ -24,9 +24,10 @@ const LOCK: &str = ".lock";
 const EXCHANGE: &str = ".swap";
 /// As often as this, somebody else may remove the file that was just waited for.
 const MAX_ATTEMPTS: usize = 1_000_000;
-/// As often, a file that was to be opened or created may be missing: opening what is there and
-/// creating what is not are two requests to some file systems (FUSE), and its last holder may
-/// remove it in between. Of a directory that is gone, the system says the same each time.
+/// As often in a row, a file that was to be opened or created may be missing, or be gone once it is
+/// open: opening what is there and creating what is not are two requests to some file systems
+/// (FUSE), and its last holder may remove it in between. Of a directory that is gone, and of a
+/// server that knows none of its files any more (NFS, ESTALE), the system says the same each time.
 const MAX_MISSES: usize = 1_000;
 /// How long a wait with a limit sleeps at first, and at most, before it asks again.
 const FIRST_PAUSE: Duration = Duration::from_millis(1);
@@ -92,9 +93,13 @@ impl SideLock {
                 failed(error)
             };
             let info = match sys::inspect(&file) {
-                Err(error) if sys::is_gone(&error) => continue,
+                Err(error) if sys::is_gone(&error) && misses < MAX_MISSES => {
+                    misses += 1;
+                    continue;
+                }
                 info => info.map_err(gave_up)?,
             };
+            misses = 0;
             if info.kind != FileKind::File {
                 return Err(failed(io::Error::new(io::ErrorKind::AlreadyExists, "not a file")));
             }
@@ -216,6 +221,31 @@ fn has_form(name: &OsStr, suffix: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fault::{Op, Plan, with_plan};
+
+    /// Where a server answered that each file of a lock was gone as soon as it was open (NFS,
+    /// ESTALE), the wait asked for it a million times, which takes hours there, and then said that
+    /// somebody else held the lock: the save hung, and nobody learned why.
+    #[test]
+    #[cfg(unix)]
+    fn a_file_that_is_always_gone_is_an_error_and_no_endless_wait() {
+        for op in [Op::OpenSideFile, Op::Inspect] {
+            let dir = tempfile::tempdir().unwrap();
+            let directory = Arc::new(sys::open_directory(None, dir.path()).unwrap());
+            let path = dir.path().join("target");
+            let lacking = vec![(op, rustix::io::Errno::STALE.raw_os_error())];
+            let acquire = || {
+                let name = name_for("target".as_ref());
+                SideLock::acquire_named(&directory, name, &path, Lock::Wait)
+            };
+            let (result, plan) = with_plan(Plan { lacking, ..Plan::default() }, acquire);
+            let error = result.unwrap_err();
+            assert_eq!((error.kind(), error.step()), (ErrorKind::Io, Step::Lock), "{error}");
+            let asked = plan.log.iter().filter(|it| **it == op).count();
+            // Perhaps once more, to remove what may be its own.
+            assert!((MAX_MISSES + 1..=MAX_MISSES + 2).contains(&asked), "{op:?}: {asked}");
+        }
+    }
 
     #[test]
     fn the_name_of_a_lock_never_changes() {
