@@ -44,8 +44,9 @@ const MAX_DELAY: Duration = Duration::from_secs(1);
 /// The contents are kept, unless newer ones have come, and the error is told to the callback
 /// ([`on_commit`](SaverBuilder::on_commit)) and to the next call of `save` or `flush`. The next
 /// `save`, `flush` or drop of the last handle tries again; a commit that succeeds makes the error
-/// obsolete. Nothing is tried again unasked: a drop waits for a commit that is under way and does
-/// not repeat that one. What fails in the drop itself, only a callback learns.
+/// obsolete. Nothing is tried again unasked, and by a drop only once: it waits for a commit that is
+/// under way, and tries again if that one fails. What fails in the drop itself, only a callback
+/// learns.
 ///
 /// # What is resolved when
 ///
@@ -235,8 +236,8 @@ impl Saver {
     }
 
     /// Waits until what any handle has handed over before this call, or newer contents, are saved:
-    /// at once, without waiting for the debounce, and with the durability that the options ask for.
-    /// [`last_commit`](Saver::last_commit) then has the receipt.
+    /// at once, without waiting for the debounce, and as durably as the receipt says, which
+    /// [`last_commit`](Saver::last_commit) then has.
     ///
     /// Contents that an earlier commit failed to save are tried again. Where nothing was handed
     /// over since the last commit that succeeded, this returns at once.

@@ -32,6 +32,8 @@ pub(super) struct State {
     failure: Option<Failure>,
     last_commit: Option<Arc<Commit>>,
     is_closing: bool,
+    /// Whether the commit that is under way began after the saver was closed.
+    is_last: bool,
 }
 
 /// The latest contents, while they are neither on disk nor in the hands of the thread.
@@ -153,7 +155,10 @@ impl State {
             return Next::Wait(left);
         }
         match self.unsaved.take() {
-            Some(unsaved) => Next::Commit(unsaved.batch),
+            Some(unsaved) => {
+                self.is_last = self.is_closing;
+                Next::Commit(unsaved.batch)
+            }
             None => Next::Wait(None),
         }
     }
@@ -174,7 +179,10 @@ impl State {
                 if self.unsaved.is_some() {
                     return Some(batch);
                 }
-                self.unsaved = Some(Unsaved { batch, due: Due::WhenAsked });
+                // Whoever closed the saver meanwhile asks for one more.
+                let is_asked = self.is_closing && !self.is_last;
+                let due = if is_asked { Due::Now } else { Due::WhenAsked };
+                self.unsaved = Some(Unsaved { batch, due });
                 None
             }
         }

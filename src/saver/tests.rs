@@ -51,6 +51,36 @@ fn untold(state: &mut State) -> Option<Step> {
     state.untold().err().map(|error| error.step())
 }
 
+/// A saver that was dropped while a commit was under way ended when that one failed, though what it
+/// had not saved was still there: the last contents were lost where one more try, as every other
+/// drop makes, would have saved them.
+#[test]
+fn a_drop_beside_a_commit_that_fails_tries_once_more() {
+    let now = Instant::now();
+    let mut state = State::default();
+    state.save(b"last".to_vec(), now);
+    state.ask();
+    let batch = take(&mut state, now);
+    state.close();
+    state.finish(batch, failure(Step::Publish));
+    let batch = take(&mut state, now);
+    assert_eq!(batch.contents, b"last");
+    state.finish(batch, failure(Step::Publish));
+    assert!(matches!(state.next(now, PACE), Next::End), "and not again and again");
+    // With newer contents it is those that are tried.
+    let mut state = State::default();
+    state.save(b"last but one".to_vec(), now);
+    state.ask();
+    let batch = take(&mut state, now);
+    state.save(b"last".to_vec(), now);
+    state.close();
+    state.finish(batch, failure(Step::Publish));
+    let batch = take(&mut state, now);
+    assert_eq!(batch.contents, b"last");
+    state.finish(batch, failure(Step::Publish));
+    assert!(matches!(state.next(now, PACE), Next::End));
+}
+
 #[test]
 fn a_commit_is_due_after_the_debounce_and_at_the_latest_after_the_maximum() {
     let zero = Duration::ZERO;
