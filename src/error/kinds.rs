@@ -9,7 +9,8 @@ pub enum TargetState {
     /// The target is as it was: the old contents, or nothing where there was nothing.
     Untouched,
     /// The new contents are visible under the target's name, but it is not proven that they would
-    /// survive a power cut.
+    /// survive a power cut. With [`Durability::None`](crate::Durability::None) and at
+    /// [`Step::Write`], not even that they are complete.
     Replaced,
     /// It is not known whether the target has the old or the new contents. Where the target is
     /// replaced atomically, it is one of the two, whole; a special file that was written through

@@ -200,6 +200,10 @@ impl fmt::Display for Aftermath<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0.state {
             TargetState::Untouched => {}
+            // What was not synced, and failed to be written when it was closed.
+            TargetState::Replaced if self.0.step == Step::Write => {
+                f.write_str("; the new contents are in place, and may be incomplete")?;
+            }
             TargetState::Replaced => {
                 f.write_str("; the new contents are in place, their durability is not proven")?;
             }

@@ -8,7 +8,7 @@ use super::cases::{Before, CASES, Case, NEW};
 use super::place::Place;
 use super::run;
 use crate::fault::{Fault, Op, Plan, with_plan};
-use crate::{AtomicBatch, AtomicDir, ErrorKind, Step, Swap, SyncPlan, sys};
+use crate::{AtomicBatch, AtomicDir, ErrorKind, Step, Swap, SyncPlan, TargetState, sys};
 
 #[test]
 fn the_fewest_syncs_are_made_where_they_are_known_to_be_enough() {
@@ -150,4 +150,30 @@ fn all_that_stays_behind_is_named() {
     let published = fs_err::read_link(root.path().join("site")).unwrap();
     let others = Vec::from_iter(stays().into_iter().filter(|path| !path.ends_with(&published)));
     assert_eq!((named.len(), named), (2, others), "{commit:?}");
+}
+
+/// A network file system says when a file is closed that there was no room for what was written to
+/// it. Without durability nothing else asks for it, and nobody listened: the save succeeded, and
+/// the file was short.
+#[test]
+fn what_was_not_whole_when_it_was_closed_is_told() {
+    for name in ["create without durability", "replace without durability"] {
+        let case = CASES.iter().find(|case| case.name == name).unwrap();
+        let (_, result, plan) = run(case, None);
+        result.unwrap();
+        let closes: Vec<_> =
+            (0..plan.log.len()).filter(|index| plan.log[*index] == Op::Close).collect();
+        let [close] = closes[..] else { panic!("{name}: {:?}", plan.log) };
+        let full = rustix::io::Errno::DQUOT.raw_os_error();
+        let (_, result, _) = run(case, Some((close, Fault::DoneThenError(full))));
+        let error = result.unwrap_err();
+        assert_eq!((error.kind(), error.step()), (ErrorKind::StorageFull, Step::Write), "{name}");
+        assert_eq!(error.target_state(), TargetState::Replaced, "{name}");
+        assert!(error.to_string().ends_with("in place, and may be incomplete"), "{error}");
+        // The descriptor is gone by then, and may be another thread's: it is not closed again.
+        let interrupted = rustix::io::Errno::INTR.raw_os_error();
+        let (_, result, plan) = run(case, Some((close, Fault::DoneThenError(interrupted))));
+        result.unwrap();
+        assert_eq!(plan.log.iter().filter(|op| **op == Op::Close).count(), 1, "{name}");
+    }
 }

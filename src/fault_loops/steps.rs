@@ -24,7 +24,7 @@ pub(super) fn steps_of(op: Op) -> &'static [Step] {
             &[Step::CreateTemp, Step::Lock, Step::Write, Step::Metadata, Step::Read, Step::Publish]
         }
         Op::Reserve => &[Step::Reserve],
-        Op::Write | Op::SetLen => &[Step::Write],
+        Op::Write | Op::SetLen | Op::Close => &[Step::Write],
         Op::Seek => &[Step::Write, Step::Read],
         Op::ReadTemp => &[Step::Read],
         Op::ListXattrs

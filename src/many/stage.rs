@@ -134,10 +134,10 @@ impl Stage {
         let file = sys::create_temp(&self.directory, name, creation)?;
         self.on_drop = OnDrop::Keep;
         sys::write_all(Op::Write, &file, mark.as_bytes())?;
-        if durability > Durability::None {
-            sys::sync_file(&file, durability)?;
+        match durability {
+            Durability::None => sys::close(file),
+            _ => sys::sync_file(&file, durability).map(drop),
         }
-        Ok(())
     }
 
     /// The directory itself.

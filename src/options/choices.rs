@@ -32,7 +32,10 @@ use std::time::Duration;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum Durability {
-    /// No promise: after a power cut the file may be old, new, empty or torn.
+    /// No promise: after a power cut the file may be old, new, empty or torn. On a network file
+    /// system that holds back what is written it shows only once the file is published if there was
+    /// no room: as an error at [`Step::Write`](crate::Step::Write) with
+    /// [`TargetState::Replaced`](crate::TargetState::Replaced).
     None,
     /// Whole old or whole new: the file is synced before it is published, the directory is not, so
     /// the most recent commits may be forgotten.

@@ -76,6 +76,7 @@ pub(crate) fn publish(
     match attempt {
         Ok(Attempt::Published(old_name, check)) => {
             publish::finish(old_name, name, target.destination())?;
+            publish::close(file, sync, target.destination())?;
             Ok(Published { sync, version_check: Some(check) })
         }
         Ok(Attempt::Conflict) => {

@@ -18,6 +18,10 @@ pub(crate) struct NothingKnown(Mount);
 
 /// What is known about the file system that `directory` is on.
 pub(crate) fn of(directory: &Directory) -> Result<FileSystem, NothingKnown> {
+    if !sys::can_be_synced(directory) {
+        // Whatever is known, nothing ends with the sync that would make use of it.
+        return Ok(FileSystem::Unknown);
+    }
     let Ok(mount) = sys::mount_of(directory) else { return Ok(FileSystem::Unknown) };
     let known = KNOWN.with_borrow(|known| known.iter().find(|(it, _)| *it == mount).copied());
     known.map(|(_, file_system)| file_system).ok_or(NothingKnown(mount))

@@ -10,7 +10,7 @@ use super::temp::TempName;
 use crate::commit::VersionCheck;
 use crate::error::{Error, ErrorKind, Step, TargetState};
 use crate::fault::Op;
-use crate::options::{Options, Publish};
+use crate::options::{Durability, Options, Publish};
 use crate::sys::{self, Directory, Entry, Halfway, Replacing};
 
 /// Proof that the new contents are visible under the target's name.
@@ -64,6 +64,7 @@ pub(crate) fn publish(
         }
         Ok(old_name) => {
             finish(old_name, name, target)?;
+            close(file, sync, target)?;
             Ok(Published { sync, version_check: None })
         }
         Err(cause) => Err(failed(target, name, file, cause)),
@@ -86,6 +87,23 @@ pub(super) fn finish(
             .with_state(TargetState::Replaced)
             .with_leftover(Some(leftover));
         Unpublished::Failed(error)
+    })
+}
+
+/// Closes what was published. What no sync has asked for, a network file system may say only now:
+/// that there was no room for all of it. Not earlier, since its lock shows that its writer lives.
+pub(super) fn close(
+    file: SealedFile,
+    sync: Synced,
+    target: Destination<'_>,
+) -> std::result::Result<(), Unpublished> {
+    let SealedFile::Open(file) = file else { return Ok(()) };
+    if sync.durability > Durability::None {
+        return Ok(());
+    }
+    sys::close(file).map_err(|error| {
+        let error = Error::failed(Step::Write, target.path, error);
+        Unpublished::Failed(error.with_state(TargetState::Replaced))
     })
 }
 

@@ -88,6 +88,19 @@ pub(crate) fn set_len(file: &File, len: u64) -> io::Result<()> {
     run(Op::SetLen, || file.set_len(len))
 }
 
+/// Closes the file, and tells what could not be told before: a network file system may hold back
+/// what was written until then (close(2): "failing to check the return value when closing a file
+/// may lead to silent loss of data. This can especially be observed with NFS and with disk
+/// quota").
+pub(crate) fn close(file: File) -> io::Result<()> {
+    match fault::run(Op::Close, || arm::close(file)) {
+        // Never repeated: the descriptor is gone whatever the call returns, and may be another
+        // thread's by now. What was interrupted is no more than the waiting.
+        Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(()),
+        result => result,
+    }
+}
+
 /// Starts to write the given part of the file to its device, without waiting. A hint: nothing
 /// depends on it, so that its failure is no failure of the save.
 pub(crate) fn start_writeback(file: &File, offset: u64, len: u64) {

@@ -48,8 +48,8 @@ pub(crate) use arm::{
 #[cfg(all(test, unix))]
 pub(crate) use arm::{errors_of, lacking_error};
 pub(crate) use contents::{
-    Reader, fill, read, read_to_end, reserve, seek, set_len, start_writeback, write, write_all,
-    write_vectored,
+    Reader, close, fill, read, read_to_end, reserve, seek, set_len, start_writeback, write,
+    write_all, write_vectored,
 };
 pub(crate) use copies::{clone_contents, file_of, make_symlink, mount_below, set_owner_of_link};
 pub(crate) use info::{Existing, FileId, FileKind, Info, Through, Times};
@@ -60,7 +60,8 @@ pub(crate) use metadata::{
 pub(crate) use replacing::{Halfway, Replacing};
 pub(crate) use security::{Creation, Security, security_of, set_access_of, set_owner_of};
 pub(crate) use syncs::{
-    FileSystem, Mount, file_system_of, mount_of, sync_directory, sync_file, write_out,
+    FileSystem, Mount, can_be_synced, file_system_of, mount_of, sync_directory, sync_file,
+    write_out,
 };
 pub(crate) use tree::{
     inspect_directory, list, make_accessible, move_directory, open_inside, open_subdirectory,

@@ -223,6 +223,17 @@ pub(crate) fn write_out(_: &File) -> io::Result<()> {
     unsupported()
 }
 
+/// Whether it can be shows only when it is tried.
+pub(crate) fn can_be_synced(_: &Directory) -> bool {
+    true
+}
+
+/// That it failed is nothing that std or the system would tell of contents.
+pub(crate) fn close(file: File) -> io::Result<()> {
+    drop(file);
+    Ok(())
+}
+
 /// To be synced it must be open for writing.
 pub(crate) fn open_staged(directory: &Directory, name: &OsStr) -> io::Result<File> {
     File::options().write(true).open(directory.join(name))

@@ -47,6 +47,12 @@ pub(crate) fn sync_directory(directory: &Directory) -> io::Result<()> {
     run(Op::SyncDirectory, || arm::sync_directory(directory))
 }
 
+/// Whether [`sync_directory`] is worth a try: not where the directory is held without the right to
+/// read it.
+pub(crate) fn can_be_synced(directory: &Directory) -> bool {
+    arm::can_be_synced(directory)
+}
+
 /// Writes the contents of the file to its device and waits until the device has taken them, which
 /// may have them in its cache only. Proves something only where [`FileSystem::keeps_order`].
 pub(crate) fn write_out(file: &File) -> io::Result<()> {

@@ -62,6 +62,7 @@ pub(crate) fn errors_of(op: Op) -> Vec<i32> {
         Op::ListXattrs | Op::GetXattr | Op::SetXattr | Op::RemoveXattr => &[XATTR],
         Op::SetOwner | Op::SetMode | Op::SetTimes => &[ATTRIBUTE],
         Op::SyncFile => &[SYNC, &[Errno::INVAL]],
+        Op::Close => &[&[Errno::NOSPC, Errno::DQUOT, Errno::STALE]],
         Op::WriteOut => &[SYNC, &[Errno::INVAL, Errno::SPIPE]],
         Op::Identify => &[&[Errno::ACCESS, Errno::NOSYS, Errno::NOTTY, Errno::OPNOTSUPP]],
         Op::SyncDirectory => &[SYNC, NO_SYNC],

@@ -44,7 +44,7 @@ pub(crate) use look::look;
 pub(crate) use metadata::{set_flags, set_mode, set_owner, set_times};
 pub(crate) use naming::{exchange, link, remove_file, rename, rename_no_replace};
 pub(crate) use reserve::reserve;
-pub(crate) use sync::{sync_directory, sync_file};
+pub(crate) use sync::{can_be_synced, close, sync_directory, sync_file};
 pub(crate) use tree::{
     inspect_directory, list, make_accessible, make_directory, move_directory, open_inside,
     open_orphan, open_subdirectory, remove_directory, remove_entry, set_directory_mode,

@@ -8,6 +8,7 @@
 
 use std::fs::File;
 use std::io;
+use std::os::fd::IntoRawFd;
 
 use super::{Access, Directory};
 use crate::options::Durability;
@@ -37,8 +38,20 @@ fn sync_names(directory: &Directory) -> io::Result<()> {
     }
 }
 
+pub(crate) fn can_be_synced(directory: &Directory) -> bool {
+    directory.access == Access::Read
+}
+
+/// Some file systems write only now what was written to the file, or say only now that they could
+/// not (the `flush` of Linux's file operations: NFS, CIFS, FUSE).
+#[allow(unsafe_code, reason = "std and rustix drop the error of a close that is safe")]
+pub(crate) fn close(file: File) -> io::Result<()> {
+    // SAFETY: the descriptor was the file's own, which has given it up, and is not used again.
+    Ok(unsafe { rustix::io::try_close(file.into_raw_fd()) }?)
+}
+
 pub(crate) fn sync_directory(directory: &Directory) -> io::Result<()> {
-    if directory.access == Access::Read {
+    if can_be_synced(directory) {
         sync_names(directory)
     } else {
         Err(rustix::io::Errno::BADF.into())
