@@ -42,6 +42,7 @@ pub(crate) fn invalid_journal(reason: String) -> io::Error {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Obstacle {
     Moved,
+    Replaced,
     Gone,
     Changed,
     Directory,
@@ -54,7 +55,11 @@ impl Obstacle {
     /// What the target is.
     pub(crate) fn state(self) -> TargetState {
         match self {
-            Obstacle::Moved | Obstacle::Gone | Obstacle::Changed | Obstacle::Alike => {
+            Obstacle::Moved
+            | Obstacle::Replaced
+            | Obstacle::Gone
+            | Obstacle::Changed
+            | Obstacle::Alike => {
                 TargetState::Unknown
             }
             Obstacle::Directory | Obstacle::Exists | Obstacle::Missing => TargetState::Untouched,
@@ -67,6 +72,11 @@ impl Obstacle {
 pub(crate) fn obstacle(path: &Path, obstacle: Obstacle, others: usize) -> io::Error {
     let reason = match obstacle {
         Obstacle::Moved => "its directory is not where it was",
+        // As sshfs and bindfs do.
+        Obstacle::Replaced => {
+            "its directory, or the one that it was staged in, is not where it was, or the file \
+             system has numbered it anew"
+        }
         Obstacle::Gone => "its new contents are not staged any more, nor published",
         Obstacle::Changed => "somebody has replaced or changed it since",
         Obstacle::Directory => "it is a directory",

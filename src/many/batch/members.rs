@@ -109,8 +109,8 @@ impl From<&Info> for Stamp {
 }
 
 impl From<Stamp> for Identity {
-    fn from(Stamp { id, len, modified, changed, .. }: Stamp) -> Identity {
-        Identity { id: id.file, len, modified, changed }
+    fn from(Stamp { id, len, modified, .. }: Stamp) -> Identity {
+        Identity { id: id.file, len, modified }
     }
 }
 

@@ -72,15 +72,14 @@ pub(in crate::many) enum How {
 }
 
 /// What tells a file from every other, and shows that its contents were changed. Times are seconds
-/// and nanoseconds since 1970.
+/// and nanoseconds since 1970. Not the time when its status changed: the rename that published a
+/// file has set that one, and no sync has made it durable since.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(in crate::many) struct Identity {
     pub(in crate::many) id: u64,
     pub(in crate::many) len: u64,
     pub(in crate::many) modified: (i64, i64),
-    /// Not a part of the identity, since a rename changes it: when that was so.
-    pub(in crate::many) changed: (i64, i64),
 }
 
 impl How {
@@ -123,8 +122,8 @@ impl Identity {
 
 impl From<&Info> for Identity {
     fn from(info: &Info) -> Identity {
-        let Info { id, len, times, changed, .. } = info;
-        Identity { id: id.file, len: *len, modified: times.modified, changed: *changed }
+        let Info { id, len, times, .. } = info;
+        Identity { id: id.file, len: *len, modified: times.modified }
     }
 }
 
@@ -213,7 +212,7 @@ mod tests {
     use super::*;
 
     fn intent() -> Intent {
-        let new = Identity { id: 1, len: 2, modified: (3, 4), changed: (5, 6) };
+        let new = Identity { id: 1, len: 2, modified: (3, 4) };
         let path = if cfg!(windows) { r"C:\folder" } else { "/folder" };
         let odd = if cfg!(windows) { "\u{2764} three" } else { "\u{2764} \n \" three" };
         let stage = ".wholefile-abcDEF012345.tmp".to_owned();

@@ -48,6 +48,8 @@ struct Place<'a> {
     directory: Arc<Directory>,
     /// `None` once it is removed.
     stage: Option<Arc<Directory>>,
+    /// Whether its name is that of another directory.
+    is_replaced: bool,
 }
 
 /// What is to be done with a file.
@@ -66,8 +68,8 @@ enum Decision {
 struct Plan<'a> {
     path: &'a Path,
     intent: &'a Intent,
-    /// `None` where the folder is not what it was.
-    places: Vec<Option<Place<'a>>>,
+    /// Why, where the folder is not what it was.
+    places: Vec<std::result::Result<Place<'a>, Obstacle>>,
     decisions: Vec<Decision>,
 }
 
@@ -110,8 +112,8 @@ impl<'a> Plan<'a> {
         let mut decisions = Vec::with_capacity(intent.files.len());
         for file in &intent.files {
             let decision = match &places[file.folder] {
-                Some(place) => place.look_at(file),
-                None => Ok(Decision::Refuse(Obstacle::Moved)),
+                Ok(place) => place.look_at(file),
+                Err(obstacle) => Ok(Decision::Refuse(*obstacle)),
             };
             let path = intent.folders[file.folder].path.join(&file.name);
             let failed = |error| Error::failed(Step::Recover, path.as_std_path(), error);
@@ -152,7 +154,7 @@ impl<'a> Plan<'a> {
     fn publish_one(&self, index: usize, staged: FileId, before: Option<FileId>) -> Result<()> {
         let (file, path) = (&self.intent.files[index], self.path_of(index));
         let gone = || Error::refused(ErrorKind::NotFound, Step::Publish, &path);
-        let place = self.places[file.folder].as_ref().ok_or_else(gone)?;
+        let place = self.places[file.folder].as_ref().map_err(|_| gone())?;
         let stage = place.stage.as_ref().ok_or_else(gone)?;
         let from = StagingPlace {
             directory: Arc::clone(stage),
@@ -235,20 +237,22 @@ impl<'a> Plan<'a> {
 
 impl<'a> Place<'a> {
     /// The folder, if it is still the one that the journal means, whatever links lead to it.
-    fn find(folder: &'a Folder) -> io::Result<Option<Place<'a>>> {
+    fn find(folder: &'a Folder) -> io::Result<std::result::Result<Place<'a>, Obstacle>> {
         let Some(directory) = unless_missing(sys::open_directory(None, folder.path.as_ref()))?
         else {
-            return Ok(None);
+            return Ok(Err(Obstacle::Moved));
         };
-        let info = sys::inspect_directory(&directory)?;
-        if info.id.file != folder.id {
-            return Ok(None);
+        if sys::inspect_directory(&directory)?.id.file != folder.id {
+            return Ok(Err(Obstacle::Replaced));
         }
-        let stage = match unless_missing(sys::open_inside(&directory, folder.stage.as_ref()))? {
-            Some(it) if sys::inspect_directory(&it)?.id.file == folder.stage_id => Some(it),
-            _ => None,
+        let mut stage = unless_missing(sys::open_inside(&directory, folder.stage.as_ref()))?;
+        let is_replaced = match &stage {
+            Some(stage) => sys::inspect_directory(stage)?.id.file != folder.stage_id,
+            None => false,
         };
-        Ok(Some(Place { folder, directory: Arc::new(directory), stage: stage.map(Arc::new) }))
+        stage = stage.filter(|_| !is_replaced);
+        let (directory, stage) = (Arc::new(directory), stage.map(Arc::new));
+        Ok(Ok(Place { folder, directory, stage, is_replaced }))
     }
 
     fn look_at(&self, file: &File) -> io::Result<Decision> {
@@ -257,7 +261,12 @@ impl<'a> Place<'a> {
             Some(stage) => sys::look(stage, file.staged.as_ref())?.map(|it| it.info),
             None => None,
         };
-        Ok(decide(file, target.as_ref(), staged.as_ref()))
+        Ok(match decide(file, target.as_ref(), staged.as_ref()) {
+            Decision::Refuse(Obstacle::Gone) if self.is_replaced => {
+                Decision::Refuse(Obstacle::Replaced)
+            }
+            decision => decision,
+        })
     }
 }
 
@@ -277,21 +286,16 @@ fn decide(file: &File, target: Option<&Info>, staged: Option<&Info>) -> Decision
             Decision::Refuse(Obstacle::Alike)
         }
         (Some(_), Publish::CreateNew) => Decision::Refuse(Obstacle::Exists),
-        (Some(target), _) if has_changed(file, target) => Decision::Refuse(Obstacle::Changed),
+        // No clock tells which of two files is the later one: clocks are set back.
+        (Some(target), _) if !file.old.is_some_and(|old| old.is_of(target)) => {
+            Decision::Refuse(Obstacle::Changed)
+        }
         (None, Publish::Existing) => Decision::Refuse(Obstacle::Missing),
         (target, _) => {
             let before = target.map(|target| target.id);
             Decision::Publish { staged: staged.id, before }
         }
     }
-}
-
-/// Whether somebody has replaced or changed the target since. A power cut may have brought back
-/// what was there before it: that is older than all that the journal has, and no reason to stop.
-fn has_changed(file: &File, target: &Info) -> bool {
-    let is_old = file.old.is_some_and(|old| old.is_of(target));
-    let since = file.old.map_or(file.new.changed, |old| old.changed.max(file.new.changed));
-    !is_old && target.changed > since
 }
 
 /// `None` if no directory is there, or something else that is not to be followed.
@@ -314,36 +318,41 @@ mod tests {
     use crate::many::journal::intent::{How, Identity};
     use crate::sys::Times;
 
-    /// Two files whose numbers end alike have the same length and time.
-    fn identity(id: u64, changed: i64) -> Identity {
-        let len = id % 10;
-        Identity { id, len, modified: (len as i64, 0), changed: (changed, 0) }
+    /// Two files whose numbers end alike have the same length.
+    fn identity(id: u64, modified: i64) -> Identity {
+        Identity { id, len: id % 10, modified: (modified, 0) }
     }
 
-    fn info(id: u64, changed: i64, kind: FileKind) -> Info {
-        let Identity { len, modified, changed, .. } = identity(id, changed);
+    fn info((id, modified, changed): (u64, i64, i64)) -> Info {
         Info {
-            kind,
+            kind: FileKind::File,
             id: FileId { device: 1, file: id },
-            len,
+            len: id % 10,
             links: 1,
             read_only: false,
             mode: 0o644,
             uid: 0,
             gid: 0,
             flags: 0,
-            times: Times { accessed: (0, 0), modified },
-            changed,
+            times: Times { accessed: (0, 0), modified: (modified, 0) },
+            changed: (changed, 0),
         }
     }
 
-    /// File 1 was there, changed at 10; file 2 was staged at 20. A power cut may have brought back
-    /// what was there before file 1, and that is no reason to stop; a file that is younger than all
-    /// the journal knows is somebody's, and its contents would be lost.
+    /// File 1 was there, and file 2 was staged, at 10 and 20 by the clock. A file that was saved or
+    /// written to after the commit had died counted as older if the clock had been set back, as it
+    /// is on a machine without a battery that has just started, or if the clock stood still in
+    /// between: the recovery went by the time of the last change of status alone, replaced the
+    /// file, and what somebody had saved was lost.
     #[test]
     fn what_is_to_be_done_follows_from_the_two_names() {
         #[track_caller]
-        fn check(how: How, target: Option<(u64, i64)>, staged: Option<u64>, expected: &str) {
+        fn check(
+            how: How,
+            target: Option<(u64, i64, i64)>,
+            staged: Option<(u64, i64, i64)>,
+            expected: &str,
+        ) {
             let file = File {
                 folder: 0,
                 name: "name".into(),
@@ -352,8 +361,7 @@ mod tests {
                 new: identity(2, 20),
                 old: (how != How::CreateNew).then(|| identity(1, 10)),
             };
-            let target = target.map(|(id, changed)| info(id, changed, FileKind::File));
-            let staged = staged.map(|id| info(id, 20, FileKind::File));
+            let (target, staged) = (target.map(info), staged.map(info));
             let found = match decide(&file, target.as_ref(), staged.as_ref()) {
                 Decision::Publish { staged, .. } if staged.file == 2 => "publish".to_owned(),
                 Decision::Refuse(obstacle) => format!("{obstacle:?}"),
@@ -361,21 +369,27 @@ mod tests {
             };
             assert_eq!(found, expected);
         }
-        check(How::Replace, Some((1, 10)), Some(2), "publish");
-        check(How::Replace, Some((1, 30)), Some(2), "publish"); // its mode was changed
-        check(How::Replace, None, Some(2), "publish");
-        check(How::Replace, Some((2, 25)), None, "Done");
-        check(How::Replace, Some((2, 25)), Some(1), "Done"); // exchanged
-        check(How::Replace, Some((3, 5)), Some(2), "publish"); // brought back
-        check(How::Replace, Some((3, 21)), Some(2), "Changed");
-        check(How::Replace, Some((1, 10)), None, "Gone");
-        check(How::Replace, Some((1, 10)), Some(3), "Gone");
+        const OLD: Option<(u64, i64, i64)> = Some((1, 10, 10));
+        const NEW: Option<(u64, i64, i64)> = Some((2, 20, 20));
+        const PUBLISHED: Option<(u64, i64, i64)> = Some((2, 20, 25));
+        check(How::Replace, OLD, NEW, "publish");
+        check(How::Replace, Some((1, 10, 30)), NEW, "publish"); // its mode was changed
+        check(How::Replace, None, NEW, "publish");
+        check(How::Replace, PUBLISHED, None, "Done");
+        check(How::Replace, PUBLISHED, OLD, "Done"); // exchanged
+        for clock in [5, 10, 20, 21] {
+            check(How::Replace, Some((1, clock + 1, clock)), NEW, "Changed");
+            check(How::Replace, Some((3, clock, clock)), NEW, "Changed");
+            check(How::CreateNew, Some((3, clock, clock)), NEW, "Exists");
+        }
+        check(How::Replace, OLD, None, "Gone");
+        check(How::Replace, OLD, Some((3, 20, 20)), "Gone");
+        check(How::Replace, OLD, Some((2, 21, 21)), "Gone");
         check(How::Replace, None, None, "Gone");
-        check(How::CreateNew, None, Some(2), "publish");
-        check(How::CreateNew, Some((2, 25)), Some(2), "Done"); // by a link
-        check(How::CreateNew, Some((3, 5)), Some(2), "Exists");
-        check(How::CreateNew, Some((12, 25)), Some(2), "Alike"); // its link, perhaps
-        check(How::Existing, None, Some(2), "Missing");
-        check(How::Existing, Some((1, 10)), Some(2), "publish");
+        check(How::CreateNew, None, NEW, "publish");
+        check(How::CreateNew, PUBLISHED, NEW, "Done"); // by a link
+        check(How::CreateNew, Some((12, 20, 25)), NEW, "Alike"); // its link, perhaps
+        check(How::Existing, None, NEW, "Missing");
+        check(How::Existing, OLD, NEW, "publish");
     }
 }

@@ -7,7 +7,7 @@ use wholefile::{ErrorKind, Step, TargetState, recover};
 
 use super::{NAMES, cannot_be_written, check_new, died, forged, journal_of};
 use crate::batch::states;
-use crate::dir::{Dir, wait_until};
+use crate::dir::Dir;
 
 /// All names, and what is under them.
 fn snapshot(dir: &Dir) -> Vec<(String, Option<Vec<u8>>)> {
@@ -147,7 +147,7 @@ fn what_is_not_as_the_journal_says_is_not_recovered() {
         fs::remove_dir_all(stage_in(dir, "b")).unwrap();
     });
     // Made anew, with the same file in it.
-    check(gone, [NEW, NEW, OLD, UNKNOWN, OLD], |dir| {
+    check("numbered it anew", [NEW, NEW, OLD, UNKNOWN, OLD], |dir| {
         let stage = stage_in(dir, "b/c");
         fs::rename(&stage, dir.path("away")).unwrap();
         fs::create_dir(&stage).unwrap();
@@ -168,10 +168,10 @@ fn what_is_not_as_the_journal_says_is_not_recovered() {
         fs::remove_file(dir.path(NAMES[1])).unwrap();
     });
     check("replaced or changed", [NEW, NEW, UNKNOWN, OLD, OLD], |dir| {
-        later(dir, || fs::write(dir.path(NAMES[2]), "changed").unwrap());
+        fs::write(dir.path(NAMES[2]), "changed").unwrap();
     });
     check("replaced or changed", [NEW, NEW, OLD, UNKNOWN, OLD], |dir| {
-        later(dir, || fs::write(dir.path(NAMES[3]), "made").unwrap());
+        fs::write(dir.path(NAMES[3]), "made").unwrap();
     });
     check("not where it was; and 1 more", [NEW, NEW, UNKNOWN, UNKNOWN, OLD], |dir| {
         fs::rename(dir.path("b"), dir.path("moved")).unwrap();
@@ -185,10 +185,24 @@ fn what_is_not_as_the_journal_says_is_not_recovered() {
     });
 }
 
-/// Does it once the clock of the file system shows another time than that of all that is there.
-pub(super) fn later(dir: &Dir, deed: impl FnOnce()) {
-    let modified = |path: &Path| fs::metadata(path).unwrap().modified().unwrap();
-    let now = modified(&dir.write("clock", ""));
-    wait_until("the clock goes on", || modified(&dir.write("clock", "tick")) > now);
-    deed();
+/// Where a file system gives its files other numbers each time it is mounted, as sshfs and bindfs
+/// do, nothing is what the journal says: the refusal must say why, and touch nothing.
+#[test]
+fn where_all_was_numbered_anew_nothing_is_recovered() {
+    let number = |body: &str, key: &str| {
+        let start = body.find(key).unwrap() + key.len();
+        body[start..].chars().take_while(char::is_ascii_digit).collect::<String>()
+    };
+    for key in [r#""id":"#, r#""stage_id":"#] {
+        let dir = died();
+        let body = body_of(&dir);
+        let old = number(&body, key);
+        let new = body.replace(&format!("{key}{old},"), &format!("{key}1{old},"));
+        let new = new.replace(&format!("{key}{old}}}"), &format!("{key}1{old}}}"));
+        assert_ne!(new, body);
+        forge(&dir, 1, &new);
+        let states = check_refused(&dir, ErrorKind::Unrecoverable, "numbered it anew");
+        assert!(states.contains(&UNKNOWN), "{states:?}");
+        assert_eq!(super::swept(dir.path("a")).kept().len(), 1);
+    }
 }

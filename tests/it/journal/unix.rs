@@ -10,7 +10,7 @@ use fs_err as fs;
 use rustix::process::{Signal, getpid, kill_process};
 use wholefile::{AtomicBatch, ErrorKind, Step, Sweeper, recover};
 
-use super::refusals::{check_refused, later, stage_in};
+use super::refusals::{check_refused, stage_in};
 use super::{NAMES, cannot_be_written, check_contents, check_new, died, journal_of, old, quick};
 use crate::child::{self, Child};
 use crate::dir::Dir;
@@ -49,7 +49,7 @@ fn no_link_that_appeared_since_is_followed() {
     let dir = died();
     let precious = dir.write("precious", "precious");
     fs::remove_file(dir.path(NAMES[2])).unwrap();
-    later(&dir, || symlink(&precious, dir.path(NAMES[2])).unwrap());
+    symlink(&precious, dir.path(NAMES[2])).unwrap();
     check_refused(&dir, ErrorKind::Unrecoverable, "replaced or changed");
 
     // In place of the journal.
