@@ -15,7 +15,7 @@ pub use self::kinds::{ErrorKind, Step, TargetState};
 use self::sentences::{Aftermath, Reason};
 pub(crate) use self::sentences::{
     Obstacle, forked, invalid_journal, late_journal, no_link, not_text, not_to_be_found_again,
-    obstacle, panicked, planted,
+    not_whole, obstacle, panicked, planted,
 };
 
 /// The result of everything in this crate that can fail.
@@ -250,6 +250,12 @@ impl Error {
         if let Some(leftover) = leftover.filter(|it| !self.0.leftovers.contains(it)) {
             self.0.leftovers.insert(0, leftover);
         }
+        self
+    }
+
+    /// What stayed has gone by now.
+    pub(crate) fn without_leftover(mut self) -> Self {
+        self.0.leftovers.clear();
         self
     }
 }

@@ -27,6 +27,12 @@ pub(crate) fn not_text() -> io::Error {
     io::Error::new(io::ErrorKind::InvalidInput, reason)
 }
 
+/// The cause of an error where a staged file is not as long as what was written to it.
+pub(crate) fn not_whole() -> io::Error {
+    let reason = "the staged file is not as long as what was written to it";
+    io::Error::new(io::ErrorKind::InvalidData, reason)
+}
+
 /// The cause of an [`ErrorKind::InvalidOption`] where a batch has files before its journal.
 pub(crate) fn late_journal() -> io::Error {
     let reason = "the batch has files already, which a journal must come before";

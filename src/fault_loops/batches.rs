@@ -379,20 +379,3 @@ fn a_cancelled_batch_is_rolled_back() {
     (0..3).for_each(|index| place.check(index, TargetState::Untouched, "cancelled"));
     assert_eq!(place.others(), Vec::<PathBuf>::new());
 }
-
-/// A file whose write failed, and that could not be removed from the batch's staging directory, was
-/// named as if it were beside its target: whoever wanted to remove it found nothing there.
-#[test]
-fn a_file_that_stays_in_the_staging_directory_is_named_where_it_is() {
-    let dir = tempfile::tempdir().unwrap();
-    let batch = AtomicBatch::new();
-    let lacking = [Op::Write, Op::RemoveTemp].map(|op| (op, sys::lacking_error(op)));
-    let plan = Plan { lacking: lacking.into(), ..Plan::default() };
-    let write = || batch.write(dir.path().join("target"), "contents").unwrap_err();
-    let (error, _) = with_plan(plan, write);
-    assert_eq!(error.step(), Step::Write);
-    let leftover = error.leftover().expect("it is named");
-    assert!(leftover.is_file(), "{}", leftover.display());
-    drop(batch);
-    assert!(!leftover.exists(), "the batch goes with all that is in it");
-}

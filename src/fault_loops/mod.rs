@@ -8,6 +8,7 @@ mod intruders;
 mod journals;
 mod place;
 mod single;
+mod single_of_batches;
 mod stages;
 mod steps;
 mod trees;

@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use crate::sys::{self, Directory};
 
-/// The directories that were created for a target. Dropped, it removes those of its own making that
-/// are still empty.
+/// The directories that were created for a target, or for many. Dropped, it removes those of its
+/// own making that are still empty.
 #[derive(Debug, Default)]
 pub(crate) struct CreatedParents(Vec<Created>);
 
@@ -84,6 +84,31 @@ impl CreatedParents {
         Ok(())
     }
 
+    /// Takes over those of `other` as they are.
+    pub(crate) fn append(&mut self, mut other: CreatedParents) {
+        self.0.append(&mut other.0);
+    }
+
+    /// Removes those of its own making that nothing is in, the last one first, and remembers the
+    /// others.
+    pub(crate) fn remove_empty(&mut self) {
+        // Bounded by their number. More than once only where several threads have noted them in
+        // another order than that in which they made them.
+        for _ in 0..self.0.len() {
+            let before = self.0.len();
+            // From the end, so that each goes after what was created in it.
+            for index in (0..before).rev() {
+                let Created { parent, name, by } = &self.0[index];
+                if *by == Maker::ThisSave && is_removed(parent, name) {
+                    self.0.remove(index);
+                }
+            }
+            if self.0.len() == before {
+                break;
+            }
+        }
+    }
+
     /// Leaves the directories where they are.
     pub(crate) fn keep(&mut self) {
         self.0.clear();
@@ -94,11 +119,16 @@ fn is_root(component: &Component<'_>) -> bool {
     matches!(component, Component::Prefix(_) | Component::RootDir)
 }
 
+/// It is not where somebody has put something into it: then it is theirs.
+fn is_removed(parent: &Directory, name: &OsStr) -> bool {
+    match sys::remove_directory(parent, name) {
+        Err(error) => error.kind() == io::ErrorKind::NotFound,
+        Ok(()) => true,
+    }
+}
+
 impl Drop for CreatedParents {
     fn drop(&mut self) {
-        for created in self.0.drain(..).rev().filter(|created| created.by == Maker::ThisSave) {
-            // It fails where somebody else has put something into it: then it is theirs.
-            let _ = sys::remove_directory(&created.parent, &created.name);
-        }
+        self.remove_empty();
     }
 }

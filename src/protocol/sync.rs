@@ -89,9 +89,14 @@ impl Sealed {
     }
 }
 
+/// Whether somebody insists on names that survive a power cut.
+pub(crate) fn must_be_proven(options: &Options) -> bool {
+    options.require_durability && options.durability == Durability::Full
+}
+
 /// Whoever insists on full durability learns before anything is written that it cannot be had.
 pub(crate) fn check_required(target: &Target, options: &Options) -> Result<()> {
-    if !options.require_durability || options.durability < Durability::Full {
+    if !must_be_proven(options) {
         return Ok(());
     }
     match sync_names(target) {

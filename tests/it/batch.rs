@@ -146,6 +146,65 @@ fn a_batch_that_is_dropped_or_rolled_back_leaves_nothing() {
     }
 }
 
+/// The directories that were created for a file stayed when the file left the batch, by an error or
+/// a drop, and the batch was committed: a tool that skipped the files which it could not write left
+/// empty directories behind, one for each.
+#[test]
+fn directories_that_were_created_for_a_file_go_when_it_leaves() {
+    let dir = Dir::new();
+    let mut batch = AtomicBatch::new();
+    batch.options(AtomicWriter::builder().create_parents(true));
+    let leave = |name: &str| drop(batch.open(dir.path(name)).unwrap());
+    leave("a/b/dropped");
+    dir.assert_only(&[]);
+    let mut writer = batch.open(dir.path("a/b/failed")).unwrap();
+    writer.write_all(&[b'x'; 100_000]).unwrap();
+    writer.seek(SeekFrom::Current(-200_000)).unwrap_err();
+    writer.finish().unwrap_err();
+    dir.assert_only(&[]);
+    // What others need stays, and goes with the last of them.
+    let first = batch.open(dir.path("c/d/first")).unwrap();
+    let second = batch.open(dir.path("c/e/second")).unwrap();
+    let third = batch.open(dir.path("c/third")).unwrap();
+    drop(first);
+    assert!(dir.path("c/e").exists() && !dir.path("c/d").exists());
+    drop(third);
+    assert!(dir.path("c/e").exists());
+    drop(second);
+    dir.assert_only(&[]);
+    batch.write(dir.path("f/g/file"), "new").unwrap();
+    leave("f/left");
+    leave("f/h/left");
+    // What is somebody else's is left alone.
+    let writer = batch.open(dir.path("i/left")).unwrap();
+    dir.write("i/other", "other");
+    drop(writer);
+    batch.commit().unwrap();
+    dir.assert_only(&["f", "f/g", "f/g/file", "i", "i/other"]);
+}
+
+/// While one thread's file leaves and takes its directory with it, another's comes to the same one:
+/// it must find that directory or make it anew.
+#[test]
+fn a_directory_that_goes_with_one_file_is_made_anew_for_the_next() {
+    let dir = Dir::new();
+    let mut batch = AtomicBatch::new();
+    batch.options(AtomicWriter::builder().create_parents(true).durability(Durability::None));
+    std::thread::scope(|scope| {
+        for thread in 0..4 {
+            let (batch, dir) = (&batch, &dir);
+            scope.spawn(move || {
+                for turn in 0..100 {
+                    drop(batch.open(dir.path(format!("a/b/{thread}-{turn}"))).unwrap());
+                }
+            });
+        }
+    });
+    batch.write(dir.path("file"), "new").unwrap();
+    batch.commit().unwrap();
+    dir.assert_only(&["file"]);
+}
+
 #[test]
 fn files_are_written_from_many_threads() {
     let dir = Dir::new();

@@ -1,8 +1,11 @@
 //! The plan with the fewest syncs is taken where it is known to be enough, and nowhere else.
 
-use wholefile::{AtomicWriter, Durability, Staging, SyncPlan};
+use wholefile::{AtomicBatch, AtomicWriter, Durability, Staging, SyncPlan};
 
+use crate::child::{self, Child};
+use crate::dir::Dir;
 use crate::images::{Image, Recipe};
+use crate::system::chmod;
 
 /// Makes two saves, the first of which finds out what the file system does.
 #[track_caller]
@@ -86,4 +89,47 @@ fn of_two_plans_the_receipt_tells_of_the_dearer() {
         let receipt = builder.write(image.root().join("target"), "contents").unwrap();
         assert_eq!((receipt.durability(), receipt.sync_plan()), (Durability::Full, expected));
     }
+}
+
+/// What is known of a file system was remembered for all its directories, one included that is held
+/// without the right to read it, which cannot be synced: the save went by the plan that leaves
+/// everything to the sync of that directory, so that nothing was synced at all, and the receipt
+/// spoke of a durability that nothing had made. A batch did the same, since it asked about its own
+/// staging directory.
+#[test]
+fn a_directory_that_cannot_be_synced_gets_no_plan_that_relies_on_it() {
+    const TEST: &str =
+        "sync_plan::a_directory_that_cannot_be_synced_gets_no_plan_that_relies_on_it";
+    let mut builder = AtomicWriter::builder();
+    builder.sync_plan(SyncPlan::Fewest);
+    if let Some(child::Given { dir, .. }) = child::given() {
+        let of = |name: &str| builder.write(dir.path(name), "contents").unwrap();
+        of("first");
+        assert_eq!(of("second").sync_plan(), SyncPlan::Fewest, "it is known by now");
+        assert_eq!(of("closed/file").sync_plan(), SyncPlan::Portable);
+        assert_eq!(of("closed/file").durability(), Durability::Ordered);
+        for files in [1, 20] {
+            let mut batch = AtomicBatch::new();
+            batch.options(&builder);
+            for index in 0..files {
+                batch.write(dir.path(format!("closed/{index}")), "contents").unwrap();
+                batch.write(dir.path(format!("open {index}")), "contents").unwrap();
+            }
+            for commit in batch.commit().unwrap().commits() {
+                let is_closed = commit.path().starts_with(dir.path("closed"));
+                let expected = if is_closed { SyncPlan::Portable } else { SyncPlan::Fewest };
+                assert_eq!(commit.sync_plan(), expected, "{commit:?}");
+                assert_eq!(commit.durability(), Durability::Ordered, "of the names on the device");
+            }
+        }
+        return;
+    }
+    let recipe = Recipe { make: "mkfs.ext4 -q -F", options: "data=writeback" };
+    let Some(image) = Image::new(TEST, &recipe) else { return };
+    let open = image.root().parent().unwrap();
+    let dir = Dir::of_parent(image.root().to_path_buf());
+    chmod(open, 0o755);
+    chmod(dir.root(), 0o777);
+    chmod(dir.make("closed"), 0o333);
+    Child::of(TEST).nobody().run(&dir, "");
 }

@@ -2,6 +2,7 @@
 //! other, sync each directory once.
 
 use std::collections::{BTreeMap, HashSet};
+use std::fs::File;
 use std::io;
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -11,13 +12,13 @@ use super::members::{Kind, Member, Members, Stamp, Waiting};
 use super::receipt::{BatchCommit, Progress};
 use crate::commit::{Commit, Outcome};
 use crate::concurrency::workers::Interruption;
-use crate::error::{Error, ErrorKind, Result, Step, TargetState};
+use crate::error::{self, Error, ErrorKind, Result, Step, TargetState};
 use crate::many::journal::{Claim, Journal};
 use crate::options::{Durability, Options, SyncPlan};
 use crate::protocol::metadata::Snapshot;
 use crate::protocol::publish::{self, Unpublished};
 use crate::protocol::sync::{self, Sealed, Synced};
-use crate::protocol::target::{Destination, Target};
+use crate::protocol::target::{Destination, StagingPlace, Target};
 use crate::protocol::temp::Temp;
 use crate::protocol::together::{self, Group};
 use crate::sys::{self, Directory};
@@ -81,14 +82,14 @@ fn end(members: &mut Members, claim: Option<&Claim<'_>>) -> Result<HashSet<u64>>
         // Before the directories are synced, so that a power cut brings none of them back.
         let leftover = members.remove_stages();
         let names = sync_names(members);
-        members.parents.keep();
+        members.keep_parents();
         return names.and_then(|names| leftover.map_or(Ok(names), Err));
     };
-    members.parents.keep();
     let names = match sync_names(members) {
         Ok(names) => names,
         Err(error) => return Err(recoverable(members, error, Some(claim))),
     };
+    members.keep_parents();
     // Only now: a power cut before the sync could have kept their removal and not the publish.
     let leftover = members.remove_stages();
     claim.remove()?;
@@ -103,7 +104,7 @@ fn end(members: &mut Members, claim: Option<&Claim<'_>>) -> Result<HashSet<u64>>
 fn recoverable(members: &mut Members, error: Error, claim: Option<&Claim<'_>>) -> Error {
     let Some(claim) = claim else { return error };
     members.keep_stages();
-    members.parents.keep();
+    members.keep_parents();
     error.with_journal(claim.path())
 }
 
@@ -114,7 +115,7 @@ fn look_again(members: &mut Members) -> Result<()> {
         let file = &members.files[index];
         let Kind::Staged(waiting) = &file.kind else { continue };
         let Some(place) = members.place_of(file, waiting) else { continue };
-        let directory = Arc::clone(&members.folders[file.folder].directory);
+        let directory = Arc::clone(&members.folders[&file.folder].directory);
         let mut target = Target::of(directory, file.name.clone(), members.path_of(file));
         target.look_again(&file.options)?;
         let now = target.existing.as_ref().map(|existing| Stamp::from(&existing.info));
@@ -155,8 +156,11 @@ fn seal(members: &mut Members, told: Told<'_>) -> Result<()> {
     let mut groups: BTreeMap<(u64, Durability, bool), Vec<usize>> = BTreeMap::new();
     for (index, file) in members.files.iter().enumerate() {
         let Kind::Staged(Waiting { synced: None, .. }) = file.kind else { continue };
-        let device = members.folders[file.folder].id.device;
-        let fewest = file.options.sync_plan == SyncPlan::Fewest;
+        let folder = &members.folders[&file.folder];
+        let device = folder.id.device;
+        // Which waits for the sync of that directory, and of no other.
+        let fewest =
+            file.options.sync_plan == SyncPlan::Fewest && sys::can_be_synced(&folder.directory);
         groups.entry((device, file.options.durability, fewest)).or_default().push(index);
     }
     let mut progress = Counter::new(members, Step::SyncFile, told);
@@ -164,12 +168,12 @@ fn seal(members: &mut Members, told: Told<'_>) -> Result<()> {
         let file = |index: usize| &members.files[group[index]];
         let open = |index: usize| match &file(index).kind {
             Kind::Staged(waiting) => match members.place_of(file(index), waiting) {
-                Some(place) => sys::open_staged(&place.directory, &place.name),
+                Some(place) => open_whole(&place, file(index).len),
                 None => Err(io::ErrorKind::NotFound.into()),
             },
             Kind::Unchanged(_) => Err(io::ErrorKind::NotFound.into()),
         };
-        let stage = members.folders[file(0).folder].stage.as_ref();
+        let stage = members.folders[&file(0).folder].stage.as_ref();
         let Some(stage) = stage else { continue };
         let group_of_files = Group {
             directory: stage.directory(),
@@ -203,6 +207,16 @@ fn seal(members: &mut Members, told: Told<'_>) -> Result<()> {
             Err(Error::refused(ErrorKind::Cancelled, Step::SyncFile, &path))
         }
         _ => Ok(()),
+    }
+}
+
+/// Opens a staged file to sync it. Nobody may have shortened it since it was closed: neither
+/// another program nor a network file system that could not write all of it.
+fn open_whole(place: &StagingPlace, len: u64) -> io::Result<File> {
+    let file = sys::open_staged(&place.directory, &place.name)?;
+    match sys::inspect(&file)?.len == len {
+        true => Ok(file),
+        false => Err(error::not_whole()),
     }
 }
 
@@ -251,7 +265,7 @@ fn publish_one(
         None => Sealed::closed(&place, waiting.id, synced),
     };
     let destination = Destination {
-        directory: &members.folders[file.folder].directory,
+        directory: &members.folders[&file.folder].directory,
         name: &file.name,
         path,
         before: waiting.before.map(|before| before.id),
@@ -268,16 +282,17 @@ fn sync_names(members: &Members) -> Result<HashSet<u64>> {
     let is_full = |file: &&Member| {
         matches!(file.kind, Kind::Staged(_)) && file.options.durability == Durability::Full
     };
+    let holders = members.holders();
     let mut devices: BTreeMap<u64, Vec<&Directory>> = BTreeMap::new();
     let mut seen = HashSet::new();
     for file in members.files.iter().filter(is_full) {
-        let folder = &members.folders[file.folder];
+        let folder = &members.folders[&file.folder];
         if seen.insert(folder.id) {
             devices.entry(folder.id.device).or_default().push(&folder.directory);
         }
     }
     if !devices.is_empty() {
-        for (id, holder) in &members.holders {
+        for (id, holder) in &holders {
             if seen.insert(*id) {
                 devices.entry(id.device).or_default().push(holder);
             }
@@ -285,7 +300,7 @@ fn sync_names(members: &Members) -> Result<HashSet<u64>> {
     }
     let mut lacking = HashSet::new();
     for (device, directories) in devices {
-        let of_device = |file: &&Member| members.folders[file.folder].id.device == device;
+        let of_device = |file: &&Member| members.folders[&file.folder].id.device == device;
         let mut files = members.files.iter().filter(is_full).filter(of_device);
         match together::sync_names(&directories) {
             Ok(Durability::Full) => {}
@@ -321,7 +336,7 @@ fn receipt(mut members: Members, lacking: &HashSet<u64>) -> BatchCommit {
                 (outcome, durability, sync_plan, Vec::new())
             }
             Kind::Staged(Waiting { before, not_preserved, synced, .. }) => {
-                let device = members.folders[file.folder].id.device;
+                let device = members.folders[&file.folder].id.device;
                 let most = match lacking.contains(&device) {
                     true => Durability::Ordered,
                     false => Durability::Full,

@@ -1,6 +1,6 @@
 //! What a journal adds to the commit of a batch.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use super::members::{Kind, Member, Members, Waiting};
 use crate::concurrency::workers::Interruption;
@@ -22,7 +22,7 @@ pub(super) fn declare(members: &mut Members, claim: &Claim<'_>) -> Result<()> {
     });
     let intent = intent_of(members)?;
     let mark = claim.mark();
-    for folder in &mut members.folders {
+    for folder in members.folders.values_mut() {
         let Some(stage) = &mut folder.stage else { continue };
         stage
             .mark(&mark, options.durability)
@@ -36,7 +36,10 @@ pub(super) fn declare(members: &mut Members, claim: &Claim<'_>) -> Result<()> {
 
 fn intent_of(members: &Members) -> Result<Intent> {
     let mut intent = Intent::default();
-    for folder in &members.folders {
+    // A batch has gaps in the numbers of its folders where files have left; a journal has none.
+    let mut numbers = HashMap::new();
+    for (number, folder) in &members.folders {
+        numbers.insert(*number, numbers.len());
         let failed = |error| Error::failed(Step::Resolve, &folder.path, error);
         let lost = || failed(error::not_to_be_found_again());
         let (Some(stage), Some(before)) = (&folder.stage, &folder.absolute) else {
@@ -53,21 +56,24 @@ fn intent_of(members: &Members) -> Result<Intent> {
     }
     for file in &members.files {
         if let Kind::Staged(waiting) = &file.kind {
-            intent.files.push(entry_of(members, file, waiting)?);
+            intent.files.push(entry_of(members, file, waiting, numbers[&file.folder])?);
         }
     }
     Ok(intent)
 }
 
-fn entry_of(members: &Members, file: &Member, waiting: &Waiting) -> Result<File> {
+fn entry_of(members: &Members, file: &Member, waiting: &Waiting, folder: usize) -> Result<File> {
     let path = members.path_of(file);
     let gone = || Error::refused(ErrorKind::NotFound, Step::SyncFile, &path);
     let place = members.place_of(file, waiting).ok_or_else(gone)?;
     let staged = sys::look(&place.directory, &place.name)
         .map_err(|error| Error::failed(Step::SyncFile, &path, error))?;
     let staged = staged.filter(|staged| staged.info.id == waiting.id).ok_or_else(gone)?;
+    if staged.info.len != file.len {
+        return Err(Error::failed(Step::SyncFile, &path, error::not_whole()));
+    }
     Ok(File {
-        folder: file.folder,
+        folder,
         name: journal::text_of(&file.name, &path)?.to_owned(),
         staged: journal::text_of(&place.name, &path)?.to_owned(),
         how: How::new(file.options.publish, file.options.read_only),
@@ -78,11 +84,12 @@ fn entry_of(members: &Members, file: &Member, waiting: &Waiting) -> Result<File>
 
 /// Syncs what leads to the staged files: a journal that survives a power cut must find them.
 fn sync_staged_names(members: &Members) -> Result<()> {
-    let stages = members.folders.iter().filter_map(|folder| folder.stage.as_ref());
+    let stages = members.folders.values().filter_map(|folder| folder.stage.as_ref());
     let mut directories: Vec<&Directory> = stages.map(|stage| &**stage.directory()).collect();
-    directories.extend(members.folders.iter().map(|folder| &*folder.directory));
-    let folders: HashSet<_> = members.folders.iter().map(|folder| folder.id).collect();
-    let others = members.holders.iter().filter(|(id, _)| !folders.contains(id));
+    directories.extend(members.folders.values().map(|folder| &*folder.directory));
+    let folders: HashSet<_> = members.folders.values().map(|folder| folder.id).collect();
+    let holders = members.holders();
+    let others = holders.iter().filter(|(id, _)| !folders.contains(id));
     directories.extend(others.map(|(_, holder)| &**holder));
     match together::sync_names(&directories) {
         Ok(_) => Ok(()),

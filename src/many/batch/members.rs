@@ -1,10 +1,10 @@
 //! What a batch consists of: the directories, and the files in them that wait to be published.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ffi::OsString;
 use std::mem;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use camino::Utf8PathBuf;
 
@@ -22,19 +22,20 @@ use crate::sys::{self, Directory, FileId, Info};
 /// All directories and files of a batch. Dropped, it rolls back.
 #[derive(Debug, Default)]
 pub(super) struct Members {
-    // Before `parents`, so that the staging directories go before the directories they are in.
-    pub(super) folders: Vec<Folder>,
+    /// By number. Each has a file, or somebody who writes one.
+    pub(super) folders: BTreeMap<usize, Folder>,
     by_id: HashMap<FileId, usize>,
     /// The targets, by which no file is in it twice.
     keys: HashSet<Key>,
     pub(super) files: Vec<Member>,
     /// The options of the last file, which most others have too.
     options: Option<Arc<Options>>,
-    /// The directories that hold a created one, each held once.
-    pub(super) holders: HashMap<FileId, Arc<Directory>>,
-    pub(super) parents: CreatedParents,
-    /// The first staging directory that could not be removed.
-    leftovers: Vec<PathBuf>,
+    /// The directories that hold a created one, each held once by all who created something in it.
+    holders: HashMap<FileId, Weak<Directory>>,
+    /// Directories that were created for files that have left, and that others are in.
+    parents: CreatedParents,
+    /// Of the first staging directory that could not be removed; it names all of them.
+    unremoved: Option<Error>,
 }
 
 /// A directory that targets are in.
@@ -48,8 +49,23 @@ pub(super) struct Folder {
     pub(super) absolute: Option<Utf8PathBuf>,
     /// `None` once it was removed.
     pub(super) stage: Option<Stage>,
+    /// What was created on the way to it.
+    parents: CreatedParents,
+    /// Whether its names were synced for somebody who insists on it.
+    is_proven: bool,
+    /// How many files are in it, those included that are being written.
+    files: usize,
     /// How many files were staged in it.
     next: u64,
+}
+
+/// What becomes of a staging directory when a file leaves the batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Staging {
+    /// It stays, for others or because it cannot be removed.
+    Kept,
+    /// It is gone, with all that was in it.
+    Removed,
 }
 
 /// A target, as it is told from all others.
@@ -123,53 +139,117 @@ impl Members {
         journal: Option<&Journal>,
         options: &Options,
     ) -> Result<(Key, u64)> {
-        let failed = |step| {
-            let path = target.path.clone();
-            move |error| Error::failed(step, &path, error)
-        };
-        let id = sys::inspect_directory(&target.directory).map_err(failed(Step::Resolve))?.id;
+        let failed = |error| Error::failed(Step::Resolve, &target.path, error);
+        let id = sys::inspect_directory(&target.directory).map_err(failed)?.id;
         journal.map_or(Ok(()), |journal| journal.check(target, id))?;
-        let folder = match self.by_id.get(&id) {
-            Some(folder) => *folder,
-            None => {
-                let absolute = journal.map(|_| journal::directory_of(target)).transpose()?;
-                sync::check_required(target, options)?;
-                let stage =
-                    Stage::create(&target.directory, options).map_err(failed(Step::CreateTemp))?;
-                let directory = Arc::clone(&target.directory);
-                let path = target.path.parent().unwrap_or(Path::new("")).to_path_buf();
-                let stage = Some(stage);
-                self.folders.push(Folder { directory, id, path, absolute, stage, next: 0 });
-                self.by_id.insert(id, self.folders.len() - 1);
-                self.folders.len() - 1
-            }
-        };
-        let holders = &mut self.holders;
-        self.parents
-            .take_over(&mut target.parents, |holder| {
-                let id = sys::inspect_directory(&holder)?.id;
-                Ok(Arc::clone(holders.entry(id).or_insert(holder)))
-            })
-            .map_err(failed(Step::CreateParents))?;
-        let key = Key { folder, name: sys::lock_key(&target.name).into() };
-        if !self.keys.insert(key.clone()) {
-            return Err(Error::refused(ErrorKind::Duplicate, Step::Resolve, &target.path));
+        let known = self.by_id.get(&id).copied();
+        let is_proven = known.is_some_and(|number| self.folders[&number].is_proven);
+        if !is_proven {
+            sync::check_required(target, options)?;
         }
-        let Folder { directory, stage, next, .. } = &mut self.folders[folder];
-        target.directory = Arc::clone(directory);
-        let number = *next;
-        target.place = stage.as_ref().map(|stage| StagingPlace {
+        let number = match known {
+            Some(number) => number,
+            None => self.add_folder(target, id, journal, options)?,
+        };
+        let admitted = self.admit_to(number, target, options);
+        if admitted.is_err() {
+            self.leave(number); // it may have been made for this one
+        }
+        admitted
+    }
+
+    fn add_folder(
+        &mut self,
+        target: &Target,
+        id: FileId,
+        journal: Option<&Journal>,
+        options: &Options,
+    ) -> Result<usize> {
+        let absolute = journal.map(|_| journal::directory_of(target)).transpose()?;
+        let stage = Stage::create(&target.directory, options)
+            .map_err(|error| Error::failed(Step::CreateTemp, &target.path, error))?;
+        let folder = Folder {
+            directory: Arc::clone(&target.directory),
+            id,
+            path: target.path.parent().unwrap_or(Path::new("")).to_path_buf(),
+            absolute,
+            stage: Some(stage),
+            parents: CreatedParents::default(),
+            is_proven: false,
+            files: 0,
+            next: 0,
+        };
+        let number = self.folders.last_key_value().map_or(0, |(last, _)| last + 1);
+        self.folders.insert(number, folder);
+        self.by_id.insert(id, number);
+        Ok(number)
+    }
+
+    fn admit_to(
+        &mut self,
+        number: usize,
+        target: &mut Target,
+        options: &Options,
+    ) -> Result<(Key, u64)> {
+        let refused = |kind| Err(Error::refused(kind, Step::Resolve, &target.path));
+        let Some(folder) = self.folders.get_mut(&number) else {
+            return refused(ErrorKind::NotFound);
+        };
+        let key = Key { folder: number, name: sys::lock_key(&target.name).into() };
+        if self.keys.contains(&key) {
+            return refused(ErrorKind::Duplicate);
+        }
+        let holders = &mut self.holders;
+        let share = |holder: Arc<Directory>| {
+            let id = sys::inspect_directory(&holder)?.id;
+            if let Some(held) = holders.get(&id).and_then(Weak::upgrade) {
+                return Ok(held);
+            }
+            holders.insert(id, Arc::downgrade(&holder));
+            Ok(holder)
+        };
+        folder
+            .parents
+            .take_over(&mut target.parents, share)
+            .map_err(|error| Error::failed(Step::CreateParents, &target.path, error))?;
+        folder.is_proven |= sync::must_be_proven(options);
+        target.directory = Arc::clone(&folder.directory);
+        let number = folder.next;
+        target.place = folder.stage.as_ref().map(|stage| StagingPlace {
             directory: Arc::clone(stage.directory()),
             directory_name: stage.name().to_owned(),
             name: number.to_string().into(),
         });
-        *next += 1;
+        folder.next += 1;
+        folder.files += 1;
+        self.keys.insert(key.clone());
         Ok((key, number))
     }
 
-    /// Lets a target be admitted once more.
-    pub(super) fn free(&mut self, key: &Key) {
+    /// Lets a target be admitted once more, since its file has left.
+    pub(super) fn free(&mut self, key: &Key) -> Staging {
         self.keys.remove(key);
+        if let Some(folder) = self.folders.get_mut(&key.folder) {
+            folder.files -= 1;
+        }
+        self.leave(key.folder)
+    }
+
+    /// Leaves a folder that has no file any more, and takes back the directories that were created
+    /// for it and that nobody else needs.
+    fn leave(&mut self, number: usize) -> Staging {
+        if self.folders.get(&number).is_none_or(|folder| folder.files > 0) {
+            return Staging::Kept;
+        }
+        let Some(mut folder) = self.folders.remove(&number) else { return Staging::Kept };
+        self.by_id.remove(&folder.id);
+        let left = self.remove_stage(&mut folder);
+        let Folder { directory, parents, .. } = folder;
+        drop(directory); // Windows removes no directory that is open
+        self.parents.append(parents);
+        self.parents.remove_empty();
+        self.holders.retain(|_, holder| holder.strong_count() > 0);
+        left
     }
 
     /// The options, kept once for all files in a row that have the same ones.
@@ -185,17 +265,23 @@ impl Members {
     }
 
     pub(super) fn path_of(&self, member: &Member) -> PathBuf {
-        self.folders[member.folder].path.join(&member.name)
+        self.folders[&member.folder].path.join(&member.name)
     }
 
     /// Where a file is staged.
     pub(super) fn place_of(&self, member: &Member, waiting: &Waiting) -> Option<StagingPlace> {
-        let stage = self.folders[member.folder].stage.as_ref()?;
+        let stage = self.folders[&member.folder].stage.as_ref()?;
         Some(StagingPlace {
             directory: Arc::clone(stage.directory()),
             directory_name: stage.name().to_owned(),
             name: waiting.number.to_string().into(),
         })
+    }
+
+    /// The directories that hold a created one.
+    pub(super) fn holders(&self) -> Vec<(FileId, Arc<Directory>)> {
+        let held = self.holders.iter().map(|(id, holder)| Some((*id, holder.upgrade()?)));
+        held.flatten().collect()
     }
 
     /// Removes all that is staged, and the directories that were created for it.
@@ -212,8 +298,9 @@ impl Members {
         error: Error,
         state_of: impl Fn(usize, &Member) -> TargetState,
     ) -> Error {
-        self.remove_stages();
-        let leftovers = mem::take(&mut self.leftovers);
+        let unremoved = self.remove_stages();
+        let leftovers = unremoved.iter().flat_map(Error::leftovers).map(Path::to_path_buf);
+        let leftovers: Vec<PathBuf> = leftovers.collect();
         let files = self.files.iter().enumerate();
         let states = files.map(|(index, file)| (self.path_of(file), state_of(index, file)));
         error.of_batch(leftovers, states.collect())
@@ -221,21 +308,43 @@ impl Members {
 
     /// Leaves the staging directories where they are, since a journal needs them.
     pub(super) fn keep_stages(&mut self) {
-        self.folders.iter_mut().filter_map(|folder| folder.stage.take()).for_each(Stage::keep);
+        self.folders.values_mut().filter_map(|it| it.stage.take()).for_each(Stage::keep);
     }
 
-    /// Removes the staging directories. Gives the first failure, which names all that stay.
+    /// Leaves the directories that were created where they are.
+    pub(super) fn keep_parents(&mut self) {
+        self.folders.values_mut().for_each(|folder| folder.parents.keep());
+        self.parents.keep();
+    }
+
+    /// Removes the staging directories. Gives the first failure ever, which names all that
+    /// stay.
     pub(super) fn remove_stages(&mut self) -> Option<Error> {
-        let mut first: Option<Error> = None;
-        for folder in &mut self.folders {
-            let Some(stage) = folder.stage.take() else { continue };
-            let path = stage.path(&folder.path);
-            if let Err(error) = stage.remove() {
-                let error = Error::failed(Step::RemoveTemp, &folder.path, error);
-                self.leftovers.push(path.clone());
-                first = Some(first.unwrap_or(error).with_leftover(Some(path)));
-            }
+        let mut folders = mem::take(&mut self.folders);
+        for folder in folders.values_mut() {
+            self.remove_stage(folder);
         }
-        first
+        self.folders = folders;
+        self.unremoved.as_ref().map(Error::again)
+    }
+
+    fn remove_stage(&mut self, folder: &mut Folder) -> Staging {
+        let Some(stage) = folder.stage.take() else { return Staging::Kept };
+        let path = stage.path(&folder.path);
+        let Err(error) = stage.remove() else { return Staging::Removed };
+        let error = Error::failed(Step::RemoveTemp, &folder.path, error);
+        let first = self.unremoved.take().unwrap_or(error);
+        self.unremoved = Some(first.with_leftover(Some(path)));
+        Staging::Kept
+    }
+}
+
+impl Drop for Members {
+    fn drop(&mut self) {
+        // The staging directories, and the directories that are open, go before those they are in.
+        for folder in mem::take(&mut self.folders).into_values() {
+            self.parents.append(folder.parents);
+        }
+        self.parents.remove_empty();
     }
 }

@@ -6,14 +6,18 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::AtomicBatch;
-use super::members::{Key, Kind, Member, Waiting};
-use crate::error::{Error, ErrorKind, Result, Step};
+use super::members::{Key, Kind, Member, Staging, Waiting};
+use crate::error::{self, Error, ErrorKind, Result, Step};
 use crate::options::{Lock, Options, Tracking};
 use crate::protocol::staging::Staged;
 use crate::protocol::target::Target;
+use crate::protocol::temp::TempName;
 use crate::protocol::{sync, temp};
 use crate::sys;
 use crate::writer::{AtomicWriter, LookedAt, Prepared, Readiness};
+
+/// As often as this may a directory that leads to a target go before the target is admitted.
+const MAX_ATTEMPTS: usize = 100;
 
 /// Takes the new contents of one file of an [`AtomicBatch`], and adds it at
 /// [`finish`](BatchWriter::finish).
@@ -38,11 +42,24 @@ struct Slot<'a> {
     number: u64,
 }
 
+impl Slot<'_> {
+    fn free(&mut self) -> Staging {
+        self.key.take().map_or(Staging::Kept, |key| self.batch.members().free(&key))
+    }
+
+    /// Leaves the batch because of `error`. What stayed of the file may have gone with its staging
+    /// directory.
+    fn leave(mut self, error: Error) -> Error {
+        match self.free() {
+            Staging::Removed => error.without_leftover(),
+            Staging::Kept => error,
+        }
+    }
+}
+
 impl Drop for Slot<'_> {
     fn drop(&mut self) {
-        if let Some(key) = self.key.take() {
-            self.batch.members().free(&key);
-        }
+        self.free();
     }
 }
 
@@ -56,13 +73,32 @@ impl<'a> BatchWriter<'a> {
         if batch.is_versioned || options.tracking != Tracking::None {
             return Err(Error::refused(ErrorKind::Unsupported, Step::Resolve, path));
         }
-        let mut target = Target::resolve(None, path, options, None)?;
-        let journal = batch.journal.as_ref();
-        let (key, number) = batch.members().admit(&mut target, journal, options)?;
-        let slot = Slot { batch, key: Some(key), number };
-        let writer = AtomicWriter::start(target, options.clone(), None)?;
+        let (target, slot) = BatchWriter::admit(batch, path)?;
+        let writer = match AtomicWriter::start(target, options.clone(), None) {
+            Ok(writer) => writer,
+            Err(error) => return Err(slot.leave(error)),
+        };
         let options = batch.members().share(options);
         Ok(BatchWriter { writer, slot, options })
+    }
+
+    fn admit(batch: &'a AtomicBatch, path: &Path) -> Result<(Target, Slot<'a>)> {
+        let (options, journal) = (&batch.options, batch.journal.as_ref());
+        let mut attempts = MAX_ATTEMPTS;
+        loop {
+            attempts -= 1;
+            let admitted = Target::resolve(None, path, options, None).and_then(|mut target| {
+                let (key, number) = batch.members().admit(&mut target, journal, options)?;
+                Ok((target, Slot { batch, key: Some(key), number }))
+            });
+            match admitted {
+                Ok(admitted) => return Ok(admitted),
+                // Another thread's file has left the batch meanwhile, and with it the directory
+                // that was created for it.
+                Err(error) if attempts > 0 && options.create_parents && is_gone(&error) => {}
+                Err(error) => return Err(error),
+            }
+        }
     }
 
     /// The file that will be replaced: the path given to [`AtomicBatch::open`] with its symlinks
@@ -104,28 +140,53 @@ impl<'a> BatchWriter<'a> {
         let BatchWriter { writer, mut slot, options } = self;
         let Some(key) = &slot.key else { return Ok(()) };
         let (folder, name) = (key.folder, writer.name().to_owned());
-        let (kind, len) = match writer.prepare(looked_at)? {
-            Readiness::Unchanged(commit) => (Kind::Unchanged(commit.durability), commit.len),
-            Readiness::Prepared(prepared, target) => {
-                let len = prepared.staged.len;
-                (Kind::Staged(park(prepared, slot.number, &target, &options)?), len)
+        match complete(writer, looked_at, slot.number, &options) {
+            Ok((kind, len)) => {
+                slot.batch.members().add(Member { folder, name, options, len, kind });
+                slot.key = None;
+                Ok(())
             }
-        };
-        slot.batch.members().add(Member { folder, name, options, len, kind });
-        slot.key = None;
-        Ok(())
+            Err(error) => Err(slot.leave(error)),
+        }
     }
 
     pub(super) fn abandon(self, kind: ErrorKind, step: Step, error: io::Error) -> Error {
-        self.writer.abandon(kind, step, error)
+        let BatchWriter { writer, slot, .. } = self;
+        let error = writer.abandon(kind, step, error);
+        slot.leave(error)
+    }
+}
+
+/// Whether that is what an error about a directory says that was removed.
+fn is_gone(error: &Error) -> bool {
+    error.io_error().is_some_and(sys::is_gone)
+}
+
+/// All that is to be done with a file before the batch has it. Gives its length, too.
+fn complete(
+    writer: AtomicWriter,
+    looked_at: LookedAt,
+    number: u64,
+    options: &Options,
+) -> Result<(Kind, u64)> {
+    match writer.prepare(looked_at)? {
+        Readiness::Unchanged(commit) => Ok((Kind::Unchanged(commit.durability), commit.len)),
+        Readiness::Prepared(prepared, target) => {
+            let len = prepared.staged.len;
+            Ok((Kind::Staged(park(prepared, number, &target, options)?), len))
+        }
     }
 }
 
 /// Closes the staged file, and keeps what is to be known about it.
 fn park(prepared: Prepared, number: u64, target: &Target, options: &Options) -> Result<Waiting> {
-    let Prepared { staged: Staged { temp, .. }, not_preserved } = prepared;
+    let Prepared { staged: Staged { temp, len }, not_preserved } = prepared;
     let info = match sys::inspect(&temp.file) {
-        Ok(info) => info,
+        Ok(info) if info.len == len => info,
+        Ok(_) => {
+            let error = Error::failed(Step::Write, &target.path, error::not_whole());
+            return Err(temp.abandon(&target.path, error));
+        }
         Err(error) => {
             let error = Error::failed(Step::CreateTemp, &target.path, error);
             return Err(temp.abandon(&target.path, error));
@@ -140,7 +201,17 @@ fn park(prepared: Prepared, number: u64, target: &Target, options: &Options) -> 
         }
     }
     let before = target.existing.as_ref().map(|existing| (&existing.info).into());
-    temp.keep(); // in the staging directory, and closed
+    let (name, file) = temp.into_parts();
+    match (sys::close(file), name) {
+        (Ok(()), name) => name.map_or((), TempName::keep), // in the staging directory
+        (Err(error), name) => {
+            let error = Error::failed(Step::Write, &target.path, error);
+            return Err(match name {
+                Some(name) => name.abandon(&target.path, error),
+                None => error,
+            });
+        }
+    }
     Ok(Waiting { number, id: info.id, before, not_preserved, synced })
 }
 

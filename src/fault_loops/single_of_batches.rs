@@ -1,0 +1,190 @@
+//! Single faults of batches, and what they once led to.
+
+use std::path::{Path, PathBuf};
+use std::thread;
+
+use super::batches::{Place, new_of, portable};
+use crate::fault::{Fault, Op, Plan, with_plan};
+use crate::{
+    AtomicBatch, AtomicWriter, Durability, ErrorKind, Publish, Result, Step, TargetState, sys,
+};
+
+/// A batch with all files of the place.
+fn batch_of(place: &Place, durability: Durability, journal: Option<&Path>) -> AtomicBatch {
+    let mut batch = AtomicBatch::new();
+    batch.options(portable().durability(durability));
+    if let Some(journal) = journal {
+        batch.journal(journal).unwrap();
+    }
+    for (index, (path, _)) in place.targets.iter().enumerate() {
+        batch.write(path, new_of(index)).unwrap();
+    }
+    batch
+}
+
+fn full() -> Fault {
+    Fault::DoneThenError(rustix::io::Errno::NOSPC.raw_os_error())
+}
+
+/// A file whose write failed, and that could not be removed from the batch's staging directory, was
+/// named as if it were beside its target: whoever wanted to remove it found nothing there.
+#[test]
+fn a_file_that_stays_in_the_staging_directory_is_named_where_it_is() {
+    let dir = tempfile::tempdir().unwrap();
+    let batch = AtomicBatch::new();
+    let lacking = [Op::Write, Op::RemoveTemp].map(|op| (op, sys::lacking_error(op)));
+    let plan = Plan { lacking: lacking.into(), ..Plan::default() };
+    let write = || batch.write(dir.path().join("target"), "contents").unwrap_err();
+    let (error, _) = with_plan(plan.clone(), write);
+    assert_eq!((error.step(), error.leftover()), (Step::Write, None), "it went with its directory");
+    batch.write(dir.path().join("other"), "contents").unwrap();
+    let (error, _) = with_plan(plan, write);
+    let leftover = error.leftover().expect("it is named");
+    assert!(leftover.is_file(), "{}", leftover.display());
+    drop(batch);
+    assert!(!leftover.exists(), "the batch goes with all that is in it");
+}
+
+/// A network file system says when a file is closed that there was no room for what was written to
+/// it. The batch closed its staged files without listening, opened them again to sync them, which
+/// then succeeded, and replaced the old files by short ones.
+#[test]
+fn a_file_that_was_not_whole_when_it_was_closed_stays_out_of_the_batch() {
+    let place = Place::new(Publish::Replace);
+    let (path, _) = &place.targets[0];
+    let write = || {
+        let batch = AtomicBatch::new();
+        let written = batch.write(path, new_of(0));
+        (batch, written)
+    };
+    let ((batch, written), plan) = with_plan(Plan::default(), write);
+    written.unwrap();
+    drop(batch);
+    let close = plan.log.iter().position(|op| *op == Op::Close).expect("it is closed");
+    let plan = Plan { at: Some((close, full())), ..Plan::default() };
+    let ((batch, written), _) = with_plan(plan, write);
+    let error = written.unwrap_err();
+    assert_eq!((error.kind(), error.step()), (ErrorKind::StorageFull, Step::Write));
+    assert_eq!((error.leftover(), place.others()), (None, Vec::<PathBuf>::new()));
+    place.check(0, TargetState::Untouched, "not whole");
+    batch.write(path, new_of(0)).unwrap();
+    batch.commit().unwrap();
+    place.check(0, TargetState::Replaced, "once there was room");
+}
+
+/// What was staged was opened by its name to be synced, and published, whatever its length was by
+/// then: a file that a server, or another program, had cut short took the old one's place.
+#[test]
+fn what_was_cut_short_since_it_was_staged_is_not_published() {
+    let lowest = [Durability::None, Durability::Ordered, Durability::Full];
+    for (durability, is_journalled) in lowest
+        .map(|it| (it, true))
+        .into_iter()
+        .chain([(Durability::Ordered, false), (Durability::Full, false)])
+    {
+        let place = Place::new(Publish::Replace);
+        let journal = place.root.path().join("journal");
+        let batch = batch_of(&place, durability, is_journalled.then_some(&*journal));
+        let is_stage = |path: &&PathBuf| !path.ends_with("journal");
+        let others = place.others();
+        let stage = others.iter().find(is_stage).expect("a staging directory");
+        let staged = fs_err::OpenOptions::new().write(true).open(stage.join("1")).unwrap();
+        staged.set_len(1).unwrap();
+        let name = format!("{durability}, {is_journalled}");
+        let error = batch.commit().unwrap_err();
+        assert_eq!((error.kind(), error.step()), (ErrorKind::Io, Step::SyncFile), "{name}");
+        assert!(error.to_string().contains("the new contents of"), "{error}");
+        assert!(error.io_error().unwrap().to_string().contains("not as long"), "{name}");
+        (0..3).for_each(|index| place.check(index, TargetState::Untouched, &name));
+        assert_eq!((place.others(), journal.exists()), (Vec::new(), false), "{name}");
+    }
+}
+
+/// Whether directories can be synced was asked when the first file came to a folder, by the options
+/// of that file. A later one that insisted on it was taken, and the batch published all files
+/// before it said that what had been insisted on cannot be had.
+#[test]
+fn every_file_that_insists_on_durability_is_heard_before_anything_is_published() {
+    let place = Place::new(Publish::Replace);
+    let lacking = vec![(Op::SyncDirectory, sys::lacking_error(Op::SyncDirectory))];
+    let insist = || -> (AtomicBatch, Result<()>) {
+        let mut batch = AtomicBatch::new();
+        batch.write(&place.targets[0].0, new_of(0)).unwrap();
+        batch.options(AtomicWriter::builder().require_durability(true));
+        let written = batch.write(&place.targets[1].0, new_of(1));
+        (batch, written)
+    };
+    let ((batch, written), _) = with_plan(Plan { lacking, ..Plan::default() }, insist);
+    let error = written.unwrap_err();
+    let expected = (ErrorKind::DurabilityUnavailable, Step::SyncDirectory);
+    assert_eq!((error.kind(), error.step()), expected, "{error}");
+    assert_eq!(error.target_state(), TargetState::Untouched);
+    batch.commit().unwrap();
+    place.check(0, TargetState::Replaced, "it did not insist");
+    place.check(1, TargetState::Untouched, "it did");
+    // And once is enough.
+    let ((batch, written), plan) = with_plan(Plan::default(), insist);
+    written.unwrap();
+    let syncs = |plan: &Plan| plan.log.iter().filter(|op| **op == Op::SyncDirectory).count();
+    let more = || batch.write(place.root.path().join("more"), "");
+    let (written, after) = with_plan(Plan::default(), more);
+    written.unwrap();
+    assert_eq!((syncs(&plan), syncs(&after)), (1, 0));
+}
+
+/// The mark that keeps a staging directory for its journal was closed without listening, where it
+/// is not synced: one that was not whole is no mark, so that a sweep would have removed what the
+/// journal needs.
+#[test]
+fn a_mark_that_was_not_whole_when_it_was_closed_ends_the_commit() {
+    let place = Place::new(Publish::Replace);
+    let journal = place.root.path().join("journal");
+    let commit = |plan| {
+        let batch = batch_of(&place, Durability::None, Some(&journal));
+        with_plan(plan, || batch.commit())
+    };
+    let (result, plan) = commit(Plan::default());
+    result.unwrap();
+    let closes: Vec<_> =
+        (0..plan.log.len()).filter(|index| plan.log[*index] == Op::Close).collect();
+    assert_eq!(closes.len(), 3, "two marks and the journal: {:?}", plan.log);
+    for close in closes {
+        let plan = Plan { at: Some((close, full())), ..Plan::default() };
+        let error = commit(plan).0.unwrap_err();
+        assert_eq!((error.kind(), error.journal()), (ErrorKind::StorageFull, None), "{error}");
+        assert!(error.files().all(|(_, state)| state == TargetState::Untouched));
+        assert_eq!((place.others(), journal.exists()), (Vec::new(), false));
+    }
+}
+
+/// A journal that could not be made durable was removed again, but not its name's removal synced,
+/// while what it needs was removed as well: after a power cut it could be back, of a batch whose
+/// commit had failed, and every recovery then refused, and every further batch.
+#[test]
+fn a_journal_that_was_taken_back_does_not_come_back() {
+    let commit = |at| {
+        let place = Place::new(Publish::Replace);
+        let journal = place.root.path().join("journal");
+        let batch = batch_of(&place, Durability::Full, Some(&journal));
+        let plan = Plan { at, ..Plan::default() };
+        // On a thread of its own: what is known of the file systems is known by thread.
+        let commit = move || with_plan(plan, || batch.commit());
+        let (result, plan) = thread::spawn(commit).join().unwrap();
+        (place, result, plan)
+    };
+    let (_, result, Plan { log, .. }) = commit(None);
+    result.unwrap();
+    let find = |from: usize, wanted: Op| {
+        from + log[from..].iter().position(|op| *op == wanted).expect("it is one of its steps")
+    };
+    let synced = find(find(0, Op::RenameNoReplace), Op::SyncDirectory);
+    let (place, result, plan) = commit(Some((synced, full())));
+    let error = result.unwrap_err();
+    assert_eq!((error.kind(), error.journal()), (ErrorKind::StorageFull, None), "{error}");
+    assert!(error.files().all(|(_, state)| state == TargetState::Untouched), "{error}");
+    assert_eq!(place.others(), Vec::<PathBuf>::new());
+    let wanted = [Op::RemoveEntry, Op::RemoveDirectory, Op::SyncDirectory];
+    let after = plan.log[synced + 1..].iter().copied().filter(|op| wanted.contains(op));
+    let after: Vec<Op> = after.collect();
+    assert_eq!(after[..2], [Op::RemoveEntry, Op::SyncDirectory], "before what it needs goes");
+}
