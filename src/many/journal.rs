@@ -34,7 +34,7 @@ use self::intent::Intent;
 pub use self::recovery::{Recovered, Recovery};
 use crate::concurrency::side_lock::SideLock;
 use crate::error::{self, Error, ErrorKind, Result, Step, TargetState};
-use crate::options::{Lock, Options, Publish, ReadOnly, Symlinks};
+use crate::options::{Durability, Lock, Options, Publish, ReadOnly, Symlinks};
 use crate::protocol::target::Target;
 use crate::sys::{self, Directory, FileId};
 use crate::writer::{AtomicWriter, LookedAt};
@@ -216,6 +216,7 @@ impl Claim<'_> {
             require_durability: options.require_durability,
             ..Options::default()
         };
+        let durability = options.durability;
         let mut writer = AtomicWriter::start(self.target(), options, None)?;
         let written = match writer.write_all(text.as_bytes()) {
             Ok(()) => writer.commit_looked_at(LookedAt::Before),
@@ -230,11 +231,18 @@ impl Claim<'_> {
                 })
             }
             // It is not proven to be durable, so that nothing may be published.
-            Err(error) => match self.remove() {
+            Err(error) => match self.take_back(durability) {
                 Ok(()) => Err(error.with_state(TargetState::Untouched)),
                 Err(_) => Err(error.with_state(TargetState::Untouched).with_journal(path)),
             },
         }
+    }
+
+    /// Removes a journal before anything was published. That must be as durable as it may be
+    /// itself: a power cut would else bring it back when what it needs is gone.
+    fn take_back(&self, durability: Durability) -> Result<()> {
+        self.remove()?;
+        if durability > Durability::None { self.sync_name() } else { Ok(()) }
     }
 
     /// Removes the journal.
