@@ -141,8 +141,9 @@ impl Error {
         self.0.leftovers.iter().map(PathBuf::as_path)
     }
 
-    /// The journal of a batch that is still there: [`recover`](crate::recover) completes what it
-    /// says. Until then some of its files may be new and some old.
+    /// The journal of a batch, which is still there or may be after a power cut:
+    /// [`recover`](crate::recover) completes what it says. Until then some of its files may be new
+    /// and some old.
     #[must_use]
     pub fn journal(&self) -> Option<&Path> {
         self.0.journal.as_deref()

@@ -47,31 +47,39 @@ const MODE: u32 = 0o600;
 /// that is no error.
 ///
 /// To be called where a program starts, before it reads or writes any of the files. It may be
-/// called again and again, may be killed at any moment, and waits while another process commits or
+/// called again and again, may be killed at any moment, and waits while somebody else commits or
 /// recovers with the same journal.
 ///
 /// All that the journal says is held against what is on disk before anything is touched: the
-/// directories by their identity, so that no link that has appeared since leads elsewhere, the
-/// staged files and the targets by their identity, length and time of modification. A target that
-/// somebody has replaced or changed since is not overwritten.
+/// directories by their number, so that no link that has appeared since leads elsewhere, the
+/// staged files and the targets by their number, length and time of modification. Unless all of it
+/// is so, nothing is done; so a target is not replaced that somebody has replaced or written to
+/// between the commit's look at it and this one, whatever the clock says of when. One that is
+/// missing is made, unless [`Publish::Existing`] was asked for. The new files have the owners and
+/// permissions that the targets had at the commit, whoever has changed those since.
 ///
 /// # Errors
 ///
-/// [`ErrorKind::InvalidJournal`] if what is at `path` is damaged or no journal of this version, and
-/// [`ErrorKind::Unrecoverable`] if what it says does not match what is on disk any more: nothing
-/// was touched. [`Error::files`] tells of each file whether it is
-/// old ([`Untouched`](TargetState::Untouched)), new ([`Replaced`](TargetState::Replaced)) or
-/// neither as far as can be told ([`Unknown`](TargetState::Unknown)). Whoever does not want to
-/// recover any more removes the journal: each file then stays as it is, and
-/// [`sweep`](crate::sweep()) removes what was staged.
+/// [`ErrorKind::InvalidJournal`] if what is at `path` is damaged or no journal of this version,
+/// and [`ErrorKind::Unrecoverable`] if what it says does not match what is on disk any more:
+/// nothing was touched. Of the latter, [`Error::files`] tells of each file whether it is old
+/// ([`Untouched`](TargetState::Untouched)), new ([`Replaced`](TargetState::Replaced)) or neither
+/// as far as can be told ([`Unknown`](TargetState::Unknown)). Whoever does not want to recover any
+/// more removes the journal: each file then stays as it is, and [`sweep`](crate::sweep()) of the
+/// directories that they are in removes what was staged.
 ///
-/// Any other error leaves the journal ([`Error::journal`]): put right what went wrong, and recover
-/// again. With [`Step::RemoveTemp`] all is done but to remove a staging directory
-/// ([`Error::leftover`]).
+/// With any other error, put right what went wrong and recover again: it goes on where it stopped.
+/// If it stopped after the first look, the error names the journal ([`Error::journal`]). With one
+/// at [`Step::RemoveTemp`], or with one at [`Step::SyncDirectory`] that names no journal, all
+/// files are new and the journal is gone: what is left is a staging directory
+/// ([`Error::leftover`]), which a sweep removes, or that a power cut could bring the journal back.
 ///
 /// # Platform
 ///
-/// The lock needs a file system that has locks; without, [`ErrorKind::Unsupported`].
+/// The lock needs a file system that has locks; without, [`ErrorKind::Unsupported`]. Where a file
+/// system numbers its files anew each time it is mounted, or each time it has forgotten them, as
+/// sshfs and bindfs do, a recovery is [`ErrorKind::Unrecoverable`] from then on, and a sweep keeps
+/// what was staged.
 ///
 /// The identity of a file or a directory is its number. A file system that numbers what is on it
 /// anew each time it is mounted (FAT and exFAT on Linux: `iunique` in fs/fat/inode.c and
