@@ -45,7 +45,7 @@ use crate::writer::LookedAt;
 /// For each directory that targets are in, two descriptors on Unix and about 600 bytes of memory;
 /// one more descriptor for each directory in which one was created, for a file that is being
 /// written that of its temp file, and one for a journal; up to 16 more while the files are synced.
-/// For each file about 400 bytes besides its path, and as much again for the receipt.
+/// For each file about 400 bytes, and as much again for the receipt.
 ///
 /// # How they are synced
 ///
