@@ -311,7 +311,7 @@ fn exchange(sealed: Sealed, target: &mut Target, options: &Options) -> Result<En
 fn switch(sealed: Sealed, target: &mut Target, options: &Options) -> Result<End> {
     let switched = generation::publish(sealed, target, options)?;
     target.parents.keep();
-    // Whichever generation the link leads to then, its name may not be there.
+    // A power cut may undo it as long as it is not durable.
     let undone = Durability::None;
     match sync_names(&switched.published, target, options, undone) {
         Ok(durability) => Ok((switched.published.outcome, durability, switched.remove_old(target))),

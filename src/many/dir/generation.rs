@@ -100,12 +100,12 @@ pub(super) fn publish(sealed: Sealed, target: &mut Target, options: &Options) ->
         Ok(((), name)) => name,
         Err(error) => return Err(publish::abandon(stage, folder, failed(error))),
     };
-    let ready = make_link(&stage, &name, target, options)
-        .map_err(failed)
-        .and_then(|()| Current::look_again(target, Swap::Link, options))
-        .and_then(|_| generation_of(target, options).map_err(failed));
-    let old = match ready {
-        Ok(old) => old,
+    let ready = make_link(&stage, &name, target, options).and_then(|most| {
+        Current::look_again(target, Swap::Link, options)?;
+        Ok((most, generation_of(target, options).map_err(failed)?))
+    });
+    let (most, old) = match ready {
+        Ok(ready) => ready,
         Err(error) => return Err(take_back(stage, folder, &name, target, error)),
     };
     if let Err(error) = switch(&stage, target, options) {
@@ -125,6 +125,7 @@ pub(super) fn publish(sealed: Sealed, target: &mut Target, options: &Options) ->
         Some(_) => Outcome::Replaced,
         None => Outcome::Created,
     };
+    let contents = contents.min(most);
     Ok(Switched { published: Published { outcome, contents, stage, folder }, old })
 }
 
@@ -133,17 +134,31 @@ fn stands_for(directory: &Directory, name: &OsStr, root: &Directory) -> io::Resu
     Ok(sys::look(directory, name)?.is_some_and(|now| now.info.id == id))
 }
 
-/// Makes the link that names the generation.
-fn make_link(stage: &Stage, name: &OsStr, target: &Target, options: &Options) -> io::Result<()> {
-    if options.durability > Durability::None {
-        // The generation has its name before anything leads there.
-        match sys::sync_directory(&target.directory) {
-            Err(error) if sys::lacks_directory_sync(&error) => {}
-            result => result?,
-        }
-    }
+/// Makes the link that names the generation. Gives the most that is kept once it is the target.
+fn make_link(
+    stage: &Stage,
+    name: &OsStr,
+    target: &Target,
+    options: &Options,
+) -> Result<Durability> {
+    let failed = |error| Error::failed(Step::Publish, &target.path, error);
     let at = Entry { directory: stage.directory(), name: OsStr::new(LINK) };
-    sys::make_symlink(at, Path::new(name))
+    sys::make_symlink(at, Path::new(name)).map_err(failed)?;
+    if options.durability == Durability::None {
+        return Ok(Durability::None);
+    }
+    // The generation has its name before anything leads there. Else a power cut might leave a link
+    // that leads nowhere.
+    match sys::sync_directory(&target.directory) {
+        Err(error) if sys::lacks_directory_sync(&error) => match options.require_durability {
+            true => {
+                let kind = ErrorKind::DurabilityUnavailable;
+                Err(Error::refused(kind, Step::SyncDirectory, &target.path))
+            }
+            false => Ok(Durability::None),
+        },
+        result => result.map(|()| options.durability).map_err(failed),
+    }
 }
 
 /// Gives the link the target's name.

@@ -153,16 +153,20 @@ fn where_names_cannot_be_synced_a_replaced_tree_has_no_durability() {
     const TEST: &str =
         "dirs::obstacles::where_names_cannot_be_synced_a_replaced_tree_has_no_durability";
     if let Some(child::Given { dir, .. }) = child::given() {
-        let publish = |swap: Swap, name: &str| {
-            let staged = AtomicDir::builder().swap(swap).open(dir.path(name)).unwrap();
+        let publish_as = |swap: Swap, name: &str, durability| {
+            let mut builder = AtomicDir::builder();
+            let staged = builder.durability(durability).swap(swap).open(dir.path(name)).unwrap();
             staged.write("file", "new").unwrap();
             let commit = staged.commit().unwrap();
             (commit.outcome(), commit.durability())
         };
+        let publish = |swap, name| publish_as(swap, name, Durability::Full);
         let site = "closed/site";
         assert_eq!(publish(Swap::Exchange, site), (Outcome::Created, Durability::Ordered));
         assert_eq!(publish(Swap::Exchange, site), (Outcome::Replaced, Durability::None));
         assert_eq!(publish(Swap::Link, "closed/link"), (Outcome::Created, Durability::None));
+        let ordered = publish_as(Swap::Link, "closed/other", Durability::Ordered);
+        assert_eq!(ordered, (Outcome::Created, Durability::None));
         // Whoever insists on either learns it before anything is replaced.
         for durability in [Durability::Ordered, Durability::Full] {
             let mut builder = AtomicDir::builder();
@@ -170,6 +174,11 @@ fn where_names_cannot_be_synced_a_replaced_tree_has_no_durability() {
             let error = builder.open(dir.path(site)).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::DurabilityUnavailable, "{error}");
             assert_eq!(error.target_state(), TargetState::Untouched);
+            let staged = builder.swap(Swap::Link).open(dir.path("closed/new"));
+            let error = staged.and_then(AtomicDir::commit).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::DurabilityUnavailable, "{error}");
+            assert_eq!(error.target_state(), TargetState::Untouched);
+            assert!(!dir.path("closed/new").is_symlink());
         }
         return;
     }
