@@ -119,8 +119,8 @@ impl Error {
         own.into_iter().chain(all)
     }
 
-    /// The temp file that stayed behind, if one did because removing it failed as well. The first of
-    /// the [`leftovers`](Error::leftovers).
+    /// The temp file that stayed behind, if one did because removing it failed as well. The first
+    /// of the [`leftovers`](Error::leftovers).
     #[must_use]
     pub fn leftover(&self) -> Option<&Path> {
         self.leftovers().next()
