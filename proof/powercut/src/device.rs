@@ -16,8 +16,12 @@ use rustix::io::Errno;
 use rustix::mount::{MountFlags, UnmountFlags};
 
 use crate::file_system::FileSystem;
-use crate::run::ROOT;
 
+/// Everything is mounted below here, on a tmpfs that only this run can see.
+pub(crate) const ROOT: &str = "/mnt";
+/// Where each child mounts its disk, in a mount namespace of its own: a journal has the paths of
+/// its files, so they must be the same for whoever looks.
+pub(crate) const MOUNT_POINT: &str = "/mnt/here";
 /// A mount is busy for as long as something that was just closed is not quite gone.
 const MAX_UNMOUNTS: usize = 500;
 

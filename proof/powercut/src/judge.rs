@@ -13,7 +13,7 @@ use crate::scenario::{History, Unit};
 pub(crate) enum Breach {
     /// Neither the whole old file nor the whole new one.
     Torn,
-    /// A file that existed is gone.
+    /// A file that was always there is gone.
     Missing,
     /// Older than a commit that was acknowledged.
     Older,
@@ -56,14 +56,11 @@ impl Promise<'_> {
             breach(Breach::Trouble, trouble.clone());
             return violations;
         }
+        let floor = if self.durability == Durability::Full { acknowledged } else { 0 };
         let mut versions = Vec::new();
         for ((path, history), seen) in self.histories.iter().zip(&seen.files) {
             let version = match seen {
-                Seen::Absent if history.contains_key(&0) => {
-                    breach(Breach::Missing, path.clone());
-                    continue;
-                }
-                Seen::Absent => 0,
+                Seen::Absent => None,
                 Seen::Torn(how) => {
                     breach(Breach::Torn, format!("{path}: {how}"));
                     continue;
@@ -72,24 +69,32 @@ impl Promise<'_> {
                     if let Some(wrong) = wrong {
                         breach(Breach::Metadata, format!("{path} version {version}: {wrong}"));
                     }
-                    *version
+                    Some(*version)
                 }
             };
             versions.push((path, history, version));
-            let promised = latest(history, acknowledged);
-            if self.durability == Durability::Full && version < promised {
-                breach(Breach::Older, format!("{path} is version {version}, not {promised}"));
+            let is_after = |commit| after(history, commit) == version;
+            if (floor..=acknowledged + 1).any(is_after) {
+                continue;
             }
-            if version > acknowledged + 1 {
-                let what = format!("{path} is version {version} after commit {acknowledged}");
-                breach(Breach::Impossible, what);
+            let (wanted, found) = (named(after(history, acknowledged)), named(version));
+            let what = format!("{path} is {found}, not {wanted}, after commit {acknowledged}");
+            match version {
+                _ if (0..floor).any(is_after) => breach(Breach::Older, what),
+                None => breach(Breach::Missing, what),
+                Some(_) => breach(Breach::Impossible, what),
             }
         }
-        if self.unit == Unit::Commit {
-            let commit = versions.iter().map(|(.., version)| *version).max().unwrap_or(0);
+        let is_whole = match self.unit {
+            Unit::File => false,
+            Unit::Commit => true,
+            Unit::CommitIfFull => self.durability == Durability::Full,
+        };
+        if is_whole {
+            let commit = versions.iter().filter_map(|(.., version)| *version).max().unwrap_or(0);
             for (path, history, version) in versions {
-                if version != latest(history, commit) {
-                    let what = format!("{path} is version {version} after commit {commit}");
+                if version != after(history, commit) {
+                    let what = format!("{path} is {} after commit {commit}", named(version));
                     breach(Breach::Split, what);
                 }
             }
@@ -101,9 +106,14 @@ impl Promise<'_> {
     }
 }
 
-/// The version of a file after `commit`; 0 if there is none yet.
-fn latest(history: &History, commit: u32) -> u32 {
-    history.range(..=commit).next_back().map_or(0, |(version, _)| *version)
+/// The version of a file after `commit`, if there is one then.
+fn after(history: &History, commit: u32) -> Option<u32> {
+    let (version, file) = history.range(..=commit).next_back()?;
+    file.as_ref().map(|_| *version)
+}
+
+fn named(version: Option<u32>) -> String {
+    version.map_or("absent".to_owned(), |version| format!("version {version}"))
 }
 
 #[cfg(test)]

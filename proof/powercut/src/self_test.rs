@@ -3,10 +3,10 @@
 use anyhow::{Context, Result};
 use wholefile::{Durability, SyncPlan};
 
+use crate::case::Case;
 use crate::file_system::FileSystem;
 use crate::judge::Breach;
 use crate::plan::{Prefixes, Wish};
-use crate::run::Case;
 use crate::scenario::Scenario;
 
 struct Row {
@@ -32,7 +32,12 @@ const ROWS: &[Row] = &[
     row("no-directory-sync", Durability::Full, Breach::Older),
     row("late-metadata", Durability::Ordered, Breach::Metadata),
     row("one-by-one", Durability::Full, Breach::Split),
+    row("journal-too-short", Durability::Full, Breach::Split),
+    row("journal-unsynced", Durability::Full, Breach::Split),
+    row("dir-unsynced", Durability::Ordered, Breach::Torn),
     Row { file_systems: &["btrfs"], ..row("written-out", Durability::Ordered, Breach::Torn) },
+    // Elsewhere all names are in one journal, in the order of the renames.
+    Row { file_systems: &["btrfs"], ..row("journal-unordered", Durability::Full, Breach::Split) },
     // Not wholefile's fault, but for it this file system has no promise under `Ordered`.
     Row { file_systems: &["ext4-writeback"], ..row("stream", Durability::Ordered, Breach::Torn) },
 ];
