@@ -119,17 +119,30 @@ fn named(version: Option<u32>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::scenario::Scenario;
+    use crate::scenario::File;
+    use Durability::{Full, Ordered};
 
     const WHOLE: fn(u32) -> Seen = |version| Seen::Whole { version, wrong: None };
 
+    /// Judges what was seen of a few files that have these versions; `None` where one is removed.
     #[track_caller]
-    fn check(durability: Durability, acknowledged: u32, seen: [Seen; 4], expected: &[Breach]) {
-        let scenario = Scenario::named("one-by-one").unwrap();
-        let histories = scenario.histories();
-        let promise = Promise { histories: &histories, unit: scenario.unit, durability };
-        let (files, strangers) = (seen.to_vec(), Vec::new());
-        let seen = Observation { files, strangers, trouble: None };
+    fn check<const FILES: usize>(
+        histories: [&[(u32, Option<()>)]; FILES],
+        unit: Unit,
+        durability: Durability,
+        acknowledged: u32,
+        seen: [Seen; FILES],
+        expected: &[Breach],
+    ) {
+        let history = |(index, versions): (usize, &&[(u32, Option<()>)])| {
+            let path = format!("file-{index}");
+            let file = |it: Option<()>| it.map(|()| File::plain(&path, 0));
+            let history = versions.iter().map(|(version, it)| (*version, file(*it)));
+            (path.clone(), history.collect())
+        };
+        let histories = histories.iter().enumerate().map(history).collect();
+        let promise = Promise { histories: &histories, unit, durability };
+        let seen = Observation { files: seen.to_vec(), strangers: Vec::new(), trouble: None };
         let found: Vec<Breach> =
             promise.judge(acknowledged, &seen).iter().map(|violation| violation.breach).collect();
         assert_eq!(found, expected);
@@ -137,18 +150,65 @@ mod tests {
 
     #[test]
     fn each_breach_is_told_from_the_others() {
-        use Durability::{Full, Ordered};
+        let always: &[_] = &[0, 1, 2, 3, 4, 5].map(|version| (version, Some(())));
+        #[track_caller]
+        fn check_all(
+            history: &[(u32, Option<()>)],
+            durability: Durability,
+            acknowledged: u32,
+            seen: [Seen; 4],
+            expected: &[Breach],
+        ) {
+            check([history; 4], Unit::Commit, durability, acknowledged, seen, expected);
+        }
         let all = |version| [WHOLE(version), WHOLE(version), WHOLE(version), WHOLE(version)];
-        check(Full, 3, all(3), &[]);
-        check(Full, 3, all(4), &[]);
-        check(Full, 3, all(2), &[Breach::Older; 4]);
-        check(Ordered, 3, all(0), &[]);
-        check(Ordered, 3, all(5), &[Breach::Impossible; 4]);
-        let torn = Seen::Torn(String::new());
-        check(Ordered, 3, [WHOLE(3), torn, WHOLE(3), WHOLE(3)], &[Breach::Torn]);
-        check(Ordered, 3, [WHOLE(3), Seen::Absent, WHOLE(3), WHOLE(3)], &[Breach::Missing]);
-        check(Full, 3, [WHOLE(4), WHOLE(3), WHOLE(3), WHOLE(4)], &[Breach::Split; 2]);
+        let but = |second| [WHOLE(3), second, WHOLE(3), WHOLE(3)];
+        check_all(always, Full, 3, all(3), &[]);
+        check_all(always, Full, 3, all(4), &[]);
+        check_all(always, Full, 3, all(2), &[Breach::Older; 4]);
+        check_all(always, Ordered, 3, all(0), &[]);
+        check_all(always, Ordered, 3, all(5), &[Breach::Impossible; 4]);
+        check_all(always, Ordered, 3, but(Seen::Torn(String::new())), &[Breach::Torn]);
+        check_all(always, Full, 3, [WHOLE(4), WHOLE(3), WHOLE(3), WHOLE(4)], &[Breach::Split; 2]);
         let wrong = Seen::Whole { version: 3, wrong: Some(String::new()) };
-        check(Full, 3, [WHOLE(3), wrong, WHOLE(3), WHOLE(3)], &[Breach::Metadata]);
+        check_all(always, Full, 3, but(wrong), &[Breach::Metadata]);
+        let split_too = [Breach::Missing, Breach::Split];
+        check_all(always, Ordered, 3, but(Seen::Absent), &split_too);
+    }
+
+    #[test]
+    fn files_of_one_commit_may_differ_where_they_are_promised_one_by_one() {
+        let always: &[_] = &[0, 1, 2, 3].map(|version| (version, Some(())));
+        let mixed = || [WHOLE(3), WHOLE(2)];
+        check([always; 2], Unit::Commit, Ordered, 2, mixed(), &[Breach::Split]);
+        check([always; 2], Unit::CommitIfFull, Full, 2, mixed(), &[Breach::Split]);
+        check([always; 2], Unit::CommitIfFull, Ordered, 2, mixed(), &[]);
+        check([always; 2], Unit::File, Full, 2, mixed(), &[]);
+    }
+
+    /// The second file comes with commit 1, and goes with commit 2.
+    #[test]
+    fn what_was_removed_is_gone_from_then_on() {
+        let always: &[_] = &[0, 1, 2, 3].map(|version| (version, Some(())));
+        let brief: &[_] = &[(1, Some(())), (2, None)];
+        #[track_caller]
+        fn check_both(
+            histories: [&[(u32, Option<()>)]; 2],
+            durability: Durability,
+            acknowledged: u32,
+            seen: [Seen; 2],
+            expected: &[Breach],
+        ) {
+            check(histories, Unit::Commit, durability, acknowledged, seen, expected);
+        }
+        let both = [always, brief];
+        check_both(both, Full, 0, [WHOLE(0), Seen::Absent], &[]);
+        check_both(both, Full, 1, [WHOLE(1), WHOLE(1)], &[]);
+        check_both(both, Full, 1, [WHOLE(2), Seen::Absent], &[]);
+        check_both(both, Full, 1, [WHOLE(1), Seen::Absent], &[Breach::Split]);
+        check_both(both, Full, 2, [WHOLE(2), WHOLE(1)], &[Breach::Older, Breach::Split]);
+        check_both(both, Full, 2, [WHOLE(2), Seen::Absent], &[]);
+        check_both(both, Ordered, 2, [WHOLE(1), WHOLE(1)], &[]);
+        check_both(both, Ordered, 2, [WHOLE(3), WHOLE(1)], &[Breach::Split]);
     }
 }

@@ -48,22 +48,26 @@ pub(super) fn interrupted(place: &Place<'_>, commit: u32, files: &[File]) -> Res
 
 /// The journal goes while one file is not published yet.
 pub(super) fn removed_too_early(place: &Place<'_>, commit: u32, files: &[File]) -> Result<()> {
-    remove_after(files.len() - 1, place, commit, files)
-}
-
-/// The journal goes while the names of the files are not durable yet.
-pub(super) fn removed_before_sync(place: &Place<'_>, commit: u32, files: &[File]) -> Result<()> {
-    remove_after(files.len(), place, commit, files)
-}
-
-fn remove_after(last: usize, place: &Place<'_>, commit: u32, files: &[File]) -> Result<()> {
     commit_with(place, commit, files, |progress| {
-        if is_published(progress, last) {
-            fs::remove_file(place.folder.join(JOURNAL))?;
-            sync_directory(place.folder)?;
+        if is_published(progress, files.len() - 1) { remove_journal(place) } else { Ok(()) }
+    })
+}
+
+/// The journal goes while the names of the files are not durable yet, and then only those in one
+/// directory are.
+pub(super) fn removed_before_sync(place: &Place<'_>, commit: u32, files: &[File]) -> Result<()> {
+    commit_with(place, commit, files, |progress| {
+        if is_published(progress, files.len()) {
+            remove_journal(place)?;
+            sync_directory_of(&place.path(&files[0]))?;
         }
         Ok(())
     })
+}
+
+fn remove_journal(place: &Place<'_>) -> Result<()> {
+    fs::remove_file(place.folder.join(JOURNAL))?;
+    sync_directory(place.folder)
 }
 
 /// Everything is synced but the journal, and when one file is published, somebody else happens to
@@ -77,15 +81,18 @@ pub(super) fn never_synced(place: &Place<'_>, commit: u32, files: &[File]) -> Re
             rustix::fs::syncfs(fs::File::open(place.folder)?.file())?;
         }
         for (index, file) in files.iter().enumerate() {
-            let path = place.path(file);
-            let is_there = is_published(progress, files.len());
-            if is_there || (index == 0 && is_published(progress, 1)) {
-                sync_directory(path.parent().context("a file without a directory")?)?;
+            let are_all_there = is_published(progress, files.len());
+            if are_all_there || (index == 0 && is_published(progress, 1)) {
+                sync_directory_of(&place.path(file))?;
             }
         }
         Ok(())
     })?;
     sync_directory(place.folder)
+}
+
+fn sync_directory_of(path: &Path) -> Result<()> {
+    sync_directory(path.parent().context("a file without a directory")?)
 }
 
 fn is_published(progress: &Progress, files: usize) -> bool {
