@@ -138,15 +138,16 @@ fn find_strangers(
     known: &BTreeMap<String, History>,
     strangers: &mut Vec<String>,
 ) -> Result<()> {
+    let path_of = |entry: &fs::DirEntry| format!("{prefix}{}", entry.file_name().to_string_lossy());
     let entries = fs::read_dir(folder)?.collect::<io::Result<Vec<_>>>()?;
     // A link that is known brings along what it leads to.
     let linked: Vec<PathBuf> = entries
         .iter()
-        .filter(|entry| known.contains_key(&format!("{prefix}{}", entry.file_name().display())))
+        .filter(|entry| known.contains_key(&path_of(entry)))
         .filter_map(|entry| fs::read_link(entry.path()).ok())
         .collect();
     for entry in &entries {
-        let path = format!("{prefix}{}", entry.file_name().display());
+        let path = path_of(entry);
         let inside = format!("{path}/");
         let is_directory = || fs::metadata(entry.path()).is_ok_and(|it| it.is_dir());
         let leads_on = known.keys().any(|known| known.starts_with(&inside));
