@@ -20,6 +20,7 @@ pub(crate) struct FileSystem {
     /// write that whole or not at all, while all else may be torn at every sector.
     pub(crate) superblock: Range<u64>,
     recovery: Recovery,
+    pub(crate) mounting: Mounting,
     /// The weakest durability that it lets a writer keep, if any.
     pub(crate) weakest: Option<Durability>,
     /// The plan that wholefile must use where the fewest syncs are asked for.
@@ -35,6 +36,16 @@ enum Recovery {
     Repair(&'static [&'static str]),
 }
 
+/// Whether two images of one file system may be mounted at the same moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Mounting {
+    Together,
+    /// btrfs knows a file system by its UUID, and all images of a run have the same: it gives one
+    /// that comes second another UUID (`temp_fsid`), but not if it finds the two while it mounts
+    /// either.
+    OneByOne,
+}
+
 const KIB: u64 = 1 << 10;
 const MIB: u64 = 1 << 20;
 
@@ -47,6 +58,7 @@ const EXT4: FileSystem = FileSystem {
     size: 64 * MIB,
     superblock: 1024..2048,
     recovery: Recovery::Mount,
+    mounting: Mounting::Together,
     weakest: Some(Durability::Ordered),
     fewest: SyncPlan::Fewest,
 };
@@ -68,6 +80,7 @@ const BTRFS: FileSystem = FileSystem {
     features: &[],
     size: 160 * MIB,
     superblock: 64 * KIB..68 * KIB,
+    mounting: Mounting::OneByOne,
     fewest: SyncPlan::Portable,
     ..EXT4
 };
