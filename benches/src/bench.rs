@@ -54,14 +54,14 @@ pub(crate) struct Bench {
 
 impl Bench {
     /// Makes the places in `scratch`, which is on the machine's own disk.
-    pub(crate) fn new(scratch: &Path, extent: Extent, only: Option<&str>) -> Result<Bench> {
+    pub(crate) fn new(scratch: &Path, extent: Extent, only: &[String]) -> Result<Bench> {
         fs::create_dir_all(scratch)?;
         let started = Instant::now();
         eprintln!("making file systems, and building the other staging of atomic-write-file");
         let unnamed = worker::build_unnamed()
             .inspect_err(|error| eprintln!("SKIPPED its unnamed staging: {error:#}"))
             .ok();
-        let wanted = |name: &str| only.is_none_or(|only| only.split(',').any(|it| it == name));
+        let wanted = |name: &str| only.is_empty() || only.iter().any(|it| it == name);
         let mut places = Vec::new();
         if wanted(places::TMPFS) {
             keep(&mut places, places::TMPFS, Place::tmpfs(scratch));
@@ -75,19 +75,29 @@ impl Bench {
         Ok(Bench { places, extent, findings: Findings::default(), unnamed, started })
     }
 
+    /// Says that a part begins.
+    pub(crate) fn begin(&self, part: &str) {
+        eprintln!("{:>4} s  == {part}", self.started.elapsed().as_secs());
+    }
+
+    /// Says that all is done.
+    pub(crate) fn end(&self) {
+        eprintln!("{:>4} s  == done", self.started.elapsed().as_secs());
+    }
+
     /// How single saves race.
     pub(crate) fn pace(&self) -> Pace {
         match self.extent {
-            Extent::Whole => Pace { rounds: 15, turn_ns: 12_000_000, max_times: 400 },
+            Extent::Whole => Pace { rounds: 11, turn_ns: 12_000_000, max_times: 400 },
             Extent::Quick => Pace { rounds: 5, turn_ns: 3_000_000, max_times: 100 },
         }
     }
 
-    /// How many rounds there are where each turn takes long.
-    pub(crate) fn long_pace(&self) -> Pace {
+    /// How work races of which a turn does one piece: in so many rounds.
+    pub(crate) fn long_pace(&self, rounds: usize) -> Pace {
         let rounds = match self.extent {
-            Extent::Whole => 5,
-            Extent::Quick => 2,
+            Extent::Whole => rounds,
+            Extent::Quick => rounds.min(2),
         };
         Pace { rounds, turn_ns: 0, max_times: 1 }
     }

@@ -1,7 +1,7 @@
 //! What one contender does in its turns. It runs in this process, or in a child that is told of it
 //! in a line of JSON.
 
-use std::io;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Instant;
@@ -11,9 +11,9 @@ use fs_err as fs;
 use serde::{Deserialize, Serialize};
 
 use crate::allocations;
-use crate::contenders::{self, Task, batch, update};
+use crate::contenders::{self, Task, batch, tree, update};
 use crate::memory;
-use crate::payload::{Contents, Payload};
+use crate::payload::{self, Contents, Payload};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Work {
@@ -23,6 +23,10 @@ pub(crate) enum Work {
     Overwrite,
     /// So many files in one folder, shared out among so many threads.
     OverwriteMany { files: usize, threads: usize },
+    /// So many files in one folder, while the system has so many MiB of another to write out.
+    OverwriteBeside { files: usize, dirty_mib: usize },
+    /// A tree of so many files, by another.
+    ReplaceTree { files: usize },
     /// So many updates of one file by each of so many threads.
     Update { updates: usize, threads: usize },
 }
@@ -65,7 +69,9 @@ impl Work {
     pub(crate) fn pieces(self) -> usize {
         match self {
             Work::Create | Work::Overwrite => 1,
-            Work::OverwriteMany { files, .. } => files,
+            Work::OverwriteMany { files, .. }
+            | Work::OverwriteBeside { files, .. }
+            | Work::ReplaceTree { files } => files,
             Work::Update { updates, threads } => updates * threads,
         }
     }
@@ -83,9 +89,13 @@ impl Session {
             Work::Create => {}
             Work::Overwrite => fs::write(session.path(0), old)?,
             Work::Update { .. } => fs::write(session.path(0), b"0")?,
-            Work::OverwriteMany { files, .. } => {
-                (0..files).try_for_each(|index| fs::write(session.path(index), old))?;
+            Work::OverwriteMany { files, .. } | Work::OverwriteBeside { files, .. } => {
+                // A turn in a process of its own finds what the turn before it has left.
+                let paths = (0..files).map(|index| session.path(index));
+                let mut missing = paths.filter(|path| !path.exists());
+                missing.try_for_each(|path| fs::write(path, old))?;
             }
+            Work::ReplaceTree { files } => tree::fill(&session.path(0), files, old)?,
         }
         Ok(session)
     }
@@ -93,9 +103,12 @@ impl Session {
     /// Does it so many times. `mark` is called right before the first and right after the last.
     pub(crate) fn turn(&mut self, times: usize, mark: impl Fn(Mark)) -> Result<Outcome> {
         let files = match self.job.work {
-            Work::OverwriteMany { files, .. } => files,
+            Work::OverwriteMany { files, .. } | Work::OverwriteBeside { files, .. } => files,
             _ => times,
         };
+        if let Work::OverwriteBeside { dirty_mib, .. } = self.job.work {
+            self.make_dirty(dirty_mib)?;
+        }
         let paths: Vec<PathBuf> = (0..files).map(|index| self.path(index)).collect();
         let peak = memory::peak_kib()?;
         let before = allocations::so_far();
@@ -109,7 +122,9 @@ impl Session {
         match self.job.work {
             Work::Create => paths.iter().try_for_each(fs::remove_file)?,
             Work::Update { .. } => self.check_counter(times)?,
-            _ => {}
+            Work::OverwriteBeside { .. } => fs::remove_file(self.dirty())?,
+            Work::ReplaceTree { files } => tree::check(&self.path(0), files)?,
+            Work::Overwrite | Work::OverwriteMany { .. } => {}
         }
         Ok(Outcome { nanoseconds, allocations, growth_kib })
     }
@@ -126,6 +141,10 @@ impl Session {
             (Work::OverwriteMany { threads, .. }, Task::Batch(it)) => {
                 let save = |paths: &[PathBuf]| (it.save)(paths, &self.payload);
                 (0..times).try_for_each(|_| share_out(paths, threads, save))
+            }
+            (Work::OverwriteBeside { .. }, Task::Batch(it)) => (it.save)(paths, &self.payload),
+            (Work::ReplaceTree { files }, Task::Tree(it)) => {
+                (0..times).try_for_each(|_| (it.replace)(&self.path(0), files, &self.payload))
             }
             (Work::Update { updates, threads }, Task::Update(it)) => {
                 let path = self.path(0);
@@ -145,10 +164,22 @@ impl Session {
         Ok(fs::write(self.path(0), b"0")?)
     }
 
+    /// Writes what the system has to write out meanwhile.
+    fn make_dirty(&self, mib: usize) -> Result<()> {
+        let piece = payload::bytes(1 << 20);
+        let mut file = fs::File::create(self.dirty())?;
+        Ok((0..mib).try_for_each(|_| file.write_all(&piece))?)
+    }
+
+    fn dirty(&self) -> PathBuf {
+        self.job.folder.join("dirty")
+    }
+
     fn path(&self, index: usize) -> PathBuf {
         let folder: &Path = &self.job.folder;
         match self.job.work {
             Work::Overwrite | Work::Update { .. } => folder.join("file"),
+            Work::ReplaceTree { .. } => folder.join("tree"),
             _ => folder.join(format!("file-{index}")),
         }
     }

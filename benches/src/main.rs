@@ -2,9 +2,10 @@
 //!
 //!     cargo run --release --manifest-path benches/Cargo.toml
 //!
-//! As root on Linux, since it mounts file systems. It writes `RESULTS.md` and `plots/`. With
-//! `counts` it only counts system calls, flushes and allocations, and fails if there are more than
-//! `limits.json` allows.
+//! As root on Linux, since it mounts file systems. It writes `results.json`, and from that
+//! `RESULTS.md` and `plots/`. With `--parts` or `--only` it measures these alone and keeps all else
+//! that `results.json` has. With `counts` it only counts system calls, flushes and allocations, and
+//! fails if there are more than `limits.json` allows.
 
 mod allocations;
 mod bench;
@@ -12,6 +13,7 @@ mod cases;
 mod contenders;
 mod counts;
 mod job;
+mod machine;
 mod memory;
 mod payload;
 mod places;
@@ -24,7 +26,8 @@ mod worker;
 
 use std::path::{Path, PathBuf};
 
-use anyhow::Result;
+use anyhow::{Context, Result};
+use clap::builder::PossibleValuesParser;
 use clap::{Parser, Subcommand};
 use fs_err as fs;
 
@@ -32,27 +35,27 @@ use crate::bench::{Bench, Extent};
 use crate::counts::Verdict;
 use crate::race::Findings;
 
-/// All figures, for other programs.
+/// All figures, for other programs, and for a run that measures some of them anew.
 const RESULTS: &str = "results.json";
 
 #[derive(Debug, Parser)]
 #[command(about = "Measures wholefile beside its peers and the bare system calls")]
 struct Args {
-    /// Measure little, to see that everything works
+    /// Measure little, to see that everything works, and write it elsewhere (target/quick)
     #[arg(long)]
     quick: bool,
-    /// Only at these places, with commas between them: own disk, tmpfs, ext4, xfs, btrfs
-    #[arg(long)]
-    only: Option<String>,
-    /// Only these parts, with commas between them: single, update, many, stream, growth
-    #[arg(long)]
-    parts: Option<String>,
+    /// Only at these places, with commas between them
+    #[arg(long, value_delimiter = ',', value_parser = PossibleValuesParser::new(places::ALL))]
+    only: Vec<String>,
+    /// Only these parts, with commas between them
+    #[arg(long, value_delimiter = ',', value_parser = PossibleValuesParser::new(cases::names()))]
+    parts: Vec<String>,
     /// A folder on the machine's own disk, with 12 GiB free
     #[arg(long, default_value = concat!(env!("CARGO_MANIFEST_DIR"), "/target/scratch"))]
     scratch: PathBuf,
-    /// Where RESULTS.md and plots/ go
-    #[arg(long, default_value = env!("CARGO_MANIFEST_DIR"))]
-    out: PathBuf,
+    /// Where results.json, RESULTS.md and plots/ go
+    #[arg(long)]
+    out: Option<PathBuf>,
     #[command(subcommand)]
     command: Option<Command>,
 }
@@ -78,27 +81,57 @@ fn main() -> Result<()> {
         Some(Command::Worker) => worker::serve(),
         Some(Command::Counts { accept }) => {
             let verdict = if accept { Verdict::Accept } else { Verdict::Check };
-            counts::run(&args.scratch, &args.out.join("limits.json"), verdict)
+            counts::run(&args.scratch, &args.out().join("limits.json"), verdict)
         }
-        Some(Command::Report) => report(&args.out),
+        Some(Command::Report) => report(&args.out()),
         None => measure(&args),
+    }
+}
+
+impl Args {
+    fn out(&self) -> PathBuf {
+        let package = Path::new(env!("CARGO_MANIFEST_DIR"));
+        match (&self.out, self.quick) {
+            (Some(out), _) => out.clone(),
+            (None, false) => package.to_owned(),
+            // Hasty figures do not take the place of good ones.
+            (None, true) => package.join("target/quick"),
+        }
     }
 }
 
 fn measure(args: &Args) -> Result<()> {
     let extent = if args.quick { Extent::Quick } else { Extent::Whole };
-    let mut bench = Bench::new(&args.scratch, extent, args.only.as_deref())?;
+    let out = args.out();
+    fs::create_dir_all(&out)?;
+    let is_partial = !(args.parts.is_empty() && args.only.is_empty());
+    let file = out.join(RESULTS);
+    let mut findings = match is_partial && file.exists() {
+        true => read(&file)?,
+        false => Findings::default(),
+    };
+    findings.machine = Some(machine::describe()?);
+    let mut bench = Bench::new(&args.scratch, extent, &args.only)?;
     for (name, run) in cases::PARTS {
-        if args.parts.as_ref().is_none_or(|parts| parts.split(',').any(|it| it == name)) {
-            run(&mut bench)?;
+        if !args.parts.is_empty() && !args.parts.iter().any(|part| part == name) {
+            continue;
         }
+        bench.begin(name);
+        run(&mut bench)?;
+        // What was measured stays if a later part fails.
+        findings.take_over(std::mem::take(&mut bench.findings));
+        fs::write(&file, serde_json::to_vec(&findings)?)?;
     }
-    fs::write(args.out.join(RESULTS), serde_json::to_vec(&bench.findings)?)?;
-    report(&args.out)
+    bench.end();
+    report(&out)
+}
+
+fn read(file: &Path) -> Result<Findings> {
+    serde_json::from_slice(&fs::read(file)?).with_context(|| format!("{} is bad", file.display()))
 }
 
 fn report(out: &Path) -> Result<()> {
-    let findings: Findings = serde_json::from_slice(&fs::read(out.join(RESULTS))?)?;
+    let findings = read(&out.join(RESULTS))?;
     plots::draw(&out.join("plots"), &findings.cells)?;
     report::write(&out.join("RESULTS.md"), &findings)
 }

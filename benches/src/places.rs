@@ -27,6 +27,7 @@ pub(crate) const EXT4: &str = "ext4";
 pub(crate) const XFS: &str = "xfs";
 pub(crate) const BTRFS: &str = "btrfs";
 pub(crate) const LOOPS: [&str; 3] = [EXT4, XFS, BTRFS];
+pub(crate) const ALL: [&str; 5] = [TMPFS, DISK, EXT4, XFS, BTRFS];
 
 /// Where the images of loop devices are kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

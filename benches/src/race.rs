@@ -28,11 +28,34 @@ pub(crate) struct Pace {
     pub(crate) max_times: usize,
 }
 
-/// All that one run has found out.
+/// All that was found out, in one run or in several that measured parts of it.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Findings {
+    pub(crate) machine: Option<String>,
     pub(crate) cells: Vec<Cell>,
     pub(crate) traces: Vec<Trace>,
+}
+
+impl Findings {
+    /// Takes over what a later run has found: in the place of what was known of the same, else
+    /// behind it.
+    pub(crate) fn take_over(&mut self, later: Findings) {
+        for cell in later.cells {
+            let is_same = |it: &&mut Cell| it.case == cell.case && it.place == cell.place;
+            match self.cells.iter_mut().find(is_same) {
+                Some(old) => *old = cell,
+                None => self.cells.push(cell),
+            }
+        }
+        for trace in later.traces {
+            let is_same =
+                |it: &&mut Trace| it.case == trace.case && it.contender == trace.contender;
+            match self.traces.iter_mut().find(is_same) {
+                Some(old) => *old = trace,
+                None => self.traces.push(trace),
+            }
+        }
+    }
 }
 
 /// The system calls of a contender for one piece of work.

@@ -16,7 +16,9 @@ const PICTURES: &str = include_str!("report/pictures.md");
 pub(crate) fn write(path: &Path, findings: &Findings) -> Result<()> {
     let cells = &findings.cells;
     let mut text = HEAD.to_owned();
-    machine(&mut text)?;
+    if let Some(machine) = &findings.machine {
+        writeln!(text, "\n{machine}.")?;
+    }
     targets(&mut text, &targets::all(findings))?;
     text.push_str(PICTURES);
     traces(&mut text, &findings.traces)?;
@@ -32,18 +34,6 @@ pub(crate) fn write(path: &Path, findings: &Findings) -> Result<()> {
         table(&mut text, case, &of_case)?;
     }
     fs::write(path, text)?;
-    Ok(())
-}
-
-/// What a reader needs to know of the machine to judge the times.
-fn machine(text: &mut String) -> Result<()> {
-    let kernel = fs::read_to_string("/proc/sys/kernel/osrelease")?;
-    let cores = std::thread::available_parallelism()?;
-    let memory = fs::read_to_string("/proc/meminfo")?;
-    let kib = memory.split_whitespace().nth(1).and_then(|kib| kib.parse::<u64>().ok());
-    let gib = kib.unwrap_or_default() >> 20;
-    let kernel = kernel.split('-').next().unwrap_or_default().trim();
-    writeln!(text, "\nLinux {kernel}, {cores} cores, {gib} GiB of memory.")?;
     Ok(())
 }
 

@@ -1,7 +1,7 @@
 //! What wholefile is to reach, as ratios of one run and as counts, and whether it does.
 
-use crate::cases::{many, single, stream, update as updates};
-use crate::contenders::{AWF, BARE_FULL, FEWEST, FULL, NONE, PERSIST, SKIPS, batch, update};
+use crate::cases::{busy, growth, many, single, stream, tree as trees, update as updates};
+use crate::contenders::{AWF, BARE_FULL, FEWEST, FULL, NONE, PERSIST, SKIPS, batch, tree, update};
 use crate::places::{DISK, EXT4, LOOPS, TMPFS, XFS};
 use crate::race::{Findings, Row};
 
@@ -74,6 +74,15 @@ impl<'a> Results<'a> {
         self.figures(case, places, contender, |row| Some(row.ratio))
     }
 
+    /// The time of `one` as a multiple of `other`'s.
+    fn between(self, case: &str, places: &[&str], one: &str, other: &str) -> Vec<Measured> {
+        let at = |place: &&str| {
+            let value = self.row(case, place, other)?.ratio / self.row(case, place, one)?.ratio;
+            Some(Measured { of: (*place).to_owned(), value })
+        };
+        places.iter().filter_map(at).collect()
+    }
+
     /// The time of `ours` as a multiple of the best peer's.
     fn to_best_peer(self, case: &str, places: &[&str], ours: &str) -> Vec<Measured> {
         let at = |place: &&str| {
@@ -98,10 +107,8 @@ fn named(of: &str, measured: Vec<Measured>) -> impl Iterator<Item = Measured> {
 /// The whole table.
 pub(crate) fn all(findings: &Findings) -> Vec<Target> {
     let results = Results(findings);
-    [single_files(results), small_pieces(results), streams(results), many_files(results)]
-        .into_iter()
-        .flatten()
-        .collect()
+    let parts = [single_files, small_pieces, streams, many_files, together];
+    parts.into_iter().flat_map(|part| part(results)).collect()
 }
 
 fn single_files(results: Results<'_>) -> Vec<Target> {
@@ -255,5 +262,41 @@ fn many_files(results: Results<'_>) -> Vec<Target> {
                 Row::growth_mib,
             ),
         },
+    ]
+}
+
+/// What has no limit, but is to be known.
+fn together(results: Results<'_>) -> Vec<Target> {
+    let places: Vec<&str> = std::iter::once(DISK).chain(LOOPS).collect();
+    let thousand = many::name(many::THOUSAND, 1);
+    let beside = |place: &&str| {
+        let time = |entries| Some(results.row(&growth::name(entries), place, NONE)?.nanoseconds);
+        let value = time(growth::MOST)? / time(0)?;
+        Some(Measured { of: (*place).to_owned(), value })
+    };
+    let target = |case, measured| Target { case, limit: Limit::None, measured };
+    vec![
+        target(
+            "1,000 files as a batch with a journal, against one without",
+            results.between(&thousand, &LOOPS, batch::OURS_JOURNALLED, batch::OURS),
+        ),
+        target(
+            "1,000 files as a batch while 2 GiB of another file are to be written out, against \
+             the same by one syncfs",
+            results.ratios(busy::CASE, &[DISK], batch::BARE_SYNCFS),
+        ),
+        target(
+            "one file changed in a tree of 1,000 by `AtomicDir`, against `cp -a`, sync, rename",
+            results.ratios(trees::EDIT, &places, tree::COPY_SYNCED),
+        ),
+        target(
+            "new tree of 1,000 files by `AtomicDir`, against mkdir, write, sync, rename",
+            results.ratios(trees::NEW, &places, tree::MADE_SYNCED),
+        ),
+        target(
+            "overwrite of 4 KiB, `Durability::None`, beside 1,000,000 files: time, against that \
+             beside none",
+            [TMPFS, EXT4].iter().filter_map(beside).collect(),
+        ),
     ]
 }

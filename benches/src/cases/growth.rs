@@ -12,7 +12,8 @@ use crate::payload::Contents;
 use crate::places::{EXT4, TMPFS};
 
 const SMALL: usize = 4 << 10;
-const ENTRIES: [usize; 5] = [0, 1_000, 10_000, 100_000, 1_000_000];
+pub(crate) const MOST: usize = 1_000_000;
+const ENTRIES: [usize; 5] = [0, 1_000, 10_000, 100_000, MOST];
 
 /// The name of a case of this module.
 pub(crate) fn name(entries: usize) -> String {

@@ -3,7 +3,7 @@
 use anyhow::Result;
 
 use crate::bench::{Bench, Course, Extent, Process};
-use crate::contenders::batch::{BARE_SYNCFS, OURS, OURS_FEWEST};
+use crate::contenders::batch::{BARE_SYNCFS, OURS, OURS_FEWEST, OURS_JOURNALLED};
 use crate::contenders::{AWF, BARE_FULL, FEWEST, FULL};
 use crate::job::Work;
 use crate::payload::Contents;
@@ -28,15 +28,20 @@ pub(crate) fn name(files: usize, threads: usize) -> String {
 }
 
 pub(crate) fn run(bench: &mut Bench) -> Result<()> {
+    let work = Work::OverwriteMany { files: THOUSAND, threads: 1 };
+    let traced = [OURS, OURS_FEWEST, OURS_JOURNALLED, BARE_SYNCFS];
+    bench.trace(&name(THOUSAND, 1), (work, Contents::Bytes(SMALL)), &traced)?;
     for place in bench.places_named(&[EXT4, XFS, BTRFS]) {
-        let all = [BATCHES, ONE_BY_ONE].concat();
+        let all = [BATCHES, &[OURS_JOURNALLED], ONE_BY_ONE].concat();
         for files in SIZES {
-            save(bench, place, (files, 1), &all)?;
+            save(bench, place, (files, 1), 5, &all)?;
         }
-        save(bench, place, (THOUSAND, 2), &all)?;
+        save(bench, place, (THOUSAND, 2), 3, &all)?;
         if bench.extent == Extent::Whole {
-            save(bench, place, (HUNDRED_THOUSAND, 1), BATCHES)?;
-            save(bench, place, (HUNDRED_THOUSAND, 2), BATCHES)?;
+            // There, each file is waited for by itself, and nothing new is to be seen.
+            let rounds = if bench.places[place].name == BTRFS { 1 } else { 3 };
+            save(bench, place, (HUNDRED_THOUSAND, 1), rounds, BATCHES)?;
+            save(bench, place, (HUNDRED_THOUSAND, 2), 1, BATCHES)?;
         }
     }
     Ok(())
@@ -46,6 +51,7 @@ fn save(
     bench: &mut Bench,
     place: usize,
     (files, threads): (usize, usize),
+    rounds: usize,
     contenders: &[&'static str],
 ) -> Result<()> {
     let files = match bench.extent {
@@ -58,7 +64,7 @@ fn save(
         work: Work::OverwriteMany { files, threads },
         contents: Contents::Bytes(SMALL),
         process,
-        pace: bench.long_pace(),
+        pace: bench.long_pace(rounds),
     };
     bench.race(place, &course, contenders)
 }

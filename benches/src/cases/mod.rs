@@ -1,9 +1,11 @@
 //! What is measured.
 
+pub(crate) mod busy;
 pub(crate) mod growth;
 pub(crate) mod many;
 pub(crate) mod single;
 pub(crate) mod stream;
+pub(crate) mod tree;
 pub(crate) mod update;
 
 use anyhow::Result;
@@ -14,10 +16,16 @@ use crate::bench::Bench;
 pub(crate) type Part = fn(&mut Bench) -> Result<()>;
 
 /// All of them, in order.
-pub(crate) const PARTS: [(&str, Part); 5] = [
+pub(crate) const PARTS: [(&str, Part); 7] = [
     ("single", single::run),
     ("update", update::run),
     ("many", many::run),
+    ("busy", busy::run),
+    ("tree", tree::run),
     ("stream", stream::run),
     ("growth", growth::run),
 ];
+
+pub(crate) fn names() -> [&'static str; PARTS.len()] {
+    PARTS.map(|(name, _)| name)
+}

@@ -7,6 +7,7 @@ use crate::contenders::{self, AWF, AWF_BUFFERED, Contender, Survives};
 use crate::job::Work;
 use crate::payload::Contents;
 use crate::places::{DISK, TMPFS};
+use crate::race::Pace;
 
 pub(crate) const SIZES: [(&str, usize); 4] =
     [("1 B", 1), ("4 KiB", 4 << 10), ("64 KiB", 64 << 10), ("1 MiB", 1 << 20)];
@@ -66,8 +67,13 @@ fn traces(bench: &mut Bench) -> Result<()> {
 fn small_pieces(bench: &mut Bench, place: usize) -> Result<()> {
     let durable = contenders::ALL.iter().filter(|it| it.survives == Survives::Full);
     let durable = names(durable);
-    save(bench, place, LINES, (Work::Overwrite, Contents::Lines), &durable)?;
-    save(bench, place, JSON, (Work::Overwrite, Contents::Json), &durable)?;
+    // Without a buffer each is tens of thousands of system calls.
+    for (case, contents) in [(LINES, Contents::Lines), (JSON, Contents::Json)] {
+        let work = Work::Overwrite;
+        let pace = Pace { rounds: bench.pace().rounds.min(5), ..bench.pace() };
+        let course = Course { case, work, contents, process: Process::Shared, pace };
+        bench.race(place, &course, &durable)?;
+    }
     let small = (Work::Overwrite, Contents::Bytes(SMALL));
     save(bench, place, UNCHANGED, small, &names(contenders::UNCHANGED.iter()))?;
     save(bench, place, ROLLED_BACK, small, &names(contenders::ROLLED_BACK.iter()))

@@ -38,7 +38,7 @@ pub(crate) fn run(bench: &mut Bench) -> Result<()> {
                 work: Work::Create,
                 contents: Contents::Stream(len),
                 process: Process::Own,
-                pace: bench.long_pace(),
+                pace: bench.long_pace(5),
             };
             bench.race(place, &course, &durable)?;
         }

@@ -22,11 +22,18 @@ pub(crate) struct Batch {
 
 pub(crate) const OURS: &str = "wholefile, batch";
 pub(crate) const OURS_FEWEST: &str = "wholefile, batch with the fewest flushes";
+pub(crate) const OURS_JOURNALLED: &str = "wholefile, batch with a journal";
 pub(crate) const BARE_SYNCFS: &str = "bare system calls, no metadata, one syncfs";
 
 pub(crate) const ALL: &[Batch] = &[
     Batch { name: OURS, survives: Survives::Full, keeps: EVERYTHING, save: ours },
     Batch { name: OURS_FEWEST, survives: Survives::Full, keeps: EVERYTHING, save: ours_fewest },
+    Batch {
+        name: OURS_JOURNALLED,
+        survives: Survives::Full,
+        keeps: "owner, mode, xattrs; recoverable as one",
+        save: ours_journalled,
+    },
     Batch { name: BARE_SYNCFS, survives: Survives::Full, keeps: NOTHING, save: one_syncfs },
 ];
 
@@ -37,6 +44,13 @@ fn ours(paths: &[PathBuf], payload: &Payload) -> io::Result<()> {
 fn ours_fewest(paths: &[PathBuf], payload: &Payload) -> io::Result<()> {
     let mut batch = AtomicBatch::new();
     batch.options(AtomicWriter::builder().sync_plan(SyncPlan::Fewest));
+    commit(batch, paths, payload)
+}
+
+fn ours_journalled(paths: &[PathBuf], payload: &Payload) -> io::Result<()> {
+    let Some(first) = paths.first() else { return Ok(()) };
+    let mut batch = AtomicBatch::new();
+    batch.journal(first.with_extension("journal"))?;
     commit(batch, paths, payload)
 }
 

@@ -3,6 +3,7 @@
 pub(crate) mod bare;
 pub(crate) mod batch;
 mod peers;
+pub(crate) mod tree;
 pub(crate) mod update;
 mod wholefile;
 
@@ -11,6 +12,7 @@ use std::io;
 use std::path::Path;
 
 use self::batch::Batch;
+use self::tree::Tree;
 use self::update::Updater;
 use crate::payload::Payload;
 
@@ -77,6 +79,7 @@ impl Contender {
 pub(crate) enum Task {
     Save(&'static Contender),
     Batch(&'static Batch),
+    Tree(&'static Tree),
     Update(&'static Updater),
 }
 
@@ -84,7 +87,7 @@ impl Task {
     pub(crate) fn build(self) -> Build {
         match self {
             Task::Save(it) => it.build,
-            Task::Batch(_) | Task::Update(_) => Build::This,
+            Task::Batch(_) | Task::Tree(_) | Task::Update(_) => Build::This,
         }
     }
 
@@ -93,6 +96,7 @@ impl Task {
         let (survives, keeps) = match self {
             Task::Save(it) => (it.survives, it.keeps),
             Task::Batch(it) => (it.survives, it.keeps),
+            Task::Tree(it) => (it.survives, it.keeps),
             Task::Update(it) => (it.survives, it.keeps),
         };
         let survives = match survives {
@@ -170,8 +174,10 @@ pub(crate) fn find(name: &str) -> Option<Task> {
     let saves = [ALL, ROLLED_BACK, UNCHANGED].into_iter().flatten();
     let save = saves.map(|it| (it.name, Task::Save(it)));
     let batch = batch::ALL.iter().map(|it| (it.name, Task::Batch(it)));
+    let trees = [tree::EDITS, tree::NEW_ONES].into_iter().flatten();
+    let tree = trees.map(|it| (it.name, Task::Tree(it)));
     let update = update::ALL.iter().map(|it| (it.name, Task::Update(it)));
-    let mut all = save.chain(batch).chain(update);
+    let mut all = save.chain(batch).chain(tree).chain(update);
     all.find(|(it, _)| *it == name).map(|(_, task)| task)
 }
 
