@@ -17,6 +17,7 @@ mod machine;
 mod memory;
 mod payload;
 mod places;
+#[cfg(feature = "peers")]
 mod plots;
 mod race;
 mod report;
@@ -26,7 +27,7 @@ mod worker;
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use clap::builder::PossibleValuesParser;
 use clap::{Parser, Subcommand};
 use fs_err as fs;
@@ -101,6 +102,7 @@ impl Args {
 }
 
 fn measure(args: &Args) -> Result<()> {
+    ensure!(cfg!(feature = "peers"), "this was built without those to compare with");
     let extent = if args.quick { Extent::Quick } else { Extent::Whole };
     let out = args.out();
     fs::create_dir_all(&out)?;
@@ -132,6 +134,7 @@ fn read(file: &Path) -> Result<Findings> {
 
 fn report(out: &Path) -> Result<()> {
     let findings = read(&out.join(RESULTS))?;
+    #[cfg(feature = "peers")]
     plots::draw(&out.join("plots"), &findings.cells)?;
     report::write(&out.join("RESULTS.md"), &findings)
 }

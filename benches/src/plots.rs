@@ -9,6 +9,7 @@ use plotters::coord::combinators::IntoLogRange;
 use plotters::prelude::*;
 
 use crate::cases::{many, single, stream};
+use crate::contenders::{FEWEST, FULL};
 use crate::places::{DISK, EXT4, LOOPS, XFS};
 use crate::race::{Cell, Row};
 
@@ -24,6 +25,9 @@ const COLORS: [RGBColor; 9] = [
     RGBColor(0x7f, 0x7f, 0x7f),
     RGBColor(0x17, 0xbe, 0xcf),
 ];
+
+/// Of those who save one by one: the others lie on the same line.
+const DRAWN_ONE_BY_ONE: &[&str] = &[FULL, FEWEST];
 
 /// A line, or a cloud of dots.
 struct Series {
@@ -55,7 +59,7 @@ fn flushes(cells: &[Cell]) -> Vec<Series> {
             let case = many::name(files, 1);
             for row in rows(cells, &case, place) {
                 let drawn = many::BATCHES.contains(&&*row.contender)
-                    || many::DRAWN_ONE_BY_ONE.contains(&&*row.contender);
+                    || DRAWN_ONE_BY_ONE.contains(&&*row.contender);
                 // The logarithm of none at all cannot be drawn.
                 if let Some(flushes) = row.flushes.filter(|it| drawn && *it > 0.0) {
                     let name = format!("{} ({place})", row.contender);

@@ -16,8 +16,6 @@ pub(crate) const HUNDRED_THOUSAND: usize = 100_000;
 pub(crate) const BATCHES: &[&str] = &[OURS, OURS_FEWEST, BARE_SYNCFS];
 /// How many are saved together.
 pub(crate) const SIZES: [usize; 4] = [1, 10, 100, THOUSAND];
-/// Of those who save one by one, the ones that a picture shows: the others lie on the same line.
-pub(crate) const DRAWN_ONE_BY_ONE: &[&str] = &[FULL, FEWEST];
 const ONE_BY_ONE: &[&str] =
     &[FULL, FEWEST, BARE_FULL, AWF, "tempfile + sync_all + persist + directory sync"];
 

@@ -56,16 +56,16 @@ fn traces(bench: &mut Bench) -> Result<()> {
             bench.trace(&case, (work, Contents::Bytes(SMALL)), &in_group(survives, DISK))?;
         }
     }
-    let durable = contenders::ALL.iter().filter(|it| it.survives == Survives::Full);
+    let durable = contenders::all().filter(|it| it.survives == Survives::Full);
     bench.trace(LINES, (Work::Overwrite, Contents::Lines), &names(durable))?;
     let small = (Work::Overwrite, Contents::Bytes(SMALL));
-    bench.trace(UNCHANGED, small, &names(contenders::UNCHANGED.iter()))?;
-    bench.trace(ROLLED_BACK, small, &names(contenders::ROLLED_BACK.iter()))
+    bench.trace(UNCHANGED, small, &names(contenders::unchanged()))?;
+    bench.trace(ROLLED_BACK, small, &names(contenders::rolled_back()))
 }
 
 /// What is rather a matter of the caller's habits than of the file's size.
 fn small_pieces(bench: &mut Bench, place: usize) -> Result<()> {
-    let durable = contenders::ALL.iter().filter(|it| it.survives == Survives::Full);
+    let durable = contenders::all().filter(|it| it.survives == Survives::Full);
     let durable = names(durable);
     // Without a buffer each is tens of thousands of system calls.
     for (case, contents) in [(LINES, Contents::Lines), (JSON, Contents::Json)] {
@@ -75,8 +75,8 @@ fn small_pieces(bench: &mut Bench, place: usize) -> Result<()> {
         bench.race(place, &course, &durable)?;
     }
     let small = (Work::Overwrite, Contents::Bytes(SMALL));
-    save(bench, place, UNCHANGED, small, &names(contenders::UNCHANGED.iter()))?;
-    save(bench, place, ROLLED_BACK, small, &names(contenders::ROLLED_BACK.iter()))
+    save(bench, place, UNCHANGED, small, &names(contenders::unchanged()))?;
+    save(bench, place, ROLLED_BACK, small, &names(contenders::rolled_back()))
 }
 
 fn save(
@@ -93,7 +93,7 @@ fn save(
 /// Those who promise that, wholefile first.
 fn in_group(survives: &[Survives], place: &str) -> Vec<&'static str> {
     let is_in = |it: &&Contender| survives.contains(&it.survives) && it.name != AWF_BUFFERED;
-    let mut group = names(contenders::ALL.iter().filter(is_in));
+    let mut group = names(contenders::all().filter(is_in));
     if place == TMPFS && survives.contains(&Survives::Nothing) {
         group.push(AWF); // its syncs cost no more than the calls there
     }

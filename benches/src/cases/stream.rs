@@ -19,9 +19,8 @@ pub(crate) fn name(size: &str) -> String {
 }
 
 pub(crate) fn run(bench: &mut Bench) -> Result<()> {
-    let durable = contenders::ALL
-        .iter()
-        .filter(|it| it.survives == Survives::Full && it.name != AWF_BUFFERED);
+    let durable =
+        contenders::all().filter(|it| it.survives == Survives::Full && it.name != AWF_BUFFERED);
     let durable = single::names(durable);
     for place in bench.places_named(&[DISK, EXT4, XFS]) {
         for (size, len) in SIZES {

@@ -2,7 +2,17 @@
 
 pub(crate) mod bare;
 pub(crate) mod batch;
+#[cfg(feature = "peers")]
 mod peers;
+/// Nobody, in the build that only counts.
+#[cfg(not(feature = "peers"))]
+mod peers {
+    use super::Contender;
+
+    pub(super) const ALL: &[Contender] = &[];
+    pub(super) const ROLLED_BACK: &[Contender] = &[];
+    pub(super) const UNCHANGED: &[Contender] = &[];
+}
 pub(crate) mod tree;
 pub(crate) mod update;
 mod wholefile;
@@ -34,6 +44,7 @@ pub(crate) enum Survives {
 pub(crate) enum Build {
     This,
     /// The one with the feature `unnamed`.
+    #[cfg_attr(not(feature = "peers"), allow(dead_code, reason = "only a peer has it"))]
     Unnamed,
 }
 
@@ -59,7 +70,6 @@ pub(crate) const NONE: &str = "wholefile, None";
 pub(crate) const BARE_FULL: &str = "bare system calls, Full";
 pub(crate) const BARE_NONE: &str = "bare system calls, None";
 pub(crate) const AWF: &str = "atomic-write-file";
-pub(crate) const AWF_UNNAMED: &str = "atomic-write-file, unnamed";
 pub(crate) const AWF_BUFFERED: &str = "atomic-write-file in a BufWriter";
 pub(crate) const PERSIST: &str = "tempfile + persist";
 
@@ -109,69 +119,49 @@ impl Task {
     }
 }
 
-/// All of them: wholefile first in each group, then the bare calls, then the peers.
-pub(crate) const ALL: &[Contender] = &[
+/// This library first in each group, then the bare calls. The peers follow in [`all`].
+const OURS_AND_BARE: &[Contender] = &[
     Contender::new(FULL, Survives::Full, EVERYTHING, wholefile::full),
     Contender::new(FEWEST, Survives::Full, EVERYTHING, wholefile::fewest),
     Contender::new(BARE_FULL, Survives::Full, EVERYTHING, bare::full),
     Contender::new("bare system calls, no metadata, Full", Survives::Full, NOTHING, bare::plain),
-    Contender::new(AWF, Survives::Full, "owner, mode", peers::atomic_write_file),
-    Contender {
-        build: Build::Unnamed,
-        ..Contender::new(AWF_UNNAMED, Survives::Full, "owner, mode", peers::atomic_write_file)
-    },
-    Contender::new(AWF_BUFFERED, Survives::Full, "owner, mode", peers::atomic_write_file_buffered),
-    Contender::new("atomicwrites", Survives::Full, NOTHING, peers::atomicwrites),
-    Contender::new("cap-std-ext", Survives::Full, "mode", peers::cap_std_ext),
-    Contender::new(
-        "tempfile + sync_all + persist + directory sync",
-        Survives::Full,
-        NOTHING,
-        peers::tempfile_full,
-    ),
     Contender::new(ORDERED, Survives::Ordered, EVERYTHING, wholefile::ordered),
     Contender::new("bare system calls, Ordered", Survives::Ordered, EVERYTHING, bare::ordered),
-    Contender::new(
-        "tempfile + sync_all + persist",
-        Survives::Ordered,
-        NOTHING,
-        peers::tempfile_ordered,
-    ),
     Contender::new(NONE, Survives::Nothing, EVERYTHING, wholefile::none),
     Contender::new(BARE_NONE, Survives::Nothing, EVERYTHING, bare::none),
-    Contender::new(PERSIST, Survives::Nothing, NOTHING, peers::tempfile_none),
-    Contender::new("gix-lock", Survives::Nothing, NOTHING, peers::gix_lock),
-    Contender::new("std::fs::write", Survives::NotEvenReaders, EVERYTHING, peers::std_fs_write),
 ];
 
-pub(crate) const ROLLED_BACK: &[Contender] = &[
-    Contender::new("wholefile, rolled back", Survives::Full, EVERYTHING, wholefile::rolled_back),
+const ROLLED_BACK: &[Contender] = &[
+    Contender::new(ROLLS_BACK, Survives::Full, EVERYTHING, wholefile::rolled_back),
     Contender::new("bare system calls, dropped", Survives::Full, EVERYTHING, bare::dropped),
-    Contender::new(
-        "atomic-write-file, discarded",
-        Survives::Full,
-        "owner, mode",
-        peers::atomic_write_file_discarded,
-    ),
-    Contender::new("tempfile, closed", Survives::Nothing, NOTHING, peers::tempfile_closed),
 ];
 
-pub(crate) const SKIPS: &str = "wholefile, skip_unchanged";
-
-pub(crate) const UNCHANGED: &[Contender] = &[
+const UNCHANGED: &[Contender] = &[
     Contender::new(SKIPS, Survives::Full, EVERYTHING, wholefile::unchanged),
     Contender::new("std::fs::read, compare", Survives::Full, EVERYTHING, bare::unchanged),
-    Contender::new(
-        "atomic-write-file, unchanged",
-        Survives::Full,
-        "owner, mode",
-        peers::atomic_write_file,
-    ),
 ];
+
+pub(crate) const ROLLS_BACK: &str = "wholefile, rolled back";
+pub(crate) const SKIPS: &str = "wholefile, skip_unchanged";
+
+/// All that replace a file.
+pub(crate) fn all() -> impl Iterator<Item = &'static Contender> {
+    OURS_AND_BARE.iter().chain(peers::ALL)
+}
+
+/// All that write a file and then think better of it.
+pub(crate) fn rolled_back() -> impl Iterator<Item = &'static Contender> {
+    ROLLED_BACK.iter().chain(peers::ROLLED_BACK)
+}
+
+/// All that are given what the file has already.
+pub(crate) fn unchanged() -> impl Iterator<Item = &'static Contender> {
+    UNCHANGED.iter().chain(peers::UNCHANGED)
+}
 
 /// The contender that is called so.
 pub(crate) fn find(name: &str) -> Option<Task> {
-    let saves = [ALL, ROLLED_BACK, UNCHANGED].into_iter().flatten();
+    let saves = all().chain(rolled_back()).chain(unchanged());
     let save = saves.map(|it| (it.name, Task::Save(it)));
     let batch = batch::ALL.iter().map(|it| (it.name, Task::Batch(it)));
     let trees = [tree::EDITS, tree::NEW_ONES].into_iter().flatten();
