@@ -65,9 +65,7 @@ impl Obstacle {
             | Obstacle::Replaced
             | Obstacle::Gone
             | Obstacle::Changed
-            | Obstacle::Alike => {
-                TargetState::Unknown
-            }
+            | Obstacle::Alike => TargetState::Unknown,
             Obstacle::Directory | Obstacle::Exists | Obstacle::Missing => TargetState::Untouched,
         }
     }
