@@ -76,7 +76,7 @@ impl Obstacle {
 pub(crate) fn obstacle(path: &Path, obstacle: Obstacle, others: usize) -> io::Error {
     let reason = match obstacle {
         Obstacle::Moved => "its directory is not where it was",
-        // As sshfs and bindfs do.
+        // As sshfs does.
         Obstacle::Replaced => {
             "its directory, or the one that it was staged in, is not where it was, or the file \
              system has numbered it anew"

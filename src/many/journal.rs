@@ -77,9 +77,8 @@ const MODE: u32 = 0o600;
 /// # Platform
 ///
 /// The lock needs a file system that has locks; without, [`ErrorKind::Unsupported`]. Where a file
-/// system numbers its files anew each time it is mounted, or each time it has forgotten them, as
-/// sshfs and bindfs do, a recovery is [`ErrorKind::Unrecoverable`] from then on, and a sweep keeps
-/// what was staged.
+/// system numbers its files anew each time it is mounted, as sshfs does, a recovery after that is
+/// [`ErrorKind::Unrecoverable`], and a sweep keeps what was staged.
 ///
 /// The identity of a file or a directory is its number. A file system that numbers what is on it
 /// anew each time it is mounted (FAT and exFAT on Linux: `iunique` in fs/fat/inode.c and

@@ -185,8 +185,8 @@ fn what_is_not_as_the_journal_says_is_not_recovered() {
     });
 }
 
-/// Where a file system gives its files other numbers each time it is mounted, as sshfs and bindfs
-/// do, nothing is what the journal says: the refusal must say why, and touch nothing.
+/// Where a file system gives its files other numbers each time it is mounted, as sshfs does,
+/// nothing is what the journal says: the refusal must say why, and touch nothing.
 #[test]
 fn where_all_was_numbered_anew_nothing_is_recovered() {
     let number = |body: &str, key: &str| {
