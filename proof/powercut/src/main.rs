@@ -84,9 +84,12 @@ struct Cli {
     #[arg(long = "sync-plan", value_name = "NAME")]
     sync_plans: Vec<SyncPlan>,
     /// Different images to look at, at least, for each file system, durability and plan,
-    /// shared by the scenarios; every prefix of the log is among them
+    /// shared by the scenarios
     #[arg(long, default_value_t = 10_000)]
     states: usize,
+    /// Prefixes of the log that are among them
+    #[arg(long, value_name = "WHICH", default_value = "all")]
+    prefixes: Prefixes,
     /// Chooses among the states
     #[arg(long, default_value_t = 1)]
     seed: u64,
@@ -229,7 +232,7 @@ fn run_long(cli: &Cli) -> Result<bool> {
         some => some,
     };
     let images = cli.states.div_ceil(scenarios.len());
-    let wish = Wish { images, prefixes: Prefixes::All, seed: cli.seed };
+    let wish = Wish { images, prefixes: cli.prefixes, seed: cli.seed };
     let mut cases = Vec::new();
     for file_system in file_systems {
         for (durability, sync_plan) in

@@ -15,6 +15,7 @@ use std::collections::HashSet;
 use std::ops::Range;
 
 use anyhow::Result;
+use clap::ValueEnum;
 
 use crate::image::{Image, SECTOR};
 use crate::log::{Epoch, Write};
@@ -66,7 +67,7 @@ pub(crate) struct Plan {
 }
 
 /// How many prefixes of the log are wanted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Prefixes {
     /// Each of them, even if these are more states than are wanted, and a third more of the others.
     All,
