@@ -51,7 +51,7 @@ struct Args {
     /// Only these parts, with commas between them
     #[arg(long, value_delimiter = ',', value_parser = PossibleValuesParser::new(cases::names()))]
     parts: Vec<String>,
-    /// A folder on the machine's own disk, with 12 GiB free
+    /// A folder on the machine's own disk, with 16 GiB free
     #[arg(long, default_value = concat!(env!("CARGO_MANIFEST_DIR"), "/target/scratch"))]
     scratch: PathBuf,
     /// Where results.json, RESULTS.md and plots/ go

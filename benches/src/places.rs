@@ -16,7 +16,8 @@ use fs_err as fs;
 use crate::contenders::bare;
 
 const MIB: u64 = 1 << 20;
-const IMAGE_LEN: u64 = 2 << 30;
+/// Room for three times 100,000 files, and as many staged.
+const IMAGE_LEN: u64 = 3 << 30;
 /// The number of flush requests that the device has completed, in /sys/block/*/stat
 /// (Documentation/block/stat.rst).
 const FLUSHES: usize = 15;
