@@ -4,6 +4,7 @@
 
 mod cases;
 mod intruders;
+mod losses;
 
 use std::collections::{BTreeMap, HashSet};
 use std::ffi::OsStr;

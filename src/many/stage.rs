@@ -29,6 +29,7 @@ use std::time::Duration;
 use super::journal::mark;
 use super::tree;
 use crate::concurrency::lock::{self, Answer};
+use crate::error::{Error, Step};
 use crate::fault::Op;
 use crate::options::{Durability, Options};
 use crate::protocol::temp;
@@ -84,10 +85,34 @@ pub(crate) enum Found {
     Orphan(Stage, Info),
 }
 
+/// Why there is no staging directory, or not with what it was to have in it.
+#[derive(Debug)]
+pub(crate) struct NotMade {
+    pub(crate) error: io::Error,
+    /// The name of what was made all the same, and could not be removed.
+    pub(crate) leftover: Option<OsString>,
+}
+
+impl NotMade {
+    /// The error of what was to be staged for `path`, in a directory of `folder`.
+    pub(crate) fn into_error(self, path: &Path, folder: &Path) -> Error {
+        let error = Error::failed(Step::CreateTemp, path, self.error);
+        error.with_leftover(self.leftover.map(|name| folder.join(name)))
+    }
+}
+
+impl From<NotMade> for io::Error {
+    fn from(not_made: NotMade) -> io::Error {
+        not_made.error
+    }
+}
+
 impl Stage {
     /// Makes a staging directory in `parent`.
-    pub(crate) fn create(parent: &Arc<Directory>, options: &Options) -> io::Result<Stage> {
-        let ((directory, sign), name) = temp::with_random_name(options, |name| make(parent, name))?;
+    pub(crate) fn create(parent: &Arc<Directory>, options: &Options) -> Result<Stage, NotMade> {
+        let mut leftover = None;
+        let made = temp::with_random_name(options, |name| make(parent, name, &mut leftover));
+        let ((directory, sign), name) = made.map_err(|error| NotMade { error, leftover })?;
         let (parent, directory) = (Arc::clone(parent), Arc::new(directory));
         Ok(Stage { parent, name: Some(name), directory, sign, on_drop: OnDrop::Remove })
     }
@@ -158,6 +183,12 @@ impl Stage {
     /// Removes it with all that is in it.
     pub(crate) fn remove(mut self) -> io::Result<()> {
         self.remove_in_place()
+    }
+
+    /// Removes it after `error`.
+    pub(crate) fn unmake(self, error: io::Error) -> NotMade {
+        let name = self.name().to_owned();
+        NotMade { error, leftover: self.remove().is_err().then_some(name) }
     }
 
     /// Leaves it where it is, and lets go of it.
@@ -242,18 +273,23 @@ fn is_needed(directory: &Directory) -> io::Result<bool> {
 }
 
 /// Makes the directory `name`. `AlreadyExists` asks for another name.
-fn make(parent: &Directory, name: &OsStr) -> io::Result<(Directory, Option<File>)> {
+fn make(
+    parent: &Directory,
+    name: &OsStr,
+    leftover: &mut Option<OsString>,
+) -> io::Result<(Directory, Option<File>)> {
     sys::make_directory(parent, name, MODE)?;
-    let result = match hold(parent, name) {
+    let error = match hold(parent, name) {
         Ok(Some(held)) => return Ok(held),
-        Ok(None) => Err(io::ErrorKind::AlreadyExists.into()),
-        Err(error) => Err(error),
+        Ok(None) => io::ErrorKind::AlreadyExists.into(),
+        Err(error) => error,
     };
     // Whoever looks for orphans removes it too, but others may just have held it for a moment.
     match sys::remove_directory(parent, name) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound && result.is_ok() => Err(error),
-        _ => result,
+        Err(stays) if stays.kind() != io::ErrorKind::NotFound => *leftover = Some(name.to_owned()),
+        _ => {}
     }
+    Err(error)
 }
 
 /// Opens the fresh directory `name` and shows life in it. `None` if somebody took it for an orphan.

@@ -166,12 +166,13 @@ impl Members {
         options: &Options,
     ) -> Result<usize> {
         let absolute = journal.map(|_| journal::directory_of(target)).transpose()?;
+        let path = target.path.parent().unwrap_or(Path::new("")).to_path_buf();
         let stage = Stage::create(&target.directory, options)
-            .map_err(|error| Error::failed(Step::CreateTemp, &target.path, error))?;
+            .map_err(|not_made| not_made.into_error(&target.path, &path))?;
         let folder = Folder {
             directory: Arc::clone(&target.directory),
             id,
-            path: target.path.parent().unwrap_or(Path::new("")).to_path_buf(),
+            path,
             absolute,
             stage: Some(stage),
             parents: CreatedParents::default(),

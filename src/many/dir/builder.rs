@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::path::Path;
 use std::sync::Arc;
 
-use super::staged::Staged;
+use super::staged::{MODE, Staged};
 use super::start::Start;
 use super::{AtomicDir, Copying, ScratchDir, Swap};
 use crate::error::{Error, Result, Step};
@@ -112,8 +112,8 @@ impl AtomicDirBuilder {
         temp::check_affixes(&self.options, parent)?;
         let directory = sys::open_directory(None, parent)
             .map_err(|error| Error::failed(Step::Resolve, parent, error))?;
-        let staged = Staged::create(&Arc::new(directory), parent, &self.options)
-            .map_err(|error| Error::failed(Step::CreateTemp, parent, error))?;
+        let staged = Staged::create(&Arc::new(directory), parent, &self.options, MODE)
+            .map_err(|not_made| not_made.into_error(parent, parent))?;
         Ok(ScratchDir { staged })
     }
 

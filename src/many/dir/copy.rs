@@ -109,7 +109,7 @@ impl Copy<'_> {
         }
         let place = Entry { directory: self.to.here(), name: at.name };
         // Whatever is wrong with a link, a copy does as well.
-        if self.copying == Copying::HardLinks && sys::link(at, place).is_ok() {
+        if self.copying == Copying::HardLinks && self.link_file(at, place, &existing) {
             return Ok(());
         }
         let snapshot = Snapshot::of(&existing, at, path, self.options)?;
@@ -123,6 +123,13 @@ impl Copy<'_> {
         let lost = snapshot.apply(&to, path, self.options)?;
         self.lose(lost);
         Ok(())
+    }
+
+    /// Whether `place` is the file now. A network file system may have done what it reports as
+    /// failed.
+    fn link_file(&self, at: Entry<'_>, place: Entry<'_>, existing: &Existing) -> bool {
+        let is_there = || matches!(sys::id_at(place), Ok(Some(id)) if id == existing.info.id);
+        sys::link(at, place).is_ok() || is_there()
     }
 
     /// Looks at a file, and opens the same one.
@@ -166,15 +173,20 @@ impl Copy<'_> {
     }
 
     fn lose(&mut self, lost: Vec<NotPreserved>) {
-        let is_new = |list: &[NotPreserved], it: &NotPreserved| {
-            list.iter().all(|known| {
-                (known.metadata, &known.xattr, known.cause) != (it.metadata, &it.xattr, it.cause)
-            })
-        };
-        for loss in lost {
-            if is_new(&self.lost, &loss) {
-                self.lost.push(loss);
-            }
+        add_losses(&mut self.lost, lost);
+    }
+}
+
+/// Adds those losses that are not in the list.
+pub(super) fn add_losses(list: &mut Vec<NotPreserved>, lost: Vec<NotPreserved>) {
+    let is_new = |list: &[NotPreserved], it: &NotPreserved| {
+        list.iter().all(|known| {
+            (known.metadata, &known.xattr, known.cause) != (it.metadata, &it.xattr, it.cause)
+        })
+    };
+    for loss in lost {
+        if is_new(list, &loss) {
+            list.push(loss);
         }
     }
 }

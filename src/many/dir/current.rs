@@ -3,11 +3,11 @@
 use std::ffi::OsStr;
 use std::io;
 
-use super::staged::Staged;
+use super::staged::{MODE, Staged};
 use super::{Copying, Swap, copy, generation, walk};
 use crate::commit::NotPreserved;
 use crate::error::{self, Error, ErrorKind, Result, Step};
-use crate::options::Options;
+use crate::options::{Options, Preserve};
 use crate::protocol::metadata::Snapshot;
 use crate::protocol::target::Target;
 use crate::sys::{self, Directory, Entry, Existing, FileKind};
@@ -58,6 +58,15 @@ impl Current {
     /// Whether the other is this very directory. Both are open, so that no number is given twice.
     pub(super) fn is(&self, other: &Current) -> bool {
         self.existing.info.id == other.existing.info.id
+    }
+
+    /// The mode with which the tree that replaces it is made: nobody else may do more than here, if
+    /// it stays at that.
+    pub(super) fn mode_meanwhile(&self, options: &Options) -> u32 {
+        match options.preserve.mode {
+            Preserve::Skip => MODE,
+            Preserve::Require | Preserve::Try => MODE & (self.existing.info.mode | 0o700),
+        }
     }
 
     /// Copies all that is in it into the staged tree, and gives that the metadata. Gives what the

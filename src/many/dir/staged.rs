@@ -7,11 +7,11 @@ use std::fs::File;
 use std::io::{self, Write};
 use std::mem;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
-use super::super::stage::Stage;
+use super::super::stage::{NotMade, Stage};
 use super::super::tree;
-use super::walk;
+use super::{copy, walk};
 use crate::commit::NotPreserved;
 use crate::error::{Error, ErrorKind, Result, Step};
 use crate::options::{Durability, Metadata, Options, ReadOnly, Symlinks};
@@ -22,7 +22,7 @@ use crate::writer::{AtomicWriter, LookedAt};
 /// The name of the tree in its staging directory.
 pub(super) const TREE: &str = "tree";
 /// What any new directory gets, as far as the umask leaves it.
-const MODE: u32 = 0o777;
+pub(super) const MODE: u32 = 0o777;
 const ALL_OF_THE_OWNER: u32 = 0o700;
 /// As often as this may a directory come and go while it is made.
 const MAX_TURNS: usize = 8;
@@ -40,27 +40,45 @@ pub(super) struct Staged {
     handed_on: HandedOn,
     /// What it could not be given.
     lost: Vec<NotPreserved>,
+    /// What files that were written could not be given of those they replaced.
+    lost_by_files: Mutex<Vec<NotPreserved>>,
     /// The failure after which the tree may be incomplete.
     poison: OnceLock<(Step, io::ErrorKind)>,
 }
 
 impl Staged {
-    /// Makes an empty tree in `parent`, whose path is given.
+    /// Makes an empty tree in `parent`, whose path is given, with `mode` as far as the umask leaves
+    /// it.
     pub(super) fn create(
         parent: &Arc<Directory>,
         path: &Path,
         options: &Options,
-    ) -> io::Result<Staged> {
+        mode: u32,
+    ) -> std::result::Result<Staged, NotMade> {
         let stage = Stage::create(parent, options)?;
-        let at = Entry { directory: stage.directory(), name: OsStr::new(TREE) };
-        sys::make_directory(at.directory, at.name, MODE)?;
-        let mode = sys::look(at.directory, at.name)?.map(|made| made.info.mode);
-        let root = tree::enter(at.directory, at.name)?;
-        let absolute = sys::path_of(stage.directory());
-        let path = absolute.map_or_else(|| std::path::absolute(stage.path(path)), Ok)?.join(TREE);
-        let mode = mode.filter(|mode| mode & ALL_OF_THE_OWNER != ALL_OF_THE_OWNER);
-        let (handed_on, lost, poison) = (HandedOn::default(), Vec::new(), OnceLock::new());
-        Ok(Staged { root, stage, path, mode, handed_on, lost, poison })
+        let make = || {
+            let at = Entry { directory: stage.directory(), name: OsStr::new(TREE) };
+            sys::make_directory(at.directory, at.name, mode)?;
+            let mode = sys::look(at.directory, at.name)?.map(|made| made.info.mode);
+            let root = tree::enter(at.directory, at.name)?;
+            let absolute = sys::path_of(stage.directory());
+            let path = absolute.map_or_else(|| std::path::absolute(stage.path(path)), Ok)?;
+            Ok((root, path.join(TREE), mode))
+        };
+        let (root, path, mode) = match make() {
+            Ok(made) => made,
+            Err(error) => return Err(stage.unmake(error)),
+        };
+        Ok(Staged {
+            root,
+            stage,
+            path,
+            mode: mode.filter(|mode| mode & ALL_OF_THE_OWNER != ALL_OF_THE_OWNER),
+            handed_on: HandedOn::default(),
+            lost: Vec::new(),
+            lost_by_files: Mutex::default(),
+            poison: OnceLock::new(),
+        })
     }
 
     pub(super) fn root(&self) -> &Directory {
@@ -105,9 +123,12 @@ impl Staged {
         Ok(())
     }
 
-    /// What the tree's directory could not be given.
+    /// What the tree's directory, and the files that were written, could not be given.
     pub(super) fn take_losses(&mut self) -> Vec<NotPreserved> {
-        mem::take(&mut self.lost)
+        let mut lost = mem::take(&mut self.lost);
+        let by_files = self.lost_by_files.get_mut().unwrap_or_else(PoisonError::into_inner);
+        copy::add_losses(&mut lost, mem::take(by_files));
+        lost
     }
 
     /// The identity of the tree's directory, if its name still stands for it. What somebody else
@@ -156,7 +177,11 @@ impl Staged {
             };
             let mut writer = AtomicWriter::open(Some(parent), Path::new(&name), &options, None)?;
             match writer.write_all(contents) {
-                Ok(()) => writer.commit_looked_at(LookedAt::Now).map(drop),
+                Ok(()) => writer.commit_looked_at(LookedAt::Now).map(|commit| {
+                    let mut lost =
+                        self.lost_by_files.lock().unwrap_or_else(PoisonError::into_inner);
+                    copy::add_losses(&mut lost, commit.not_preserved);
+                }),
                 Err(error) => Err(writer.abandon(ErrorKind::Io, Step::Write, error)),
             }
         };

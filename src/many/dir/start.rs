@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::current::Current;
-use super::staged::Staged;
+use super::staged::{MODE, Staged};
 use super::{Copying, Swap};
 use crate::commit::NotPreserved;
 use crate::error::{Error, ErrorKind, Result, Step};
@@ -43,7 +43,7 @@ pub(super) fn stage(
             }
             return stage_empty(target, None, options);
         };
-        let (mut staged, _) = stage_empty(target, None, options)?;
+        let mut staged = create(target, Some(&from), options)?;
         let copied = from.copy_to(&mut staged, target, copying, options);
         // Whoever replaces a tree removes it next, so that half of it may have been gone already.
         current = match Current::look_again(target, swap, options) {
@@ -57,14 +57,19 @@ pub(super) fn stage(
 }
 
 fn stage_empty(target: &Target, current: Option<&Current>, options: &Options) -> Result<Started> {
-    let folder = target.path.parent().unwrap_or(Path::new(""));
-    let mut staged = Staged::create(&target.directory, folder, options)
-        .map_err(|error| Error::failed(Step::CreateTemp, &target.path, error))?;
+    let mut staged = create(target, current, options)?;
     let dressed = match current {
         Some(current) => current.dress(&mut staged, target, options),
         None => Ok(()),
     };
     keep_if_copied(staged, dressed.map(|()| Vec::new()))
+}
+
+fn create(target: &Target, current: Option<&Current>, options: &Options) -> Result<Staged> {
+    let folder = target.path.parent().unwrap_or(Path::new(""));
+    let mode = current.map_or(MODE, |current| current.mode_meanwhile(options));
+    Staged::create(&target.directory, folder, options, mode)
+        .map_err(|not_made| not_made.into_error(&target.path, folder))
 }
 
 fn keep_if_copied(staged: Staged, copied: Result<Vec<NotPreserved>>) -> Result<Started> {

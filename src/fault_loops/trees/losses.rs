@@ -1,0 +1,70 @@
+//! What a tree loses where something cannot be done, and whether that is said.
+
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
+
+use rustix::io::Errno;
+
+use super::{Before, Place};
+use crate::fault::{Fault, Op, Plan, with_plan};
+use crate::{AtomicDir, Metadata, NotPreserved};
+
+fn without(op: Op) -> Plan {
+    Plan { lacking: vec![(op, Errno::INVAL.raw_os_error())], ..Plan::default() }
+}
+
+/// Where the disk was gone once a staging directory had been made, opening a tree failed and the
+/// directory stayed without being named: it was dropped, and what a drop cannot remove it cannot
+/// tell. Nobody knew of it but a sweep.
+#[test]
+fn a_staging_directory_that_stays_is_named_by_the_error_of_opening() {
+    let error = Fault::Error(Errno::IO.raw_os_error());
+    let mut named = 0;
+    for index in 0.. {
+        let place = Place::new(Before::Nothing);
+        let plan = Plan { at: Some((index, error)), ..without(Op::RemoveDirectory) };
+        let path = place.target();
+        let (result, plan) = with_plan(plan, || AtomicDir::builder().open(path).map(drop));
+        if plan.log.len() <= index {
+            break; // nothing was left to fail
+        }
+        let Err(error) = result else { continue };
+        let leftover: Vec<PathBuf> = error.leftover().map(PathBuf::from).into_iter().collect();
+        assert_eq!(place.others(), leftover, "{:?} at {index}: {error:?}", plan.log[index]);
+        named += leftover.len();
+    }
+    assert!(named > 5, "only {named} were named");
+}
+
+fn set_mode(path: PathBuf, mode: u32) {
+    fs_err::set_permissions(path, PermissionsExt::from_mode(mode)).unwrap();
+}
+
+/// The new tree's directory was made as any new one and then given the old one's mode. Where that
+/// failed, the receipt said so, but the tree of a private directory was open to everybody.
+#[test]
+fn where_no_mode_can_be_set_a_private_tree_stays_private() {
+    let place = Place::new(Before::Tree);
+    set_mode(place.target(), 0o700);
+    let (commit, _) = with_plan(without(Op::SetMode), || {
+        AtomicDir::builder().open(place.target()).and_then(AtomicDir::commit)
+    });
+    commit.unwrap();
+    let mode = fs_err::metadata(place.target()).unwrap().permissions().mode();
+    assert_eq!(mode & 0o077, 0, "{mode:o}");
+}
+
+/// A file that was written over one of the copied tree could lose its mode, ACL or xattrs without a
+/// word on the receipt: the receipt of the file itself was thrown away.
+#[test]
+fn what_a_file_written_into_a_tree_loses_is_on_the_receipt() {
+    let place = Place::new(Before::Tree);
+    set_mode(place.target().join("index"), 0o640);
+    let staged = AtomicDir::builder().edit(place.target()).unwrap();
+    with_plan(without(Op::SetMode), || staged.write("index", "new").unwrap());
+    let mode = fs_err::metadata(staged.path().join("index")).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600, "it was to be lost");
+    let commit = staged.commit().unwrap();
+    let mut lost = commit.not_preserved().iter().map(NotPreserved::metadata);
+    assert!(lost.any(|it| it == Metadata::Mode), "{commit:?}");
+}
