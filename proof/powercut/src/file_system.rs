@@ -1,26 +1,25 @@
 //! The file systems, and how each is made and mounted.
 
-use std::ops::Range;
 use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Result, bail};
 use wholefile::{Durability, SyncPlan};
 
+use crate::image::{BLOCK, SECTOR};
+
 #[derive(Debug)]
 pub(crate) struct FileSystem {
     pub(crate) name: &'static str,
-    /// As mount(2) and mkfs call it.
+    /// As mount(2) calls it.
     pub(crate) kind: &'static str,
-    /// For mkfs.
-    features: &'static [&'static str],
+    make: &'static [&'static str],
     pub(crate) options: &'static str,
     size: u64,
-    /// Where its superblock is, which it mounts by, and which has one checksum: it asks the disk to
-    /// write that whole or not at all, while all else may be torn at every sector.
-    pub(crate) superblock: Range<u64>,
+    /// The bytes that a disk writes whole or not at all. btrfs keeps its superblock in 4096 bytes
+    /// under one checksum and mounts by that alone, so it asks for no less.
+    pub(crate) atom: u64,
     recovery: Recovery,
-    pub(crate) mounting: Mounting,
     /// The weakest durability that it lets a writer keep, if any.
     pub(crate) weakest: Option<Durability>,
     /// The plan that wholefile must use where the fewest syncs are asked for.
@@ -36,29 +35,19 @@ enum Recovery {
     Repair(&'static [&'static str]),
 }
 
-/// Whether two images of one file system may be mounted at the same moment.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Mounting {
-    Together,
-    /// btrfs knows a file system by its UUID, and all images of a run have the same: it gives one
-    /// that comes second another UUID (`temp_fsid`), but not if it finds the two while it mounts
-    /// either.
-    OneByOne,
-}
-
-const KIB: u64 = 1 << 10;
 const MIB: u64 = 1 << 20;
+const LAZY: &str = "lazy_itable_init=0,lazy_journal_init=0";
 
-/// With the block size of large disks, which mkfs.ext4 does not choose for a small one.
+/// With the block size of large disks, which mkfs.ext4 does not choose for a small one. Nothing is
+/// left to a kernel thread that would write for as long as it is mounted.
 const EXT4: FileSystem = FileSystem {
     name: "ext4",
     kind: "ext4",
-    features: &["-b", "4096"],
+    make: &["mkfs.ext4", "-q", "-F", "-b", "4096", "-E", LAZY],
     options: "",
     size: 64 * MIB,
-    superblock: 1024..2048,
+    atom: SECTOR as u64,
     recovery: Recovery::Mount,
-    mounting: Mounting::Together,
     weakest: Some(Durability::Ordered),
     fewest: SyncPlan::Fewest,
 };
@@ -66,23 +55,26 @@ const EXT4: FileSystem = FileSystem {
 const XFS: FileSystem = FileSystem {
     name: "xfs",
     kind: "xfs",
-    features: &[],
+    make: &["mkfs.xfs", "-q", "-f"],
     // Many images of one file system are mounted at once.
     options: "nouuid",
     size: 320 * MIB,
-    superblock: 0..512,
-    ..EXT4
+    atom: SECTOR as u64,
+    recovery: Recovery::Mount,
+    weakest: Some(Durability::Ordered),
+    fewest: SyncPlan::Fewest,
 };
 
 const BTRFS: FileSystem = FileSystem {
     name: "btrfs",
     kind: "btrfs",
-    features: &[],
+    make: &["mkfs.btrfs", "-q", "-f"],
+    options: "",
     size: 160 * MIB,
-    superblock: 64 * KIB..68 * KIB,
-    mounting: Mounting::OneByOne,
+    atom: BLOCK as u64,
+    recovery: Recovery::Mount,
+    weakest: Some(Durability::Ordered),
     fewest: SyncPlan::Portable,
-    ..EXT4
 };
 
 pub(crate) static FILE_SYSTEMS: &[FileSystem] = &[
@@ -95,13 +87,17 @@ pub(crate) static FILE_SYSTEMS: &[FileSystem] = &[
         weakest: Some(Durability::Full),
         ..EXT4
     },
-    FileSystem { name: "ext4-1k", features: &["-b", "1024"], ..EXT4 },
+    FileSystem {
+        name: "ext4-1k",
+        make: &["mkfs.ext4", "-q", "-F", "-b", "1024", "-E", LAZY],
+        ..EXT4
+    },
     FileSystem { name: "ext4-nodioread_nolock", options: "nodioread_nolock", ..EXT4 },
     // Without the flush of the old file's replacement that hides a missing sync.
     FileSystem { name: "ext4-noauto_da_alloc", options: "noauto_da_alloc", ..EXT4 },
     FileSystem {
         name: "ext4-no-journal",
-        features: &["-b", "4096", "-O", "^has_journal"],
+        make: &["mkfs.ext4", "-q", "-F", "-b", "4096", "-O", "^has_journal", "-E", LAZY],
         recovery: Recovery::Repair(&["e2fsck", "-y", "-f"]),
         weakest: None,
         fewest: SyncPlan::Portable,
@@ -123,13 +119,7 @@ impl FileSystem {
 
     /// Makes the file system on `device`.
     pub(crate) fn make(&self, device: &Path) -> Result<()> {
-        let mkfs = format!("mkfs.{}", self.kind);
-        // Nothing is left to a kernel thread that would write for as long as it is mounted.
-        let always: &[&str] = match self.kind {
-            "ext4" => &["-q", "-F", "-E", "lazy_itable_init=0,lazy_journal_init=0"],
-            _ => &["-q", "-f"],
-        };
-        run(&[&[&*mkfs], always, self.features].concat(), device, &[0])
+        run(self.make, device, &[0])
     }
 
     /// Does what must be done before it is mounted after a power cut.

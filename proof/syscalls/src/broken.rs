@@ -4,16 +4,21 @@
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use fs_err as fs;
+use rustix::fs::{CWD, RenameFlags, renameat_with};
+use serde_json::Value;
 
+use crate::journals::{self, Death, JOURNAL, TARGETS};
 use crate::place::Before;
 use crate::report::{Ending, FileReport, Report};
 
 pub(crate) struct Broken {
     pub(crate) name: &'static str,
     pub(crate) before: Before,
+    /// For one that recovers.
+    pub(crate) death: Option<Death>,
     pub(crate) save: fn(&Path, &[u8]) -> io::Result<()>,
     /// Part of the sentence by which it must be caught.
     pub(crate) caught: &'static str,
@@ -24,12 +29,19 @@ const fn broken(
     save: fn(&Path, &[u8]) -> io::Result<()>,
     caught: &'static str,
 ) -> Broken {
-    Broken { name, before: Before::Plain, save, caught }
+    Broken { name, before: Before::Plain, death: None, save, caught }
 }
 
-const fn of_a_file_with_metadata(mut broken: Broken) -> Broken {
-    broken.before = Before::File;
-    broken
+impl Broken {
+    const fn before(mut self, before: Before) -> Broken {
+        self.before = before;
+        self
+    }
+
+    const fn after(mut self, death: Death) -> Broken {
+        self.death = Some(death);
+        self.before(Before::Twenty)
+    }
 }
 
 pub(crate) const BROKEN: &[Broken] = &[
@@ -46,25 +58,27 @@ pub(crate) const BROKEN: &[Broken] = &[
     broken("gives up at EINTR", gives_up, "interrupted"),
     broken("says untouched once it has replaced", says_untouched, "Untouched, but"),
     broken("sets the mode after the rename", mode_afterwards, "metadata"),
-    of_a_file_with_metadata(broken("forgets the metadata", without_metadata, "metadata")),
+    broken("forgets the metadata", without_metadata, "metadata").before(Before::File),
+    broken("two renames of trees", two_renames, "the target is gone").before(Before::Tree),
+    broken("a tree copied in place", copied_in_place, TORN).before(Before::Tree),
+    broken("forgets the tree's metadata", plain_tree, "metadata").before(Before::Tree),
+    broken("no journal while it publishes", without_journal, SPLIT).before(Before::Twenty),
+    broken("recovers without the journal", recovers_without_journal, SPLIT).after(Death::Halfway),
 ];
 
+const SPLIT: &str = "some files are new, and some old";
 const TORN: &str = "neither the old contents nor the new";
 
 /// What such a writer says: that all was done as it should be, or that nothing was.
-pub(crate) fn report(path: &Path, result: io::Result<()>) -> Report {
-    let (state, end) = match result {
-        Ok(()) => {
-            ("Replaced", Ending::Ok { durability: "Full".into(), sync_plan: "Portable".into() })
-        }
-        Err(error) => {
-            let (code, sentence) = (error.raw_os_error(), error.to_string());
-            let (kind, step) = ("Io".into(), "Write".into());
-            ("Untouched", Ending::Err { kind, step, leftovers: Vec::new(), code, sentence })
-        }
-    };
-    let file = FileReport { path: path.into(), state: state.into(), lost: Vec::new() };
-    Report { files: vec![file], end }
+pub(crate) fn report(paths: &[PathBuf], result: io::Result<()>) -> Report {
+    let state = if result.is_ok() { "Replaced" } else { "Untouched" };
+    let file =
+        |path: &PathBuf| FileReport { path: path.clone(), state: state.into(), lost: Vec::new() };
+    let report = Report::of_files(paths.iter().map(file).collect());
+    let Err(error) = result else { return report };
+    let (code, sentence) = (error.raw_os_error(), error.to_string());
+    let (kind, step) = ("Io".into(), "Write".into());
+    Report { end: Ending::Err { kind, step, code, sentence }, ..report }
 }
 
 const TEMP: &str = ".wholefile-broken000000.tmp";
@@ -175,4 +189,80 @@ fn mode_afterwards(path: &Path, new: &[u8]) -> io::Result<()> {
 fn without_metadata(path: &Path, new: &[u8]) -> io::Result<()> {
     without_directory_sync(path, new)?;
     sync_directory(path)
+}
+
+/// Fills an empty directory as the sound writers of trees do.
+fn fill(root: &Path, new: &[u8]) -> io::Result<()> {
+    fs::create_dir_all(root.join("a/c"))?;
+    for path in ["index", "a/c/page", "by hand"] {
+        fs::write(root.join(path), new)?;
+    }
+    Ok(())
+}
+
+const STAGE: &str = ".wholefile-brokenstage0.tmp";
+const ASIDE: &str = ".wholefile-brokenaside0.tmp";
+
+fn two_renames(path: &Path, new: &[u8]) -> io::Result<()> {
+    let (stage, aside) = (path.with_file_name(STAGE), path.with_file_name(ASIDE));
+    fs::create_dir(&stage)?;
+    fill(&stage, new)?;
+    fs::rename(path, &aside)?;
+    fs::rename(&stage, path)?;
+    sync_directory(path)?;
+    fs::remove_dir_all(aside)
+}
+
+fn plain_tree(path: &Path, new: &[u8]) -> io::Result<()> {
+    let stage = path.with_file_name(STAGE);
+    fs::create_dir(&stage)?;
+    fill(&stage, new)?;
+    renameat_with(CWD, &stage, CWD, path, RenameFlags::EXCHANGE)?;
+    sync_directory(path)?;
+    fs::remove_dir_all(stage)
+}
+
+fn copied_in_place(path: &Path, new: &[u8]) -> io::Result<()> {
+    fs::remove_dir_all(path.join("a"))?;
+    fs::remove_dir_all(path.join("closed"))?;
+    fill(path, new)?;
+    sync_directory(path)
+}
+
+/// Stages all files, and publishes one after the other.
+fn without_journal(path: &Path, _: &[u8]) -> io::Result<()> {
+    let mut renames = Vec::new();
+    for (index, target) in TARGETS.iter().map(|it| path.with_file_name(it)).enumerate() {
+        let temp = target.with_file_name(format!(".wholefile-broken{index:06}.tmp"));
+        fs::write(&temp, journals::contents_of(&target, 'n'))?;
+        renames.push((temp, target));
+    }
+    publish_each(renames)
+}
+
+fn publish_each(renames: Vec<(PathBuf, PathBuf)>) -> io::Result<()> {
+    for (from, to) in renames {
+        fs::rename(from, &to)?;
+        sync_directory(&to)?;
+    }
+    Ok(())
+}
+
+/// Removes the journal before it has done what that says.
+fn recovers_without_journal(path: &Path, _: &[u8]) -> io::Result<()> {
+    let journal = path.with_file_name(JOURNAL);
+    let text = fs::read_to_string(&journal)?;
+    fs::remove_file(journal)?;
+    let intent: Value = serde_json::from_str(text.lines().nth(1).unwrap_or_default())?;
+    let of = |value: &Value, key: &str| PathBuf::from(value[key].as_str().unwrap_or_default());
+    let mut renames = Vec::new();
+    for file in intent["files"].as_array().into_iter().flatten() {
+        let index = file["folder"].as_u64().unwrap_or_default() as usize;
+        let folder = &intent["folders"][index];
+        let (parent, stage) = (of(folder, "path"), of(folder, "stage"));
+        let from = parent.join(stage).join(of(file, "staged"));
+        renames.push((from, parent.join(of(file, "name"))));
+    }
+    renames.retain(|(from, _)| from.exists());
+    publish_each(renames)
 }

@@ -1,8 +1,9 @@
-//! The system calls of a save: their names, the errors that each can return, and the steps at which
-//! a save may report them.
+//! The system calls of a save: their names, and what each is for.
 
 use nix::errno::Errno;
 use nix::libc;
+
+use crate::groups::Group;
 
 /// One system call as it was made.
 #[derive(Clone, Debug)]
@@ -13,45 +14,6 @@ pub(crate) struct Call {
     pub(crate) paths: Vec<String>,
     /// What the save was told: a result, or the negated error.
     pub(crate) result: i64,
-}
-
-/// What a call is for. Two calls of one group differ neither in their errors nor in their steps.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum Group {
-    OpenDirectory,
-    /// Opens a directory below another, and nothing that a link leads to.
-    OpenBelow,
-    /// Opens what is there, to look at it or to read it.
-    Open,
-    CreateTemp,
-    CreateUnnamed,
-    OpenLock,
-    Look,
-    ReadLink,
-    Lock,
-    Write,
-    Read,
-    Seek,
-    SetLen,
-    Reserve,
-    StartWriteback,
-    Sync,
-    /// Gives the staged file the target's name.
-    Publish,
-    /// Gives an unnamed file a temp file's name.
-    Name,
-    RemoveTemp,
-    RemoveLock,
-    MakeDirectory,
-    RemoveDirectory,
-    Attribute,
-    ListXattrs,
-    ReadXattr,
-    ChangeXattr,
-    Close,
-    /// Concerns the process itself: it is not failed.
-    Ask,
-    Other,
 }
 
 /// Memory, signals, time and threads: they change nothing on disk, and how often they occur depends
@@ -87,6 +49,7 @@ const NAMES: &[(i64, &str)] = &[
     (libc::SYS_fchmodat, "fchmodat"),
     (libc::SYS_fchmodat2, "fchmodat2"),
     (libc::SYS_fchown, "fchown"),
+    (libc::SYS_fchownat, "fchownat"),
     (libc::SYS_fcntl, "fcntl"),
     (libc::SYS_fdatasync, "fdatasync"),
     (libc::SYS_fgetxattr, "fgetxattr"),
@@ -121,6 +84,7 @@ const NAMES: &[(i64, &str)] = &[
     (libc::SYS_renameat2, "renameat2"),
     (libc::SYS_rmdir, "rmdir"),
     (libc::SYS_statx, "statx"),
+    (libc::SYS_symlinkat, "symlinkat"),
     (libc::SYS_sync_file_range, "sync_file_range"),
     (libc::SYS_unlink, "unlink"),
     (libc::SYS_unlinkat, "unlinkat"),
@@ -139,10 +103,12 @@ pub(crate) fn path_arguments(number: i64) -> &'static [usize] {
     match number {
         libc::SYS_renameat | libc::SYS_renameat2 | libc::SYS_linkat => &[1, 3],
         libc::SYS_rename => &[0, 1],
+        libc::SYS_symlinkat => &[0, 2],
         libc::SYS_openat
         | libc::SYS_openat2
         | libc::SYS_unlinkat
         | libc::SYS_mkdirat
+        | libc::SYS_fchownat
         | libc::SYS_newfstatat
         | libc::SYS_statx
         | libc::SYS_readlinkat
@@ -213,11 +179,16 @@ impl Call {
             | libc::SYS_fchmodat
             | libc::SYS_fchmodat2
             | libc::SYS_fchown
+            | libc::SYS_fchownat
             | libc::SYS_utimensat
             | libc::SYS_chmod => Group::Attribute,
             libc::SYS_flistxattr | libc::SYS_listxattr => Group::ListXattrs,
             libc::SYS_fgetxattr | libc::SYS_getxattr => Group::ReadXattr,
             libc::SYS_fsetxattr | libc::SYS_fremovexattr => Group::ChangeXattr,
+            libc::SYS_getdents64 => Group::List,
+            libc::SYS_symlinkat => Group::MakeLink,
+            libc::SYS_ioctl => Group::Clone,
+            libc::SYS_fcntl => Group::Duplicate,
             libc::SYS_close => Group::Close,
             libc::SYS_geteuid | libc::SYS_getegid => Group::Ask,
             libc::SYS_clone | libc::SYS_clone3 => Group::Ask,
@@ -229,7 +200,7 @@ impl Call {
     pub(crate) fn errors(&self) -> Vec<Errno> {
         let mut errors = self.group().errors();
         let waits = self.number == libc::SYS_flock && self.arguments[1] as i32 & libc::LOCK_NB == 0;
-        errors.retain(|errno| !(waits && *errno == EAGAIN));
+        errors.retain(|errno| !(waits && *errno == Errno::EAGAIN));
         errors
     }
 
@@ -240,123 +211,5 @@ impl Call {
             libc::SYS_write | libc::SYS_pwrite64 | libc::SYS_read | libc::SYS_pread64
         );
         is_plain.then_some(self.arguments[2])
-    }
-}
-
-use Errno::{
-    EACCES, EAGAIN, EBUSY, EDQUOT, EINTR, EINVAL, EIO, EMFILE, ENAMETOOLONG, ENFILE, ENOLCK,
-    ENOMEM, ENOSPC, ENOSYS, EOPNOTSUPP, EPERM, EROFS, ESTALE, EXDEV,
-};
-
-const ANY: &[Errno] = &[EIO, EINTR, ENOMEM, ESTALE];
-const PATH: &[Errno] = &[EACCES, ENAMETOOLONG, EPERM];
-const OPEN: &[Errno] = &[EMFILE, ENFILE, EINVAL];
-const GROW: &[Errno] = &[ENOSPC, EDQUOT];
-const CHANGE: &[Errno] = &[EROFS, EPERM, EACCES];
-const LACKING: &[Errno] = &[EINVAL, ENOSYS, EOPNOTSUPP];
-
-impl Group {
-    /// The errors that the manual pages and the network file systems have for such a call.
-    fn errors(self) -> Vec<Errno> {
-        let lists: &[&[Errno]] = match self {
-            Group::OpenDirectory | Group::Open => &[ANY, PATH, OPEN],
-            Group::OpenBelow => &[ANY, PATH, OPEN, &[EAGAIN, ENOSYS, EXDEV]],
-            Group::CreateTemp | Group::OpenLock => &[ANY, PATH, OPEN, GROW, CHANGE, &[EBUSY]],
-            Group::CreateUnnamed => &[ANY, PATH, OPEN, GROW, CHANGE, &[EOPNOTSUPP]],
-            Group::Look | Group::ReadLink => &[ANY, PATH],
-            Group::Lock => &[ANY, LACKING, &[EAGAIN, ENOLCK]],
-            Group::Write => &[ANY, GROW, &[EAGAIN, EPERM, EROFS, EINVAL]],
-            Group::Read => &[ANY, &[EAGAIN, EINVAL]],
-            Group::Seek => &[&[EINVAL, EIO]],
-            Group::SetLen => &[ANY, GROW, CHANGE, &[EINVAL]],
-            Group::Reserve => &[ANY, GROW, LACKING, &[EPERM]],
-            Group::StartWriteback => &[&[EIO, ENOSPC, ENOMEM, EINVAL, ENOSYS]],
-            Group::Sync => &[ANY, GROW, LACKING, &[EROFS]],
-            Group::Publish | Group::Name => &[ANY, PATH, GROW, CHANGE, LACKING, &[EBUSY, EXDEV]],
-            Group::RemoveTemp | Group::RemoveLock | Group::RemoveDirectory => {
-                &[ANY, CHANGE, &[EBUSY]]
-            }
-            Group::MakeDirectory => &[ANY, PATH, GROW, CHANGE],
-            Group::Attribute => &[ANY, GROW, CHANGE, LACKING],
-            // EOPNOTSUPP would say that no file here has any, and there is nothing to be lost.
-            Group::ListXattrs => &[ANY, &[EACCES, EPERM, EINVAL, ENOSYS]],
-            Group::ReadXattr => &[ANY, LACKING, &[EACCES, EPERM]],
-            Group::ChangeXattr => &[ANY, GROW, CHANGE, LACKING],
-            Group::Close => &[&[EIO, EINTR, ENOSPC, EDQUOT]],
-            Group::Other => &[ANY],
-            Group::Ask => &[],
-        };
-        let mut errors = lists.concat();
-        errors.sort_unstable_by_key(|errno| *errno as i32);
-        errors.dedup();
-        errors
-    }
-
-    /// Whether it changes what is on disk, so that a file system that has become read-only, or is
-    /// full, refuses it.
-    pub(crate) fn changes(self) -> bool {
-        self.grows()
-            || matches!(
-                self,
-                Group::RemoveTemp | Group::RemoveLock | Group::RemoveDirectory | Group::SetLen
-            )
-    }
-
-    pub(crate) fn grows(self) -> bool {
-        matches!(
-            self,
-            Group::CreateTemp
-                | Group::CreateUnnamed
-                | Group::OpenLock
-                | Group::Write
-                | Group::Reserve
-                | Group::Publish
-                | Group::Name
-                | Group::MakeDirectory
-                | Group::Attribute
-                | Group::ChangeXattr
-        )
-    }
-
-    /// The steps at which a save may report that such a call failed.
-    pub(crate) fn steps(self) -> &'static [&'static str] {
-        match self {
-            // A directory that may not be read cannot be synced, where that is required.
-            Group::OpenDirectory => &["Resolve", "CreateParents", "SyncDirectory"],
-            Group::OpenBelow => &["CreateTemp"],
-            Group::Open => {
-                &["Resolve", "Lock", "CreateTemp", "Read", "Metadata", "SyncFile", "Publish"]
-            }
-            Group::CreateTemp | Group::CreateUnnamed | Group::Name => &["CreateTemp"],
-            Group::OpenLock => &["Lock"],
-            Group::Look => &[
-                "Resolve",
-                "Lock",
-                "CreateTemp",
-                "Read",
-                "Write",
-                "Metadata",
-                "Publish",
-                "Reserve",
-            ],
-            Group::ReadLink => &["Resolve"],
-            Group::Lock => &["Lock", "CreateTemp"],
-            Group::Write | Group::Seek | Group::SetLen => &["Write"],
-            Group::Read => &["Read"],
-            Group::Reserve => &["Reserve"],
-            Group::Sync => &["SyncFile", "SyncDirectory"],
-            Group::Publish => &["Publish"],
-            Group::RemoveTemp => &["RemoveTemp"],
-            Group::MakeDirectory => &["CreateParents", "CreateTemp"],
-            Group::RemoveDirectory => &["CreateParents", "RemoveTemp"],
-            // That of a staging directory belongs to its creation.
-            Group::Attribute => &["CreateTemp", "Metadata"],
-            Group::ListXattrs | Group::ReadXattr | Group::ChangeXattr => &["Metadata"],
-            Group::StartWriteback
-            | Group::RemoveLock
-            | Group::Close
-            | Group::Ask
-            | Group::Other => &[],
-        }
     }
 }

@@ -1,18 +1,20 @@
 //! What must hold after a fault: is the target whole, is what was said true, is anything left?
 
 use std::collections::BTreeSet;
-use std::ffi::OsStr;
+use std::fmt;
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
-use nix::errno::Errno;
-use wholefile::{AtomicWriter, Lock, Sweeper};
 
-use crate::calls::{Call, Group};
-use crate::place::{Metadata, Snapshot, contents, of_new_file, snapshot};
-use crate::report::{Ending, FileReport, Report};
+use crate::groups::Group;
+use crate::journals::{self, JOURNAL};
+use crate::place::{
+    Metadata, Part, Snapshot, Tree, all_of, belongs_to, of_new_file, snapshot, tree_of,
+};
+use crate::report::{Ending, FileReport};
 use crate::scenarios::Scenario;
-use crate::tracer::Fault;
+use crate::told::Told;
+use crate::trees;
 
 /// What was found to be wrong, in sentences.
 pub(crate) type Violations = Vec<String>;
@@ -21,6 +23,7 @@ pub(crate) type Violations = Vec<String>;
 pub(crate) struct Scene<'a> {
     pub(crate) scenario: &'a Scenario,
     pub(crate) dir: &'a Path,
+    /// For a recovery, that is before the commit that died.
     pub(crate) before: &'a Snapshot,
     /// The temp file of a writer that is alive.
     pub(crate) alive: &'a Path,
@@ -31,8 +34,18 @@ pub(crate) struct Scene<'a> {
 pub(crate) enum Target {
     /// As it was, down to the inode.
     Old,
-    New(Metadata),
+    New(Tree),
     Wrong(String),
+}
+
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Target::Old => write!(f, "old"),
+            Target::New(_) => write!(f, "new"),
+            Target::Wrong(what) => write!(f, "{what}"),
+        }
+    }
 }
 
 /// What is done first once a writer was killed.
@@ -43,56 +56,92 @@ pub(crate) enum First {
 }
 
 impl Scene<'_> {
-    fn targets(&self) -> impl Iterator<Item = &'static Path> {
+    pub(crate) fn targets(&self) -> impl Iterator<Item = &'static Path> {
         self.scenario.before.targets().iter().map(Path::new)
     }
 
-    fn is_target(&self, path: &Path) -> bool {
-        self.targets().any(|target| target == path)
+    /// Whether the path is, in that snapshot, a target or in one.
+    fn is_target(&self, snapshot: &Snapshot, path: &Path) -> bool {
+        self.targets().any(|target| belongs_to(snapshot, target, path))
     }
 
-    /// What a published file must have.
-    fn expected(&self, target: &Path) -> Metadata {
-        self.before.get(target).map_or_else(of_new_file, |old| old.metadata.clone())
+    /// What is to be published.
+    fn expected(&self, target: &Path) -> Tree {
+        let old = tree_of(self.before, target);
+        let new = self.scenario.new_contents_of(target);
+        if self.scenario.before.is_tree() {
+            return trees::new_tree(&old, self.scenario.start(), &new);
+        }
+        let metadata = old.get(Path::new("")).map_or_else(of_new_file, |it| it.metadata.clone());
+        Tree::from([(PathBuf::new(), Part { contents: new, metadata })])
     }
 
     fn target(&self, path: &Path, after: &Snapshot) -> Target {
-        match (after.get(path), self.before.get(path)) {
-            (found, old) if found == old => Target::Old,
-            (None, _) => Target::Wrong("the target is gone".into()),
-            (Some(entry), _) if entry.contents == self.scenario.new_contents() => {
-                Target::New(entry.metadata.clone())
-            }
-            (Some(entry), Some(old)) if entry.contents == old.contents => {
-                Target::Wrong("the old contents are in another file, or were touched".into())
-            }
-            (Some(entry), _) => Target::Wrong(format!(
-                "the target has {} bytes, neither the old contents nor the new",
-                entry.contents.len()
-            )),
+        let (found, old) = (all_of(after, path), all_of(self.before, path));
+        if found == old {
+            return Target::Old;
+        }
+        if !after.contains_key(path) {
+            return Target::Wrong("the target is gone".into());
+        }
+        let found = tree_of(after, path);
+        if has_contents(&found, &self.expected(path)) {
+            Target::New(found)
+        } else if has_contents(&found, &tree_of(self.before, path)) {
+            Target::Wrong("the old contents are in another file, or were touched".into())
+        } else {
+            let bytes: usize = found.values().map(|part| part.contents.len()).sum();
+            Target::Wrong(format!(
+                "the target has {bytes} bytes, neither the old contents nor the new"
+            ))
         }
     }
 
     /// What is there that was not, but for the targets.
-    fn left(&self, after: &Snapshot) -> BTreeSet<PathBuf> {
-        let is_new = |path: &&PathBuf| !self.before.contains_key(*path);
-        after.keys().filter(is_new).filter(|path| !self.is_target(path)).cloned().collect()
+    pub(crate) fn left(&self, after: &Snapshot) -> BTreeSet<PathBuf> {
+        let is_new =
+            |path: &&PathBuf| !self.before.contains_key(*path) || self.is_target(self.before, path);
+        let left = after.keys().filter(is_new).filter(|path| !self.is_target(after, path));
+        left.cloned().collect()
     }
 
     /// Whether the path leads to a target, as the directories do that a save creates.
-    fn is_on_the_way(&self, path: &Path) -> bool {
+    pub(crate) fn is_on_the_way(&self, path: &Path) -> bool {
         self.targets().any(|target| target.starts_with(path))
     }
 
-    fn relative(&self, path: &Path) -> PathBuf {
+    pub(crate) fn relative(&self, path: &Path) -> PathBuf {
         path.strip_prefix(self.dir).unwrap_or(path).to_path_buf()
     }
 
-    fn check_bystanders(&self, after: &Snapshot, violations: &mut Violations) {
+    pub(crate) fn check_bystanders(&self, after: &Snapshot, violations: &mut Violations) {
         for (path, entry) in self.before {
-            if !self.is_target(path) && after.get(path) != Some(entry) {
+            if !self.is_target(self.before, path) && after.get(path) != Some(entry) {
                 violations.push(format!("{} was touched", path.display()));
             }
+        }
+    }
+
+    /// What each target is.
+    pub(crate) fn find(&self, after: &Snapshot, violations: &mut Violations) -> Vec<Target> {
+        let found: Vec<Target> = self.targets().map(|path| self.target(path, after)).collect();
+        for (path, target) in self.targets().zip(&found) {
+            if let Target::Wrong(what) = target {
+                violations.push(format!("{}: {what}", path.display()));
+            }
+        }
+        found
+    }
+
+    /// Has all that is new exactly the metadata that it should have?
+    fn check_all_metadata(&self, found: &[Target], violations: &mut Violations) {
+        for (path, target) in self.targets().zip(found) {
+            let Target::New(new) = target else { continue };
+            let expected = self.expected(path);
+            let wrong = new.iter().filter(|(path, part)| expected.get(*path) != Some(part));
+            violations.extend(wrong.map(|(inside, part)| {
+                format!("the new file's metadata is {:?}: {:?}", part.metadata, path.join(inside))
+            }));
         }
     }
 
@@ -100,19 +149,17 @@ impl Scene<'_> {
     pub(crate) fn after_kill(&self, first: First) -> Result<(Vec<Target>, Violations)> {
         let mut violations = Violations::new();
         let after = snapshot(self.dir)?;
-        let mut found = Vec::new();
-        for path in self.targets() {
-            let target = self.target(path, &after);
-            match &target {
-                Target::Wrong(what) => violations.push(what.clone()),
-                Target::New(metadata) if *metadata != self.expected(path) => {
-                    violations.push(format!("the new file's metadata is {metadata:?}"));
-                }
-                Target::New(_) | Target::Old => {}
-            }
-            found.push(target);
-        }
+        let mut found = self.find(&after, &mut violations);
+        self.check_all_metadata(&found, &mut violations);
         self.check_bystanders(&after, &mut violations);
+        if self.scenario.has_journal() {
+            if first == First::Sweep {
+                self.check_early_sweep(&after, &mut violations)?;
+            }
+            let recovered = self.check_recovery(&after, &mut violations)?;
+            self.check_all_metadata(&recovered, &mut violations);
+            found.extend(recovered);
+        }
         if first == First::Write {
             self.check_next_writer(&mut violations)?;
         }
@@ -121,61 +168,6 @@ impl Scene<'_> {
             self.check_next_writer(&mut violations)?;
         }
         Ok((found, violations))
-    }
-
-    /// The next writer takes the lock at once, whoever was killed holding it.
-    fn check_next_writer(&self, violations: &mut Violations) -> Result<()> {
-        let next = contents('x', 777);
-        let path = self.dir.join(self.scenario.before.path());
-        let mut builder = AtomicWriter::builder();
-        builder.create_parents(true).lock(Lock::Try);
-        if let Err(error) = builder.write(path, &next) {
-            violations.push(format!("the next writer failed: {error}"));
-            return Ok(());
-        }
-        let after = snapshot(self.dir)?;
-        let found = self.targets().next().and_then(|target| after.get(target));
-        if found.is_none_or(|entry| entry.contents != next) {
-            violations.push("the next writer's contents are not there".into());
-        }
-        self.check_bystanders(&after, violations);
-        Ok(())
-    }
-
-    /// A sweep removes all that stayed, and nothing else.
-    fn check_sweep(&self, violations: &mut Violations) -> Result<()> {
-        let before = snapshot(self.dir)?;
-        let left: BTreeSet<PathBuf> =
-            self.left(&before).into_iter().filter(|path| !self.is_on_the_way(path)).collect();
-        let sweep = Sweeper::new().recursive(true).run(self.dir)?;
-        let relative = |paths: &[PathBuf]| -> BTreeSet<PathBuf> {
-            paths.iter().map(|path| self.relative(path)).collect()
-        };
-        // A directory goes with all that is in it.
-        let is_top = |path: &&PathBuf| !path.parent().is_some_and(|parent| left.contains(parent));
-        let tops: BTreeSet<PathBuf> = left.iter().filter(is_top).cloned().collect();
-        let removed = relative(sweep.removed());
-        let ends_in = |path: &PathBuf, end: &str| path.to_string_lossy().ends_with(end);
-        // What an exchange left is dealt with under the target's lock, whose file goes with that.
-        let is_settled = removed.iter().any(|path| ends_in(path, ".swap"));
-        let is_excused = |path: &PathBuf| is_settled && ends_in(path, ".lock");
-        if !removed.is_subset(&tops) || !tops.difference(&removed).all(is_excused) {
-            violations.push(format!("the sweep removed {:?} of {left:?}", sweep.removed()));
-        }
-        if relative(sweep.alive()) != BTreeSet::from([self.alive.to_path_buf()]) {
-            violations.push(format!("the sweep took {:?} for alive", sweep.alive()));
-        }
-        if !(sweep.young().is_empty() && sweep.unknown().is_empty() && sweep.errors().is_empty()) {
-            violations.push(format!("the sweep says {sweep:?}"));
-        }
-        let after = snapshot(self.dir)?;
-        let gone: BTreeSet<PathBuf> =
-            before.keys().filter(|path| !after.contains_key(*path)).cloned().collect();
-        if gone != left {
-            violations.push(format!("after the sweep {gone:?} are gone, of {left:?}"));
-        }
-        self.check_bystanders(&after, violations);
-        Ok(())
     }
 
     /// After a run that said what came of it.
@@ -187,6 +179,10 @@ impl Scene<'_> {
         self.check_bystanders(&after, &mut violations);
         told.check_durability(&mut violations);
         told.check_cause(&mut violations);
+        if self.scenario.has_journal() {
+            self.check_journal(told, &after, &mut violations);
+            self.check_recovery(&after, &mut violations)?;
+        }
         self.check_next_writer(&mut violations)?;
         self.check_sweep(&mut violations)?;
         Ok(violations)
@@ -195,32 +191,41 @@ impl Scene<'_> {
     /// Is each target what was said of it?
     fn check_targets(&self, told: &Told<'_>, after: &Snapshot, violations: &mut Violations) {
         // A save that fails before it knows its target, or any but the last of a batch, says
-        // nothing of the others: they are untouched.
+        // nothing of the others: they are as they were.
         let report_of = |path: &Path| {
             let is_it = |file: &&FileReport| self.relative(&file.path) == path;
             told.report.files.iter().find(is_it).map(|file| (&*file.state, &*file.lost))
         };
+        let is_told_of_all = told.report.files.len() == self.targets().count();
+        let is_undecided = self.scenario.death.is_some() && !is_told_of_all;
         for path in self.targets() {
-            let (state, lost) = report_of(path).unwrap_or(("Untouched", &[]));
             let target = self.target(path, after);
+            let (state, lost) = match report_of(path) {
+                // A recovery that does not come to its end leaves what the commit has published.
+                Some(("Untouched", _)) | None if is_undecided => ("as it was", &[][..]),
+                Some(reported) => reported,
+                None => ("Untouched", &[][..]),
+            };
             match (&target, state) {
-                (Target::Wrong(what), _) => violations.push(what.clone()),
-                (Target::Old, "Untouched") | (Target::New(_), "Replaced") => {}
+                (Target::Wrong(what), _) => violations.push(format!("{}: {what}", path.display())),
+                (Target::Old, "Untouched") | (Target::New(_), "Replaced") | (_, "as it was") => {}
                 (_, "Unknown") if told.is_lasting() => {}
-                _ => violations.push(format!("it is said to be {state}, but is {target:?}")),
+                _ => violations.push(format!("{path:?} is said to be {state}, but is {target}")),
             }
             if let Target::New(found) = target {
-                check_metadata(&found, &self.expected(path), lost, violations);
+                let expected = self.expected(path);
+                for (path, part) in &found {
+                    let expected = expected.get(path).unwrap_or(part);
+                    check_metadata(&part.metadata, &expected.metadata, lost, violations);
+                }
             }
         }
     }
 
     /// Did all stay behind that was named, and nothing else?
     fn check_left(&self, told: &Told<'_>, after: &Snapshot, violations: &mut Violations) {
-        let named: Vec<PathBuf> = match &told.report.end {
-            Ending::Err { leftovers, .. } => leftovers.iter().map(|it| self.relative(it)).collect(),
-            Ending::Ok { .. } => Vec::new(),
-        };
+        let named: Vec<PathBuf> =
+            told.report.leftovers.iter().map(|it| self.relative(it)).collect();
         let is_published = self.targets().any(|target| after.contains_key(target));
         for path in self.left(after) {
             let is_lock = path.to_string_lossy().ends_with(".lock");
@@ -229,12 +234,15 @@ impl Scene<'_> {
                     is_published || told.could_not(&[Group::RemoveDirectory])
                 }
                 // The next one who asks for the lock takes the file over.
-                () if is_lock => told.could_not(&[Group::RemoveLock]),
+                () if is_lock => {
+                    told.could_not(&[Group::RemoveLock]) || self.scenario.death.is_some()
+                }
                 // With a directory all that is in it.
                 () if named.iter().any(|named| path.starts_with(named)) => true,
-                // An error has room for one name, and a batch leaves a directory for each that its
-                // targets are in.
-                () => told.is_lasting() && self.targets().count() > 1,
+                () if is_for_recovery(&path, after) => true,
+                // An error has room for one name. A batch leaves a directory for each that its
+                // targets are in, and the switch of a link the tree as well.
+                () => told.is_lasting() && (self.targets().count() > 1 || !named.is_empty()),
             };
             if !is_excused {
                 violations.push(format!("{} stayed behind", path.display()));
@@ -244,6 +252,42 @@ impl Scene<'_> {
             violations.push(format!("{} is said to have stayed, and did not", named.display()));
         }
     }
+
+    /// Is the journal there if it is said to be, and else nothing halfway?
+    fn check_journal(&self, told: &Told<'_>, after: &Snapshot, violations: &mut Violations) {
+        let is_there = after.contains_key(Path::new(JOURNAL));
+        let is_named = told.report.journal.is_some();
+        let is_own = self.scenario.death.is_none();
+        match told.report.end {
+            Ending::Ok { .. } if is_there => violations.push("the journal stayed".into()),
+            // Who recovers knows where it is, and need not be told before anything is done.
+            Ending::Err { .. } if is_there != is_named && (is_own || is_named) => {
+                violations.push(format!("the journal: named {is_named}, there {is_there}"));
+            }
+            _ => {}
+        }
+        let is_new = |path| self.target(path, after) != Target::Old;
+        let new = self.targets().filter(|path| is_new(path)).count();
+        if !is_there && new != 0 && new != self.targets().count() {
+            violations.push("some files are new, and some old, without a journal".into());
+        }
+    }
+}
+
+/// Whether it is the journal, or is in a staging directory that the journal needs.
+fn is_for_recovery(path: &Path, after: &Snapshot) -> bool {
+    let is_marked = |stage: &Path| after.contains_key(&stage.join(journals::MARK));
+    after.contains_key(Path::new(JOURNAL))
+        && (path == Path::new(JOURNAL) || path.ancestors().any(is_marked))
+}
+
+/// Whether all names are there, and nothing else, of the right types and with the right contents.
+fn has_contents(found: &Tree, expected: &Tree) -> bool {
+    let type_of = |part: &Part| part.metadata.file_type();
+    let is_same =
+        |it: &Part, other: &Part| it.contents == other.contents && type_of(it) == type_of(other);
+    found.len() == expected.len()
+        && found.iter().all(|(path, part)| expected.get(path).is_some_and(|it| is_same(part, it)))
 }
 
 /// Is all metadata kept, or told to be lost?
@@ -267,111 +311,9 @@ fn check_metadata(
             violations.push(format!("{metadata}: the new file's metadata is {found:?}"));
         }
     }
-    if found.mode & 0o7777 & !expected.mode != 0 {
+    // A directory is its owner's to fill.
+    let of_owner = if found.is_directory() { 0o700 } else { 0 };
+    if found.mode & 0o7777 & !(expected.mode | of_owner) != 0 {
         violations.push(format!("the metadata is wider than before: {found:?}"));
-    }
-}
-
-/// A run that was not killed: what happened to its calls, and what it said.
-pub(crate) struct Told<'a> {
-    pub(crate) scenario: &'a Scenario,
-    /// The calls of a run without any fault.
-    pub(crate) clean: &'a [Call],
-    pub(crate) calls: &'a [Call],
-    /// Where the fault began, and which it was; `None` for a run without any.
-    pub(crate) fault: Option<(usize, Fault)>,
-    pub(crate) report: &'a Report,
-}
-
-/// How many syncs succeeded before and after the first target was published.
-fn syncs(scenario: &Scenario, calls: &[Call]) -> (usize, usize) {
-    let name_of = |path: &str| Path::new(path).file_name().map(OsStr::to_os_string);
-    let names: Vec<_> = scenario.before.targets().iter().map(|path| name_of(path)).collect();
-    let is_publish = |call: &Call| {
-        let to = call.paths.last().and_then(|path| name_of(path));
-        call.group() == Group::Publish && call.succeeded() && names.contains(&to)
-    };
-    let at = calls.iter().position(is_publish).unwrap_or(calls.len());
-    let count = |calls: &[Call]| {
-        calls.iter().filter(|call| call.group() == Group::Sync && call.succeeded()).count()
-    };
-    (count(&calls[..at]), count(&calls[at..]))
-}
-
-impl Told<'_> {
-    fn is_lasting(&self) -> bool {
-        matches!(self.fault, Some((_, Fault::Gone | Fault::ReadOnly | Fault::Full)))
-    }
-
-    /// The call that met the fault.
-    fn met(&self) -> Option<(&Call, Fault)> {
-        self.fault.and_then(|(at, fault)| Some((self.calls.get(at)?, fault)))
-    }
-
-    fn could_not(&self, groups: &[Group]) -> bool {
-        let failed = |call: &Call| groups.contains(&call.group()) && !call.succeeded();
-        self.calls.iter().any(failed) || self.is_lasting()
-    }
-
-    fn is_written_out(&self) -> bool {
-        let succeeded = |call: &Call| call.group() == Group::StartWriteback && call.succeeded();
-        self.calls.iter().any(succeeded)
-    }
-
-    /// Was all synced that is said to be durable, and was it right to publish at all?
-    fn check_durability(&self, violations: &mut Violations) {
-        let Ending::Ok { durability, sync_plan } = &self.report.end else { return };
-        if let Some((call, Fault::Error(errno))) = self.met() {
-            let is_before = self.fault.is_some_and(|(at, _)| {
-                syncs(self.scenario, &self.clean[..=at.min(self.clean.len() - 1)]).1 == 0
-            });
-            if call.group() == Group::Sync && is_before && errno != Errno::EINTR {
-                violations.push(format!("published after a failed sync of the file ({errno})"));
-            }
-        }
-        let replaced = self.report.files.iter().filter(|file| file.state == "Replaced").count();
-        if replaced == 0 {
-            return;
-        }
-        let (before, after) = syncs(self.scenario, self.calls);
-        let (_, expected_after) = syncs(self.scenario, self.clean);
-        // There the contents are written out before, and the directory's sync makes them durable.
-        let is_written_out = sync_plan == "Fewest" && self.is_written_out();
-        if durability != "None" && before < replaced && !is_written_out {
-            violations.push(format!("said to be {durability} without a sync of the file"));
-        }
-        if durability == "Full" && after < expected_after.max(1) {
-            violations.push("said to be Full without a sync of the directory".into());
-        }
-    }
-
-    /// Is the error the one that was met, and had it to be reported?
-    fn check_cause(&self, violations: &mut Violations) {
-        let Some((call, fault)) = self.met() else {
-            if let Ending::Err { sentence, .. } = &self.report.end {
-                violations.push(format!("without any fault: {sentence}"));
-            }
-            return;
-        };
-        let Ending::Err { kind, step, code, sentence, .. } = &self.report.end else { return };
-        let group = call.group();
-        let errno = match fault {
-            Fault::Short(_) => return violations.push(format!("cut short: {sentence}")),
-            Fault::Error(errno) if errno == Errno::EINTR || group == Group::Close => {
-                return violations.push(format!("interrupted, and not tried again: {sentence}"));
-            }
-            Fault::Error(errno) | Fault::DoneThenError(errno) => errno,
-            Fault::Kill | Fault::Gone | Fault::ReadOnly | Fault::Full => return,
-        };
-        if !group.steps().contains(&step.as_str()) {
-            violations.push(format!("{group:?} failed, and the step is {step}: {sentence}"));
-        }
-        let is_full = matches!(errno, Errno::ENOSPC | Errno::EDQUOT);
-        if is_full != (kind == "StorageFull") {
-            violations.push(format!("{errno} became {kind}: {sentence}"));
-        }
-        if code.is_some_and(|code| code != errno as i32) {
-            violations.push(format!("{errno} became {code:?}: {sentence}"));
-        }
     }
 }

@@ -7,14 +7,21 @@
 //!
 //! Linux on x86-64. Exits with 1 if anything was wrong.
 
+mod after;
 mod broken;
 mod calls;
+mod groups;
+mod journals;
 mod judge;
 mod place;
 mod plans;
 mod report;
+mod saves;
 mod scenarios;
+mod stage;
+mod told;
 mod tracer;
+mod trees;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -24,16 +31,13 @@ use std::thread;
 
 use anyhow::{Context as _, Result, ensure};
 use clap::Parser;
-use fs_err as fs;
-use wholefile::AtomicWriter;
 
 use crate::calls::Call;
-use crate::judge::{Scene, Target, Told, Violations};
-use crate::place::{contents, prepare, snapshot};
+use crate::judge::{Target, Violations};
 use crate::plans::{Extent, Trial};
-use crate::report::Report;
 use crate::scenarios::Scenario;
-use crate::tracer::{End, Fault, Plan, Run};
+use crate::stage::{Judged, Stage};
+use crate::tracer::Fault;
 
 #[derive(Parser)]
 #[command(about = "Kills and fails a save at each of its system calls")]
@@ -135,7 +139,9 @@ fn self_test(dir: &Path, arguments: &Arguments) -> Result<bool> {
 
 /// One scenario: once without a fault, and then with each.
 fn tally(dir: &Path, scenario: &Scenario, extent: Extent) -> Result<Tally> {
-    let clean = Stage::new(dir, scenario)?.run(None)?;
+    let death = stage::death(dir, scenario)?;
+    let clean = Stage::new(dir, scenario, death)?.run(None)?;
+    let extent = if extent == Extent::Short { scenario.short_extent() } else { extent };
     let trials = plans::of(&clean.calls, extent);
     let mut tally = Tally { calls: clean.calls.len(), ..Tally::default() };
     let next = AtomicUsize::new(0);
@@ -145,7 +151,7 @@ fn tally(dir: &Path, scenario: &Scenario, extent: Extent) -> Result<Tally> {
         for _ in 0..thread::available_parallelism().map_or(1, usize::from) {
             scope.spawn(|| {
                 while let Some(trial) = trials.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    let result = attempt(dir, scenario, &clean.calls, trial);
+                    let result = attempt(dir, (scenario, death), &clean.calls, trial);
                     let result = result.with_context(|| trial.describe(&clean.calls));
                     results.lock().unwrap().push((*trial, result));
                 }
@@ -169,7 +175,7 @@ fn tally(dir: &Path, scenario: &Scenario, extent: Extent) -> Result<Tally> {
         tally.violations.extend(violations.into_iter().map(described));
     }
     switches.sort_by_key(|(at, _)| *at);
-    for index in 0..scenario.before.targets().len() {
+    for index in 0..switches.iter().map(|(_, targets)| targets.len()).max().unwrap_or(0) {
         let of_one = switches.iter().filter_map(|(at, them)| Some((*at, them.get(index)?)));
         tally.violations.extend(has_gone_back(of_one.collect()));
     }
@@ -185,68 +191,17 @@ fn has_gone_back(switches: Vec<(usize, &Target)>) -> Option<String> {
     Some(format!("killed at call {first_new} it has the new contents, at {back} the old"))
 }
 
-type Judged = (Vec<Target>, Violations);
-
-fn attempt(dir: &Path, scenario: &Scenario, clean: &[Call], trial: &Trial) -> Result<Judged> {
-    let stage = Stage::new(dir, scenario)?;
+fn attempt(
+    dir: &Path,
+    (scenario, death): (&Scenario, Option<usize>),
+    clean: &[Call],
+    trial: &Trial,
+) -> Result<Judged> {
+    let stage = Stage::new(dir, scenario, death)?;
     let run = stage.run(trial.fault)?;
     if let Some((at, _)) = trial.fault {
         let same = run.calls.len() > at && run.calls[at].number == clean[at].number;
         ensure!(same, "call {at} is not the one that it was without a fault");
     }
     stage.judge(&run, clean, trial)
-}
-
-/// Where a scenario runs once.
-struct Stage<'a> {
-    root: tempfile::TempDir,
-    scenario: &'a Scenario,
-    /// Somebody else's save in the same directory, under way all the time.
-    alive: AtomicWriter,
-    alive_name: PathBuf,
-    before: place::Snapshot,
-}
-
-impl<'a> Stage<'a> {
-    fn new(dir: &Path, scenario: &'a Scenario) -> Result<Self> {
-        let root = tempfile::Builder::new().prefix("wholefile-syscalls-").tempdir_in(dir)?;
-        let place = root.path().join("place");
-        fs::create_dir(&place)?;
-        prepare(&place, scenario.before, &scenario.new_contents())?;
-        let mut alive = AtomicWriter::builder().open(place.join("somebody else's"))?;
-        std::io::Write::write_all(&mut alive, &contents('l', 100))?;
-        let alive_name = alive.staging_path()?.strip_prefix(&place)?.to_path_buf();
-        let before = snapshot(&place)?;
-        Ok(Stage { root, scenario, alive, alive_name, before })
-    }
-
-    fn run(&self, plan: Plan) -> Result<Run> {
-        tracer::run(self.scenario.command(self.root.path())?, self.scenario.lacking, plan)
-    }
-
-    fn judge(self, run: &Run, clean: &[Call], trial: &Trial) -> Result<Judged> {
-        let place = self.root.path().join("place");
-        let scene = Scene {
-            scenario: self.scenario,
-            dir: &place,
-            before: &self.before,
-            alive: &self.alive_name,
-        };
-        let judged = match run.end {
-            End::Killed => scene.after_kill(trial.first)?,
-            End::Finished => {
-                let report: Report = serde_json::from_str(&run.output)?;
-                let told = Told {
-                    scenario: self.scenario,
-                    clean,
-                    calls: &run.calls,
-                    fault: trial.fault,
-                    report: &report,
-                };
-                (Vec::new(), scene.after_fault(&told)?)
-            }
-        };
-        self.alive.rollback()?;
-        Ok(judged)
-    }
 }

@@ -1,8 +1,11 @@
 //! Which calls meet which faults.
 
+use std::collections::HashMap;
+
 use nix::errno::Errno;
 
-use crate::calls::{Call, Group};
+use crate::calls::Call;
+use crate::groups::Group;
 use crate::judge::First;
 use crate::tracer::{Fault, Plan};
 
@@ -12,6 +15,9 @@ pub(crate) enum Extent {
     /// Every call is killed at, and fails with one of its errors and with all those that decide
     /// what is done next.
     Short,
+    /// Every call is killed at, and one call in so many meets one of its faults, the next call of
+    /// its kind the next.
+    Sparse(usize),
     /// Every call fails with every error.
     Long,
 }
@@ -35,15 +41,24 @@ impl Trial {
 
 pub(crate) fn of(clean: &[Call], extent: Extent) -> Vec<Trial> {
     let mut trials = vec![Trial { fault: None, first: First::Write }];
+    let mut seen: HashMap<Group, usize> = HashMap::new();
     for (at, call) in clean.iter().enumerate() {
         let orders = match extent {
             Extent::Long => &[First::Write, First::Sweep][..],
-            Extent::Short if at % 2 == 0 => &[First::Write],
-            Extent::Short => &[First::Sweep],
+            Extent::Short | Extent::Sparse(_) if at % 2 == 0 => &[First::Write],
+            Extent::Short | Extent::Sparse(_) => &[First::Sweep],
         };
         let kill = Some((at, Fault::Kill));
         trials.extend(orders.iter().map(|first| Trial { fault: kill, first: *first }));
-        let faults = faults(at, call, extent);
+        let mut faults = faults(at, call, extent);
+        if let (Extent::Sparse(of), false) = (extent, faults.is_empty()) {
+            let turn = seen.entry(call.group()).or_default();
+            faults = match *turn % of {
+                0 => vec![faults[*turn / of % faults.len()]],
+                _ => Vec::new(),
+            };
+            *turn += 1;
+        }
         let trial = |fault| Trial { fault: Some((at, fault)), first: First::Write };
         trials.extend(faults.into_iter().map(trial));
     }

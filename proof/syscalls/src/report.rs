@@ -5,13 +5,22 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
-use wholefile::{BatchCommit, Commit, Durability, Error, Outcome, TargetState};
+use wholefile::{
+    BatchCommit, Commit, DirCommit, Durability, Error, Outcome, Recovery, TargetState,
+};
+
+/// The step of what the caller does on its own, such as to write into a staged directory.
+pub(crate) const OWN_STEP: &str = "the caller's own";
 
 /// The receipt or the error. Kinds, steps and states by their names.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Report {
     /// What became of each target, in the order of the targets.
     pub(crate) files: Vec<FileReport>,
+    /// What is said to have stayed behind.
+    pub(crate) leftovers: Vec<PathBuf>,
+    /// The journal that is said to be there.
+    pub(crate) journal: Option<PathBuf>,
     pub(crate) end: Ending,
 }
 
@@ -25,18 +34,8 @@ pub(crate) struct FileReport {
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) enum Ending {
-    Ok {
-        durability: String,
-        sync_plan: String,
-    },
-    Err {
-        kind: String,
-        step: String,
-        /// What is said to have stayed behind.
-        leftovers: Vec<PathBuf>,
-        code: Option<i32>,
-        sentence: String,
-    },
+    Ok { durability: String, sync_plan: String },
+    Err { kind: String, step: String, code: Option<i32>, sentence: String },
 }
 
 impl FileReport {
@@ -55,12 +54,19 @@ impl Report {
         let plans: BTreeSet<String> =
             commits.iter().map(|commit| format!("{:?}", commit.sync_plan())).collect();
         Report {
-            files: commits.iter().map(FileReport::of).collect(),
             end: Ending::Ok {
                 durability: format!("{durability:?}"),
                 sync_plan: Vec::from_iter(plans).join(", "),
             },
+            ..Report::of_files(commits.iter().map(FileReport::of).collect())
         }
+    }
+
+    /// Of a success.
+    pub(crate) fn of_files(files: Vec<FileReport>) -> Report {
+        let (durability, sync_plan) = ("Full".to_owned(), "Portable".to_owned());
+        let end = Ending::Ok { durability, sync_plan };
+        Report { files, leftovers: Vec::new(), journal: None, end }
     }
 }
 
@@ -73,14 +79,30 @@ impl From<Error> for Report {
         };
         Report {
             files: error.files().map(file).collect(),
+            leftovers: error.leftover().map(PathBuf::from).into_iter().collect(),
+            journal: error.journal().map(PathBuf::from),
             end: Ending::Err {
                 kind: format!("{:?}", error.kind()),
                 step: format!("{:?}", error.step()),
-                leftovers: error.leftover().map(PathBuf::from).into_iter().collect(),
                 code: error.io_error().and_then(io::Error::raw_os_error),
                 sentence: error.to_string(),
             },
         }
+    }
+}
+
+/// What went wrong in what the caller does on its own.
+impl From<io::Error> for Report {
+    fn from(error: io::Error) -> Report {
+        let error = match error.downcast::<Error>() {
+            Ok(error) => return error.into(),
+            Err(error) => error,
+        };
+        let is_full = [io::ErrorKind::StorageFull, io::ErrorKind::QuotaExceeded];
+        let kind = if is_full.contains(&error.kind()) { "StorageFull" } else { "Io" };
+        let (kind, step) = (kind.to_owned(), OWN_STEP.to_owned());
+        let (code, sentence) = (error.raw_os_error(), error.to_string());
+        Report { end: Ending::Err { kind, step, code, sentence }, ..Report::of_files(Vec::new()) }
     }
 }
 
@@ -94,11 +116,11 @@ impl From<Result<Commit, Error>> for Report {
 }
 
 impl Report {
-    /// Of a batch that was abandoned because of `error`.
-    pub(crate) fn of_rollback(error: Error, rollback: Result<(), Error>) -> Report {
-        let mut report = Report::from(error);
-        if let (Err(error), Ending::Err { leftovers, .. }) = (rollback, &mut report.end) {
-            leftovers.extend(error.leftover().map(PathBuf::from));
+    /// Of what was abandoned because of `error`.
+    pub(crate) fn of_rollback(error: impl Into<Report>, rollback: Result<(), Error>) -> Report {
+        let mut report = error.into();
+        if let Err(error) = rollback {
+            report.leftovers.extend(error.leftover().map(PathBuf::from));
         }
         report
     }
@@ -110,5 +132,44 @@ impl From<Result<BatchCommit, Error>> for Report {
             Ok(commit) => Report::of(commit.commits(), commit.durability()),
             Err(error) => error.into(),
         }
+    }
+}
+
+impl From<Result<DirCommit, Error>> for Report {
+    fn from(result: Result<DirCommit, Error>) -> Report {
+        let commit = match result {
+            Ok(commit) => commit,
+            Err(error) => return error.into(),
+        };
+        let lost = commit.not_preserved().iter().map(|lost| format!("{:?}", lost.metadata()));
+        let (path, lost) = (commit.path().into(), lost.collect());
+        let (durability, sync_plan) = (format!("{:?}", commit.durability()), "Portable".to_owned());
+        Report {
+            leftovers: commit.leftover().map(PathBuf::from).into_iter().collect(),
+            end: Ending::Ok { durability, sync_plan },
+            ..Report::of_files(vec![FileReport { path, state: "Replaced".into(), lost }])
+        }
+    }
+}
+
+/// A recovery says nothing of durability, but what it has recovered is durable.
+impl From<Result<Recovery, Error>> for Report {
+    fn from(result: Result<Recovery, Error>) -> Report {
+        let file = |path: &Path| FileReport {
+            path: path.into(),
+            state: "Replaced".into(),
+            lost: Vec::new(),
+        };
+        match result {
+            Ok(recovery) => Report::of_files(recovery.files().map(|it| file(it.0)).collect()),
+            Err(error) => error.into(),
+        }
+    }
+}
+
+/// Of something without a target.
+impl From<Result<(), Error>> for Report {
+    fn from(result: Result<(), Error>) -> Report {
+        result.map_or_else(Report::from, |()| Report::of_files(Vec::new()))
     }
 }

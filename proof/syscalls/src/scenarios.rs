@@ -1,25 +1,25 @@
 //! The saves that are killed and failed at each of their calls.
 
 use std::env;
-use std::io::{self, Write};
+use std::io;
 use std::path::Path;
 use std::process::Command;
-use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use fs_err as fs;
 use nix::errno::Errno;
 use nix::libc;
-use wholefile::{
-    AtomicBatch, AtomicWriter, Builder, Commit, Durability, Error, ErrorKind, Lock, Metadata,
-    Preserve, Publish, Staging, SyncPlan, Version,
-};
+use wholefile::{AtomicWriter, Builder, Commit, Copying, Durability, Lock, Publish, Swap};
 
 use crate::broken::{self, BROKEN, Broken};
-use crate::calls::{Call, Group};
-use crate::place::{Before, contents, prepare};
+use crate::calls::Call;
+use crate::groups::Group;
+use crate::journals::{self, Death};
+use crate::place::{self, Before, contents, prepare};
+use crate::plans::Extent;
 use crate::report::Report;
+use crate::saves;
 use crate::tracer::{self, Lacking};
+use crate::trees::{self, Set, Start};
 
 /// The scenario that this process is to run, and the directory that it does so in.
 const SCENARIO: &str = "WHOLEFILE_SYSCALLS_SCENARIO";
@@ -36,7 +36,9 @@ pub(crate) struct Scenario {
     /// The length of the new contents.
     len: usize,
     pub(crate) lacking: Lacking,
-    save: Save,
+    /// For a recovery: when the commit died.
+    pub(crate) death: Option<Death>,
+    pub(crate) save: Save,
 }
 
 #[derive(Clone, Copy)]
@@ -45,6 +47,10 @@ pub(crate) enum Save {
     Whole(fn(&mut Builder, &Path, &[u8]) -> wholefile::Result<Commit>),
     /// By a batch of the crate's.
     Batch(fn(&mut Builder, &Path, &[u8]) -> Report),
+    /// By a tree of the crate's.
+    Tree(Start, Set),
+    /// Of nothing: in a directory for the time being.
+    Scratch,
     /// By a writer that is broken on purpose.
     Broken(fn(&Path, &[u8]) -> io::Result<()>),
 }
@@ -54,7 +60,31 @@ const SHORT: usize = 1600;
 const LONG: usize = 200_000;
 
 const fn scenario(name: &'static str, before: Before, save: Save) -> Scenario {
-    Scenario { name, before, durability: Durability::Full, len: SHORT, lacking: nothing, save }
+    Scenario {
+        name,
+        before,
+        durability: Durability::Full,
+        len: SHORT,
+        lacking: nothing,
+        death: None,
+        save,
+    }
+}
+
+/// A batch and a tree sync on several threads, and on one where they get no others. On one, their
+/// calls have an order.
+const fn many(name: &'static str, before: Before, save: Save) -> Scenario {
+    lacking(scenario(name, before, save), threads)
+}
+
+const fn tree(name: &'static str, before: Before, start: Start, set: Set) -> Scenario {
+    many(name, before, Save::Tree(start, set))
+}
+
+const fn recovery(name: &'static str, death: Death) -> Scenario {
+    let mut scenario = many(name, Before::Twenty, Save::Batch(journals::recover_all));
+    scenario.death = Some(death);
+    scenario
 }
 
 const fn long(mut scenario: Scenario) -> Scenario {
@@ -80,10 +110,12 @@ fn unnamed_files(call: &Call) -> Option<Errno> {
     (call.group() == Group::CreateUnnamed).then_some(Errno::EOPNOTSUPP)
 }
 
-/// A batch syncs its files on several threads, and on one where it gets no others. On one, its
-/// calls have an order.
 fn threads(call: &Call) -> Option<Errno> {
     matches!(call.number, libc::SYS_clone | libc::SYS_clone3).then_some(Errno::EAGAIN)
+}
+
+fn threads_and_rename_flags(call: &Call) -> Option<Errno> {
+    threads(call).or_else(|| rename_flags(call))
 }
 
 fn locks(call: &Call) -> Option<Errno> {
@@ -91,159 +123,104 @@ fn locks(call: &Call) -> Option<Errno> {
 }
 
 const KINDS: &[Scenario] = &[
-    scenario("create", Before::Nothing, Save::Whole(write)),
-    scenario("overwrite", Before::File, Save::Whole(write)),
-    scenario("overwrite a shared file", Before::Shared, Save::Whole(write)),
-    scenario("overwrite through a symlink", Before::Symlink, Save::Whole(write)),
-    long(scenario("overwrite by 200 kB", Before::File, Save::Whole(write))),
-    scenario("CreateNew", Before::Nothing, Save::Whole(create_new)),
-    scenario("Existing", Before::File, Save::Whole(existing)),
+    scenario("create", Before::Nothing, Save::Whole(saves::write)),
+    scenario("overwrite", Before::File, Save::Whole(saves::write)),
+    scenario("overwrite a shared file", Before::Shared, Save::Whole(saves::write)),
+    scenario("overwrite through a symlink", Before::Symlink, Save::Whole(saves::write)),
+    long(scenario("overwrite by 200 kB", Before::File, Save::Whole(saves::write))),
+    scenario("CreateNew", Before::Nothing, Save::Whole(saves::create_new)),
+    scenario("Existing", Before::File, Save::Whole(saves::existing)),
     lacking(
-        scenario("CreateNew without flags of renames", Before::Nothing, Save::Whole(create_new)),
+        scenario(
+            "CreateNew without flags of renames",
+            Before::Nothing,
+            Save::Whole(saves::create_new),
+        ),
         rename_flags,
     ),
     lacking(
-        scenario("Existing without flags of renames", Before::File, Save::Whole(existing)),
+        scenario("Existing without flags of renames", Before::File, Save::Whole(saves::existing)),
         rename_flags,
     ),
-    scenario("create unnamed", Before::Nothing, Save::Whole(unnamed)),
-    scenario("overwrite unnamed", Before::File, Save::Whole(unnamed)),
+    scenario("create unnamed", Before::Nothing, Save::Whole(saves::unnamed)),
+    scenario("overwrite unnamed", Before::File, Save::Whole(saves::unnamed)),
     lacking(
-        scenario("unnamed without unnamed files", Before::File, Save::Whole(unnamed)),
+        scenario("unnamed without unnamed files", Before::File, Save::Whole(saves::unnamed)),
         unnamed_files,
     ),
-    lacking(scenario("overwrite without locks", Before::File, Save::Whole(write)), locks),
-    scenario("overwrite streamed", Before::File, Save::Whole(streamed)),
-    scenario("overwrite streamed unnamed", Before::File, Save::Whole(streamed_unnamed)),
-    scenario("create by update under the lock", Before::Nothing, Save::Whole(update)),
-    scenario("update under the lock", Before::File, Save::Whole(update)),
-    scenario("overwrite under the lock", Before::File, Save::Whole(locked)),
-    scenario("create with two parents", Before::NoParents, Save::Whole(with_parents)),
-    scenario("create with a reservation", Before::Nothing, Save::Whole(reserved)),
-    scenario("skip_unchanged, changed", Before::File, Save::Whole(unless_unchanged)),
-    scenario("skip_unchanged, unchanged", Before::Same, Save::Whole(unless_unchanged)),
-    scenario("overwrite with the fewest syncs", Before::File, Save::Whole(fewest_syncs)),
-    lacking(scenario("batch of three", Before::Three, Save::Batch(batch)), threads),
+    lacking(scenario("overwrite without locks", Before::File, Save::Whole(saves::write)), locks),
+    scenario("overwrite streamed", Before::File, Save::Whole(saves::streamed)),
+    scenario("overwrite streamed unnamed", Before::File, Save::Whole(saves::streamed_unnamed)),
+    scenario("create by update under the lock", Before::Nothing, Save::Whole(saves::update)),
+    scenario("update under the lock", Before::File, Save::Whole(saves::update)),
+    scenario("overwrite under the lock", Before::File, Save::Whole(saves::locked)),
+    scenario("create with two parents", Before::NoParents, Save::Whole(saves::with_parents)),
+    scenario("create with a reservation", Before::Nothing, Save::Whole(saves::reserved)),
+    scenario("skip_unchanged, changed", Before::File, Save::Whole(saves::unless_unchanged)),
+    scenario("skip_unchanged, unchanged", Before::Same, Save::Whole(saves::unless_unchanged)),
+    scenario("overwrite with the fewest syncs", Before::File, Save::Whole(saves::fewest_syncs)),
+    many("batch of three", Before::Three, Save::Batch(saves::batch)),
+    many("batch of three, fewest syncs", Before::Three, Save::Batch(saves::batch_fewest)),
+    scenario("expected version", Before::File, Save::Whole(saves::expected)),
     lacking(
-        scenario("batch of three, fewest syncs", Before::Three, Save::Batch(batch_fewest)),
-        threads,
-    ),
-    scenario("expected version", Before::File, Save::Whole(expected)),
-    lacking(
-        scenario("expected version without flags", Before::File, Save::Whole(expected)),
+        scenario("expected version without flags", Before::File, Save::Whole(saves::expected)),
         rename_flags,
     ),
-    scenario("all metadata required", Before::File, Save::Whole(all_required)),
-    scenario("durability required", Before::File, Save::Whole(durability_required)),
+    scenario("all metadata required", Before::File, Save::Whole(saves::all_required)),
+    scenario("durability required", Before::File, Save::Whole(saves::durability_required)),
+    COMMIT,
+    tree("tree, created", Before::NoTree, Start::Empty, |it| it),
+    tree("tree, replaced", Before::Tree, Start::Empty, |it| it),
+    tree("tree, edited", Before::Tree, Start::Copy, |it| it),
+    tree("tree, edited by hard links", Before::Tree, Start::Copy, |it| {
+        it.copying(Copying::HardLinks)
+    }),
+    tree("tree, replaced under the lock", Before::Tree, Start::Empty, |it| it.lock(Lock::Try)),
+    tree("tree, CreateNew", Before::NoTree, Start::Empty, |it| it.publish(Publish::CreateNew)),
+    lacking(
+        tree("tree, CreateNew without flags of renames", Before::NoTree, Start::Empty, |it| {
+            it.publish(Publish::CreateNew)
+        }),
+        threads_and_rename_flags,
+    ),
+    tree("tree, Existing", Before::Tree, Start::Empty, |it| it.publish(Publish::Existing)),
+    tree("link, created", Before::NoTree, Start::Empty, |it| it.swap(Swap::Link)),
+    tree("link, switched", Before::Link, Start::Empty, |it| it.swap(Swap::Link)),
+    tree("link, edited", Before::Link, Start::Copy, |it| it.swap(Swap::Link)),
+    lacking(
+        tree("link, CreateNew without flags of renames", Before::NoTree, Start::Empty, |it| {
+            it.swap(Swap::Link).publish(Publish::CreateNew)
+        }),
+        threads_and_rename_flags,
+    ),
 ];
 
-fn write(builder: &mut Builder, path: &Path, new: &[u8]) -> wholefile::Result<Commit> {
-    builder.write(path, new)
-}
+const COMMIT: Scenario =
+    many("twenty with a journal", Before::Twenty, Save::Batch(journals::commit));
 
-fn create_new(builder: &mut Builder, path: &Path, new: &[u8]) -> wholefile::Result<Commit> {
-    builder.publish(Publish::CreateNew).write(path, new)
-}
-
-fn existing(builder: &mut Builder, path: &Path, new: &[u8]) -> wholefile::Result<Commit> {
-    builder.publish(Publish::Existing).write(path, new)
-}
-
-fn unnamed(builder: &mut Builder, path: &Path, new: &[u8]) -> wholefile::Result<Commit> {
-    builder.staging(Staging::Unnamed).write(path, new)
-}
-
-fn streamed(builder: &mut Builder, path: &Path, new: &[u8]) -> wholefile::Result<Commit> {
-    let mut writer = builder.buffer_size(64).open(path)?;
-    let mut pieces = new.chunks(new.len().div_ceil(3));
-    let Err(first) = pieces.try_for_each(|piece| writer.write_all(piece)) else {
-        return writer.commit();
-    };
-    // Whoever goes on regardless must not publish what is incomplete. The first error tells what
-    // was wrong, and the second what stayed behind.
-    match (writer.commit(), first.downcast::<Error>()) {
-        (Err(refused), Ok(first))
-            if refused.kind() == ErrorKind::Poisoned && refused.leftover().is_none() =>
-        {
-            Err(first)
-        }
-        (result, _) => result,
-    }
-}
-
-fn streamed_unnamed(builder: &mut Builder, path: &Path, new: &[u8]) -> wholefile::Result<Commit> {
-    streamed(builder.staging(Staging::Unnamed), path, new)
-}
-
-fn update(builder: &mut Builder, path: &Path, new: &[u8]) -> wholefile::Result<Commit> {
-    builder.update(path, |_| Ok(new.to_vec()))
-}
-
-fn locked(builder: &mut Builder, path: &Path, new: &[u8]) -> wholefile::Result<Commit> {
-    builder.lock(Lock::Timeout(Duration::from_millis(5))).write(path, new)
-}
-
-fn with_parents(builder: &mut Builder, path: &Path, new: &[u8]) -> wholefile::Result<Commit> {
-    builder.create_parents(true).write(path, new)
-}
-
-fn reserved(builder: &mut Builder, path: &Path, new: &[u8]) -> wholefile::Result<Commit> {
-    builder.reserve(1 << 20).write(path, new)
-}
-
-fn unless_unchanged(builder: &mut Builder, path: &Path, new: &[u8]) -> wholefile::Result<Commit> {
-    builder.skip_unchanged(true).write(path, new)
-}
-
-fn fewest_syncs(builder: &mut Builder, path: &Path, new: &[u8]) -> wholefile::Result<Commit> {
-    builder.sync_plan(SyncPlan::Fewest).write(path, new)
-}
-
-fn expected(builder: &mut Builder, path: &Path, new: &[u8]) -> wholefile::Result<Commit> {
-    let version = Version::of(path)?;
-    builder.expect(&version).write(path, new)
-}
-
-fn batch(builder: &mut Builder, path: &Path, new: &[u8]) -> Report {
-    let mut batch = AtomicBatch::new();
-    batch.options(builder);
-    let mut targets = Before::Three.targets().iter();
-    match targets.try_for_each(|target| batch.write(path.with_file_name(target), new)) {
-        Ok(()) => batch.commit().into(),
-        Err(error) => Report::of_rollback(error, batch.rollback()),
-    }
-}
-
-fn batch_fewest(builder: &mut Builder, path: &Path, new: &[u8]) -> Report {
-    batch(builder.sync_plan(SyncPlan::Fewest), path, new)
-}
-
-fn all_required(builder: &mut Builder, path: &Path, new: &[u8]) -> wholefile::Result<Commit> {
-    for metadata in [Metadata::Owner, Metadata::Mode, Metadata::Xattrs] {
-        builder.preserve(metadata, Preserve::Require);
-    }
-    builder.write(path, new)
-}
-
-fn durability_required(
-    builder: &mut Builder,
-    path: &Path,
-    new: &[u8],
-) -> wholefile::Result<Commit> {
-    builder.require_durability(true).write(path, new)
-}
+/// What has no durability of its own.
+const OTHERS: &[Scenario] = &[
+    recovery("recovery, the journal was there", Death::Declared),
+    recovery("recovery, half was published", Death::Halfway),
+    recovery("recovery, all was published", Death::Published),
+    recovery("recovery, the journal was still there", Death::Removed),
+    scenario("scratch directory", Before::Scratch, Save::Scratch),
+];
 
 /// Every kind of save in every durability.
 pub(crate) fn all() -> Vec<Scenario> {
     let durabilities = [Durability::Full, Durability::Ordered, Durability::None];
     let with =
         |scenario: &Scenario| durabilities.map(|it| Scenario { durability: it, ..*scenario });
-    KINDS.iter().flat_map(with).collect()
+    KINDS.iter().flat_map(with).chain(OTHERS.iter().copied()).collect()
 }
 
 /// The writers that are broken on purpose, each with part of the sentence that must catch it.
 pub(crate) fn broken() -> Vec<(Scenario, &'static str)> {
-    let scenario = |it: &Broken| (scenario(it.name, it.before, Save::Broken(it.save)), it.caught);
+    let scenario = |it: &Broken| {
+        let scenario = scenario(it.name, it.before, Save::Broken(it.save));
+        (Scenario { death: it.death, ..scenario }, it.caught)
+    };
     BROKEN.iter().map(scenario).collect()
 }
 
@@ -252,10 +229,47 @@ impl Scenario {
         contents('n', self.len)
     }
 
+    pub(crate) fn new_contents_of(&self, target: &Path) -> Vec<u8> {
+        match self.has_journal() {
+            true => journals::contents_of(target, 'n'),
+            false => self.new_contents(),
+        }
+    }
+
+    pub(crate) fn has_journal(&self) -> bool {
+        self.before == Before::Twenty
+    }
+
+    /// What is tried where time is short: of many calls that are alike, few of their errors do.
+    pub(crate) fn short_extent(&self) -> Extent {
+        let is_large = self.has_journal() || self.before.is_tree();
+        match (is_large, self.durability) {
+            (false, _) => Extent::Short,
+            (true, Durability::Full) => Extent::Sparse(1),
+            (true, _) => Extent::Sparse(4),
+        }
+    }
+
+    /// What its new tree starts from.
+    pub(crate) fn start(&self) -> Start {
+        if let Save::Tree(start, _) = self.save { start } else { Start::Empty }
+    }
+
+    /// The options of the next tree.
+    pub(crate) fn set_of_tree(&self) -> Set {
+        if let Save::Tree(_, set) = self.save { set } else { |it| it }
+    }
+
+    /// For a recovery: the commit that dies.
+    pub(crate) fn commit(&self) -> Option<(Scenario, Death)> {
+        self.death.map(|death| (COMMIT, death))
+    }
+
     pub(crate) fn label(&self) -> String {
         match self.save {
-            Save::Whole(_) | Save::Batch(_) => format!("{}, {:?}", self.name, self.durability),
-            Save::Broken(_) => self.name.to_owned(),
+            Save::Broken(_) | Save::Scratch => self.name.to_owned(),
+            _ if self.death.is_some() => self.name.to_owned(),
+            _ => format!("{}, {:?}", self.name, self.durability),
         }
     }
 
@@ -280,28 +294,30 @@ impl Scenario {
         nix::unistd::alarm::set(TIME_LIMIT);
         let new = self.new_contents();
         // Once elsewhere: what a thread does for the first time only is not to be counted.
-        let warm = dir.join("warm");
-        fs::create_dir(&warm)?;
-        prepare(&warm, self.before, &new)?;
-        self.save(&warm.join(self.before.path()), &new);
+        let warm = tempfile::Builder::new().prefix("warm").tempdir_in(dir)?;
+        prepare(warm.path(), self.before, &new)?;
+        self.save(&warm.path().join(self.before.path()), &new);
         let path = dir.join("place").join(self.before.path());
         tracer::begin()?;
         let report = self.save(&path, &new);
         tracer::stop()?;
+        place::open_up(warm.path())?;
         Ok(serde_json::to_writer(io::stdout(), &report)?)
     }
 
     fn save(&self, path: &Path, new: &[u8]) -> Report {
+        let mut builder = AtomicWriter::builder();
+        let builder = builder.durability(self.durability);
         match self.save {
-            Save::Whole(save) => {
-                let mut builder = AtomicWriter::builder();
-                save(builder.durability(self.durability), path, new).into()
+            Save::Whole(save) => save(builder, path, new).into(),
+            Save::Batch(save) => save(builder, path, new),
+            Save::Tree(start, set) => trees::publish(self.durability, (start, set), path, new),
+            Save::Scratch => trees::scratch(path, new),
+            Save::Broken(save) => {
+                let targets = self.before.targets().iter();
+                let targets: Vec<_> = targets.map(|target| path.with_file_name(target)).collect();
+                broken::report(&targets, save(path, new))
             }
-            Save::Batch(save) => {
-                let mut builder = AtomicWriter::builder();
-                save(builder.durability(self.durability), path, new)
-            }
-            Save::Broken(save) => broken::report(path, save(path, new)),
         }
     }
 }

@@ -16,7 +16,8 @@ use nix::sys::signal::{Signal, kill, raise};
 use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::Pid;
 
-use crate::calls::{Call, Group, is_ignored, path_arguments};
+use crate::calls::{Call, is_ignored, path_arguments};
+use crate::groups::Group;
 
 /// What happens at a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,7 +76,7 @@ pub(crate) fn stop() -> Result<()> {
 pub(crate) fn run(mut command: Command, lacking: Lacking, plan: Plan) -> Result<Run> {
     let child = command.stdout(Stdio::piped()).spawn()?;
     let pid = Pid::from_raw(child.id().try_into()?);
-    let mut tracee = Tracee { pid, child, calls: Vec::new(), lacking, plan };
+    let mut tracee = Tracee { pid, child, memory: None, calls: Vec::new(), lacking, plan };
     match tracee.trace() {
         Ok(end) => {
             let mut output = String::new();
@@ -98,6 +99,8 @@ pub(crate) fn run(mut command: Command, lacking: Lacking, plan: Plan) -> Result<
 struct Tracee {
     pid: Pid,
     child: Child,
+    /// Its memory, once it has begun.
+    memory: Option<fs::File>,
     calls: Vec<Call>,
     lacking: Lacking,
     plan: Plan,
@@ -122,6 +125,7 @@ impl Tracee {
         }
         let options = Options::PTRACE_O_TRACESYSGOOD | Options::PTRACE_O_EXITKILL;
         ptrace::setoptions(self.pid, options)?;
+        self.memory = Some(fs::File::open(format!("/proc/{}/mem", self.pid))?);
         // Until the program stops itself, is killed, or hangs and gets the SIGALRM that it has set.
         loop {
             if !self.resume()? {
@@ -199,7 +203,9 @@ impl Tracee {
             Meddling::Shorten(len) => registers.rdx = len,
             Meddling::None | Meddling::Replace(_) => {}
         }
-        ptrace::setregs(self.pid, registers)?;
+        if matches!(meddling, Meddling::Skip(_) | Meddling::Shorten(_)) {
+            ptrace::setregs(self.pid, registers)?;
+        }
         if !self.resume()? {
             return Ok(ControlFlow::Break(End::Killed));
         }
@@ -212,7 +218,9 @@ impl Tracee {
             Meddling::Shorten(_) => registers.rdx = call.arguments[2],
             Meddling::None | Meddling::Kill => {}
         }
-        ptrace::setregs(self.pid, registers)?;
+        if !matches!(meddling, Meddling::None) {
+            ptrace::setregs(self.pid, registers)?;
+        }
         call.result = registers.rax as i64;
         self.calls.push(call);
         Ok(ControlFlow::Continue(()))
@@ -257,9 +265,12 @@ impl Tracee {
     }
 
     fn path(&self, address: u64) -> Result<String> {
-        let memory = fs::File::open(format!("/proc/{}/mem", self.pid))?;
+        if address == 0 {
+            return Ok(String::new()); // what the descriptor stands for
+        }
         let mut bytes = [0; 512];
         // What lies behind the end of the path may be no memory at all.
+        let memory = self.memory.as_ref().context("it has not begun")?;
         let len = memory.file().read_at(&mut bytes, address)?;
         let end = bytes[..len].iter().position(|byte| *byte == 0).unwrap_or(len);
         Ok(String::from_utf8_lossy(&bytes[..end]).into_owned())

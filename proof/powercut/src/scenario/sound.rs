@@ -4,11 +4,9 @@ use std::io::Write;
 use std::path::Path;
 
 use anyhow::{Result, ensure};
-use wholefile::{AtomicBatch, Durability, Publish, Staging, Sweeper};
+use wholefile::{AtomicBatch, Publish, Staging, Sweeper};
 
-use super::journals::{self, JOURNALLED};
-use super::trees;
-use super::{File, Kind, Place, Scenario, Unit};
+use super::{File, Place, Scenario, Unit};
 
 /// Each of these must come out of every power cut as its durability promises.
 pub(crate) static SOUND: &[Scenario] = &[
@@ -44,25 +42,6 @@ pub(crate) static SOUND: &[Scenario] = &[
         commit: batch,
         ..OVERWRITE
     },
-    JOURNALLED,
-    Scenario {
-        name: "small-journal",
-        before: || small_batch_files(0),
-        files: small_batch_files,
-        ..JOURNALLED
-    },
-    Scenario {
-        name: "recovery",
-        before: || small_batch_files(0),
-        files: small_batch_files,
-        commit: journals::interrupted,
-        ..JOURNALLED
-    },
-    trees::CREATE,
-    trees::REPLACE,
-    trees::EDIT,
-    Scenario { name: "dir-edit-links", commit: trees::edit_links, ..trees::EDIT },
-    trees::LINK,
 ];
 
 pub(super) const OVERWRITE: Scenario = Scenario {
@@ -70,7 +49,6 @@ pub(super) const OVERWRITE: Scenario = Scenario {
     commits: 64,
     before: || (0..OLD_FILES).flat_map(old_file).collect(),
     files: old_file,
-    removed: |_| Vec::new(),
     commit: save,
     restart: sweep,
     unit: Unit::File,
@@ -104,14 +82,11 @@ fn one_file(commit: u32) -> Vec<File> {
 }
 
 fn large_file(commit: u32) -> Vec<File> {
-    vec![File {
-        kind: Kind::File(LARGE + commit as usize),
-        ..File::plain("large", commit).marked()
-    }]
+    vec![File { len: LARGE + commit as usize, ..File::plain("large", commit).marked() }]
 }
 
 /// In two folders: eight files that every commit overwrites, and four new ones.
-pub(super) fn batch_files(commit: u32) -> Vec<File> {
+fn batch_files(commit: u32) -> Vec<File> {
     let file = |index: u32| {
         let folder = ["left", "right"][index as usize % 2];
         match index {
@@ -122,7 +97,7 @@ pub(super) fn batch_files(commit: u32) -> Vec<File> {
     (0..12).map(file).collect()
 }
 
-pub(super) fn small_batch_files(commit: u32) -> Vec<File> {
+fn small_batch_files(commit: u32) -> Vec<File> {
     vec![
         File::plain("left/old", commit).marked(),
         File::plain("right/old", commit + 1).marked(),
@@ -190,7 +165,7 @@ fn batch(place: &Place<'_>, commit: u32, files: &[File]) -> Result<()> {
     batch.commit()?.commits().iter().try_for_each(|receipt| place.check(receipt))
 }
 
-pub(super) fn sweep(folder: &Path, _: Durability) -> Result<()> {
+fn sweep(folder: &Path) -> Result<()> {
     Sweeper::new().recursive(true).run(folder)?;
     Ok(())
 }
