@@ -157,7 +157,7 @@ impl Group {
             ],
             Group::ReadLink => &["Resolve"],
             Group::Lock => &["Lock", "CreateTemp"],
-            Group::Write | Group::Seek | Group::SetLen => &["Write"],
+            Group::Write | Group::Seek | Group::SetLen | Group::Close => &["Write"],
             Group::Read => &["Read"],
             Group::Reserve => &["Reserve"],
             Group::Sync => &["SyncFile", "SyncDirectory"],
@@ -174,13 +174,12 @@ impl Group {
             | Group::MakeLink
             | Group::Clone
             | Group::Duplicate
-            | Group::Close
             | Group::Ask
             | Group::Other => &[],
         }
     }
 
-    /// Those at which the commit of a tree, or of a batch with a journal, may report it besides.
+    /// Those at which the commit of a tree or of a batch may report it besides.
     pub(crate) fn steps_of_many(self) -> &'static [&'static str] {
         match self {
             Group::OpenDirectory
@@ -206,7 +205,7 @@ impl Group {
             Group::CreateTemp | Group::MakeDirectory | Group::Clone => &["Write"],
             Group::MakeLink => &["Write", "Publish"],
             // That of a mark.
-            Group::Write => &["CreateTemp"],
+            Group::Write | Group::Close => &["CreateTemp"],
             // Of a mark, and of the name of a generation.
             Group::Sync => &["CreateTemp", "Publish"],
             // What was moved aside or is removed from the staged tree.

@@ -240,9 +240,7 @@ impl Scene<'_> {
                 // With a directory all that is in it.
                 () if named.iter().any(|named| path.starts_with(named)) => true,
                 () if is_for_recovery(&path, after) => true,
-                // An error has room for one name. A batch leaves a directory for each that its
-                // targets are in, and the switch of a link the tree as well.
-                () => told.is_lasting() && (self.targets().count() > 1 || !named.is_empty()),
+                () => false,
             };
             if !is_excused {
                 violations.push(format!("{} stayed behind", path.display()));
@@ -261,6 +259,8 @@ impl Scene<'_> {
         match told.report.end {
             Ending::Ok { .. } if is_there => violations.push("the journal stayed".into()),
             // Who recovers knows where it is, and need not be told before anything is done.
+            // Where nothing can be looked at, it may be there.
+            Ending::Err { .. } if is_named && told.is_lasting() => {}
             Ending::Err { .. } if is_there != is_named && (is_own || is_named) => {
                 violations.push(format!("the journal: named {is_named}, there {is_there}"));
             }

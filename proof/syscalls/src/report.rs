@@ -79,7 +79,7 @@ impl From<Error> for Report {
         };
         Report {
             files: error.files().map(file).collect(),
-            leftovers: error.leftover().map(PathBuf::from).into_iter().collect(),
+            leftovers: error.leftovers().map(PathBuf::from).collect(),
             journal: error.journal().map(PathBuf::from),
             end: Ending::Err {
                 kind: format!("{:?}", error.kind()),
@@ -120,7 +120,7 @@ impl Report {
     pub(crate) fn of_rollback(error: impl Into<Report>, rollback: Result<(), Error>) -> Report {
         let mut report = error.into();
         if let Err(error) = rollback {
-            report.leftovers.extend(error.leftover().map(PathBuf::from));
+            report.leftovers.extend(error.leftovers().map(PathBuf::from));
         }
         report
     }
@@ -145,7 +145,7 @@ impl From<Result<DirCommit, Error>> for Report {
         let (path, lost) = (commit.path().into(), lost.collect());
         let (durability, sync_plan) = (format!("{:?}", commit.durability()), "Portable".to_owned());
         Report {
-            leftovers: commit.leftover().map(PathBuf::from).into_iter().collect(),
+            leftovers: commit.leftovers().map(PathBuf::from).collect(),
             end: Ending::Ok { durability, sync_plan },
             ..Report::of_files(vec![FileReport { path, state: "Replaced".into(), lost }])
         }

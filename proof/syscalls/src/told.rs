@@ -4,6 +4,8 @@ use std::ffi::OsStr;
 use std::path::Path;
 
 use nix::errno::Errno;
+use nix::libc;
+use wholefile::Durability;
 
 use crate::calls::Call;
 use crate::groups::Group;
@@ -59,14 +61,35 @@ impl Told<'_> {
         self.calls.iter().any(succeeded)
     }
 
+    /// The number of the call that opened the descriptor of the call at `at`.
+    fn opener(&self, at: usize) -> Option<usize> {
+        let opens = [
+            Group::Open,
+            Group::OpenDirectory,
+            Group::OpenBelow,
+            Group::CreateTemp,
+            Group::CreateUnnamed,
+        ];
+        self.calls[..at].iter().rposition(|call| {
+            opens.contains(&call.group()) && call.result == self.calls[at].arguments[0] as i64
+        })
+    }
+
     /// Whether the call at `at` is the sync of a directory.
     fn syncs_directory(&self, at: usize) -> bool {
-        let is_of_it = |call: &&Call| {
-            let opens = [Group::Open, Group::OpenDirectory, Group::OpenBelow, Group::CreateTemp];
-            opens.contains(&call.group()) && call.result == self.calls[at].arguments[0] as i64
-        };
-        let opened = self.calls[..at].iter().rev().find(is_of_it);
-        opened.is_some_and(|call| call.group().opens_directory())
+        self.opener(at).is_some_and(|opener| self.calls[opener].group().opens_directory())
+    }
+
+    /// Whether `errno`, at the call at `at`, says that the save's own contents were not taken: a
+    /// network file system may say so only when the file is closed.
+    fn loses_contents(&self, at: usize, errno: Errno) -> bool {
+        let Some(opener) = self.opener(at).filter(|_| errno != Errno::EINTR) else { return false };
+        let opened = &self.calls[opener];
+        // What the caller writes on its own may be there already.
+        let is_own = opened.arguments[2] as i32 & libc::O_EXCL != 0;
+        let is_of_it = |call: &Call| call.arguments[0] as i64 == opened.result;
+        let mut writes = self.calls[opener..at].iter().filter(|it| it.group() == Group::Write);
+        self.calls[at].group() == Group::Close && is_own && writes.any(is_of_it)
     }
 
     /// Was all synced that is said to be durable, and was it right to publish at all?
@@ -75,8 +98,14 @@ impl Told<'_> {
         let mut lacks_directory_sync = false;
         if let (Some((call, Fault::Error(errno))), Some((at, _))) = (self.met(), self.fault) {
             let lacking = [Errno::EINVAL, Errno::ENOSYS, Errno::EOPNOTSUPP];
-            lacks_directory_sync =
-                call.group() == Group::Sync && lacking.contains(&errno) && self.syncs_directory(at);
+            // One that may not be read is held by its path alone, and cannot be synced either.
+            lacks_directory_sync = match call.group() {
+                Group::Sync => lacking.contains(&errno) && self.syncs_directory(at),
+                group => group.opens_directory() && errno == Errno::EACCES,
+            };
+            if self.scenario.durability == Durability::None && self.loses_contents(at, errno) {
+                violations.push(format!("{errno} at the close of what was written is not told"));
+            }
             let is_before =
                 syncs(self.scenario, &self.clean[..=at.min(self.clean.len() - 1)]).1 == 0;
             let is_failed = call.group() == Group::Sync && errno != Errno::EINTR;
@@ -105,10 +134,10 @@ impl Told<'_> {
         }
     }
 
-    /// Whether it is of a tree, or of a batch with a journal.
+    /// Whether it is of a tree or of a batch.
     fn is_many(&self) -> bool {
         let before = self.scenario.before;
-        before.is_tree() || before == Before::Scratch || self.scenario.has_journal()
+        before.is_tree() || before == Before::Scratch || before.targets().len() > 1
     }
 
     /// Is the error the one that was met, and had it to be reported?
@@ -123,7 +152,7 @@ impl Told<'_> {
         let group = call.group();
         let errno = match fault {
             Fault::Short(_) => return violations.push(format!("cut short: {sentence}")),
-            Fault::Error(errno) if errno == Errno::EINTR || group == Group::Close => {
+            Fault::Error(errno) if errno == Errno::EINTR => {
                 return violations.push(format!("interrupted, and not tried again: {sentence}"));
             }
             Fault::Error(errno) | Fault::DoneThenError(errno) => errno,
