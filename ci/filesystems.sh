@@ -17,23 +17,14 @@ export LC_ALL=C
 set -euo pipefail
 cd "$(dirname "$0")/.."
 here=$PWD/ci/filesystems
-packages=(acl attr bindfs btrfs-progs e2fsprogs exfat-fuse exfatprogs fuse3 jq ntfs-3g
-    openssh-sftp-server quota squashfs-tools sshfs xfsprogs)
 
 say() { printf 'filesystems: %s\n' "$*"; }
 die() { printf 'filesystems: FAIL %s\n' "$*" >&2; exit 1; }
 
 [ "$(id -u)" = 0 ] || die "needs root, to mount"
 if [ "${FILESYSTEMS_NAMESPACE:-}" != own ]; then
-    for package in "${packages[@]}"; do
-        status=$(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null) || status=none
-        [ "$status" = installed ] && continue
-        say "installing ${packages[*]}"
-        apt-get update -qq
-        DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends \
-            "${packages[@]}" >/dev/null
-        break
-    done
+    bash ci/packages.sh acl attr bindfs btrfs-progs e2fsprogs exfat-fuse exfatprogs fuse3 jq \
+        ntfs-3g openssh-sftp-server quota squashfs-tools sshfs xfsprogs
     say "building"
     # The path of a test program, built.
     binary() {

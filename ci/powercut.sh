@@ -6,18 +6,8 @@
 #   bash ci/powercut.sh --fs ext4 --states 10000 and whatever else proof/powercut understands
 set -euo pipefail
 cd "$(dirname "$0")/.."
-packages=(btrfs-progs e2fsprogs mount util-linux xfsprogs)
-
 [ "$(id -u)" = 0 ] || { echo "powercut: FAIL needs root, to mount" >&2; exit 1; }
-for package in "${packages[@]}"; do
-    status=$(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null) || status=none
-    [ "$status" = installed ] && continue
-    echo "powercut: installing ${packages[*]}"
-    apt-get update -qq
-    DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends \
-        "${packages[@]}" >/dev/null
-    break
-done
+bash ci/packages.sh btrfs-progs e2fsprogs mount util-linux xfsprogs
 [ $# -gt 0 ] || set -- --short
 keep=$PWD/target/powercut-violations
 cd proof/powercut
