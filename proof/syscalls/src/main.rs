@@ -121,7 +121,11 @@ fn self_test(dir: &Path, arguments: &Arguments) -> Result<bool> {
     let mut missed = 0;
     let broken = scenarios::broken();
     for (scenario, caught) in broken.iter().filter(|(it, _)| it.label().contains(&arguments.only)) {
-        let tally = tally(dir, scenario, Extent::Long)?;
+        let extent = match scenario.short_extent() {
+            Extent::Short => Extent::Long,
+            of_many => of_many,
+        };
+        let tally = tally(dir, scenario, extent)?;
         let sentence = tally.violations.iter().find(|violation| violation.contains(caught));
         println!("{:<40} {}", scenario.label(), sentence.map_or("NOT CAUGHT", |it| it));
         if sentence.is_none() {
