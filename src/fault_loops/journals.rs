@@ -180,6 +180,21 @@ fn check_result(place: &Place, result: &Result<BatchCommit>, op: Op, name: &str)
     }
 }
 
+/// The temp file of a journal that could neither be published nor removed stayed, and nobody was
+/// told: what the error named was overwritten by what the batch itself had left, which was nothing.
+#[test]
+fn what_stays_of_a_journal_that_is_not_written_is_named() {
+    let case = Case { name: "unremoved", builder: portable, lacking: &[Op::RemoveTemp] };
+    let (_, clean) = case.commit(&case.place(), None);
+    let publish = clean.log.iter().position(|op| *op == Op::RenameNoReplace).unwrap();
+    let place = case.place();
+    let io_error = rustix::io::Errno::IO.raw_os_error();
+    let (result, _) = case.commit(&place, Some((publish, Fault::Error(io_error))));
+    let error = result.unwrap_err();
+    let named: Vec<_> = error.leftovers().map(PathBuf::from).collect();
+    assert_eq!((named.len(), named), (1, others(&place)), "{error:?}");
+}
+
 #[test]
 fn the_process_dies_before_every_operation_of_a_journalled_batch() {
     let (mut deaths, mut old, mut new) = (0, 0, 0);

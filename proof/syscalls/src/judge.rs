@@ -239,7 +239,7 @@ impl Scene<'_> {
                 }
                 // With a directory all that is in it.
                 () if named.iter().any(|named| path.starts_with(named)) => true,
-                () if is_for_recovery(&path, after) => true,
+                () if is_for_recovery(&path, after, told) => true,
                 () => false,
             };
             if !is_excused {
@@ -275,9 +275,11 @@ impl Scene<'_> {
 }
 
 /// Whether it is the journal, or is in a staging directory that the journal needs.
-fn is_for_recovery(path: &Path, after: &Snapshot) -> bool {
+fn is_for_recovery(path: &Path, after: &Snapshot, told: &Told<'_>) -> bool {
     let is_marked = |stage: &Path| after.contains_key(&stage.join(journals::MARK));
-    after.contains_key(Path::new(JOURNAL))
+    // Where nothing can be looked at, the journal may be there.
+    let may_be_there = told.is_lasting() && told.report.journal.is_some();
+    (may_be_there || after.contains_key(Path::new(JOURNAL)))
         && (path == Path::new(JOURNAL) || path.ancestors().any(is_marked))
 }
 

@@ -299,9 +299,14 @@ impl Members {
         error: Error,
         state_of: impl Fn(usize, &Member) -> TargetState,
     ) -> Error {
+        let stages = self.folders.values().filter_map(|it| Some(it.stage.as_ref()?.path(&it.path)));
+        let stages: Vec<PathBuf> = stages.collect();
+        // What is in a staging directory goes with that, and the journal's own is in none.
+        let is_staged = |path: &&Path| stages.iter().any(|stage| path.starts_with(stage));
         let unremoved = self.remove_stages();
-        let leftovers = unremoved.iter().flat_map(Error::leftovers).map(Path::to_path_buf);
-        let leftovers: Vec<PathBuf> = leftovers.collect();
+        let others = error.leftovers().filter(|path| !is_staged(path));
+        let leftovers = unremoved.iter().flat_map(Error::leftovers).chain(others);
+        let leftovers: Vec<PathBuf> = leftovers.map(Path::to_path_buf).collect();
         let files = self.files.iter().enumerate();
         let states = files.map(|(index, file)| (self.path_of(file), state_of(index, file)));
         error.of_batch(leftovers, states.collect())
