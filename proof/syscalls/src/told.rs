@@ -152,7 +152,7 @@ impl Told<'_> {
         let group = call.group();
         let errno = match fault {
             Fault::Short(_) => return violations.push(format!("cut short: {sentence}")),
-            Fault::Error(errno) if errno == Errno::EINTR => {
+            Fault::Error(Errno::EINTR) => {
                 return violations.push(format!("interrupted, and not tried again: {sentence}"));
             }
             Fault::Error(errno) | Fault::DoneThenError(errno) => errno,
