@@ -116,6 +116,7 @@ impl Bench {
         contenders: &[&'static str],
     ) -> Result<()> {
         let folder = self.places[place].folder.join("race");
+        let _ = fs::remove_dir_all(&folder); // of a race that has failed
         let mut racers = Vec::new();
         for (index, contender) in contenders.iter().enumerate() {
             racers.extend(self.racer(contender, course, folder.join(index.to_string()))?);

@@ -114,18 +114,24 @@ fn measure(args: &Args) -> Result<()> {
     };
     findings.machine = Some(machine::describe()?);
     let mut bench = Bench::new(&args.scratch, extent, &args.only)?;
+    let mut failed = Vec::new();
     for (name, run) in cases::PARTS {
         if !args.parts.is_empty() && !args.parts.iter().any(|part| part == name) {
             continue;
         }
         bench.begin(name);
-        run(&mut bench)?;
-        // What was measured stays if a later part fails.
+        if let Err(error) = run(&mut bench) {
+            eprintln!("FAILED {name}: {error:#}");
+            failed.push(name);
+        }
+        // What was measured stays, whatever comes later.
         findings.take_over(std::mem::take(&mut bench.findings));
         fs::write(&file, serde_json::to_vec(&findings)?)?;
     }
     bench.end();
-    report(&out)
+    report(&out)?;
+    ensure!(failed.is_empty(), "these parts were not measured in full: {}", failed.join(", "));
+    Ok(())
 }
 
 fn read(file: &Path) -> Result<Findings> {
