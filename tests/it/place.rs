@@ -57,6 +57,8 @@ pub(crate) enum Feature {
     HeldNumbers,
     /// A rename that exchanges two files.
     Exchange,
+    /// A directory that is exchanged keeps its times: XFS gives it new ones.
+    ExchangedTimes,
     /// A way to publish a file only where there is none: a rename that does not replace, or a link.
     NoReplace,
     /// Files without a name.
@@ -73,7 +75,7 @@ use Feature::*;
 type Probe = fn(&Dir) -> bool;
 
 /// Each feature, in words, and whether it is to be had in a directory.
-const FEATURES: [(Feature, &str, Probe); 21] = [
+const FEATURES: [(Feature, &str, Probe); 22] = [
     (Modes, "modes", has_modes),
     (Owners, "owners", has_owners),
     (Creators, "owners of new files", |dir| !is_root() || is_made_by_its_maker(dir)),
@@ -96,6 +98,9 @@ const FEATURES: [(Feature, &str, Probe); 21] = [
     (ExactTimes, "exact times", has_exact_times),
     (HeldNumbers, "held numbers", system::has_held_numbers),
     (Exchange, "exchange", system::has_exchange),
+    (ExchangedTimes, "times of exchanged directories", |dir| {
+        !system::has_exchange(dir) || system::keeps_times_of_exchanged(dir)
+    }),
     (NoReplace, "rename without replacing", |dir| {
         system::has_rename_without_replacing(dir) || link(dir).is_some()
     }),

@@ -190,7 +190,7 @@ fn the_topmost_directory_has_the_metadata_of_the_moment_of_the_commit() {
 /// was put into it changed them again.
 #[test]
 fn the_topmost_directory_keeps_its_times_if_asked() {
-    if lacks(&[Feature::Exchange, Feature::ExactTimes]) {
+    if lacks(&[Feature::Exchange, Feature::ExactTimes, Feature::ExchangedTimes]) {
         return;
     }
     let modified = |path: &Path| {
