@@ -189,6 +189,9 @@ fn what_is_not_as_the_journal_says_is_not_recovered() {
 /// nothing is what the journal says: the refusal must say why, and touch nothing.
 #[test]
 fn where_all_was_numbered_anew_nothing_is_recovered() {
+    if cannot_be_written() {
+        return;
+    }
     let number = |body: &str, key: &str| {
         let start = body.find(key).unwrap() + key.len();
         body[start..].chars().take_while(char::is_ascii_digit).collect::<String>()
