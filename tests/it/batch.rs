@@ -184,7 +184,7 @@ fn directories_that_were_created_for_a_file_go_when_it_leaves() {
 }
 
 /// While one thread's file leaves and takes its directory with it, another's comes to the same one:
-/// it must find that directory or make it anew.
+/// it must find that directory or make it anew, and the last one takes it along, whoever made it.
 #[test]
 fn a_directory_that_goes_with_one_file_is_made_anew_for_the_next() {
     let dir = Dir::new();
@@ -194,7 +194,7 @@ fn a_directory_that_goes_with_one_file_is_made_anew_for_the_next() {
         for thread in 0..4 {
             let (batch, dir) = (&batch, &dir);
             scope.spawn(move || {
-                for turn in 0..100 {
+                for turn in 0..300 {
                     drop(batch.open(dir.path(format!("a/b/{thread}-{turn}"))).unwrap());
                 }
             });

@@ -16,9 +16,6 @@ use crate::protocol::{sync, temp};
 use crate::sys;
 use crate::writer::{AtomicWriter, LookedAt, Prepared, Readiness};
 
-/// As often as this may a directory that leads to a target go before the target is admitted.
-const MAX_ATTEMPTS: usize = 100;
-
 /// Takes the new contents of one file of an [`AtomicBatch`], and adds it at
 /// [`finish`](BatchWriter::finish).
 ///
@@ -84,19 +81,16 @@ impl<'a> BatchWriter<'a> {
 
     fn admit(batch: &'a AtomicBatch, path: &Path) -> Result<(Target, Slot<'a>)> {
         let (options, journal) = (&batch.options, batch.journal.as_ref());
-        let mut attempts = MAX_ATTEMPTS;
-        loop {
-            attempts -= 1;
-            let admitted = Target::resolve(None, path, options, None).and_then(|mut target| {
-                let (key, number) = batch.members().admit(&mut target, journal, options)?;
-                Ok((target, Slot { batch, key: Some(key), number }))
-            });
-            match admitted {
-                Ok(admitted) => return Ok(admitted),
-                // Another thread's file has left the batch meanwhile, and with it the directory
-                // that was created for it.
-                Err(error) if attempts > 0 && options.create_parents && is_gone(&error) => {}
-                Err(error) => return Err(error),
+        // Where directories are created on the way, no other thread's file may leave meanwhile: it
+        // would take those along that it had created.
+        let alone = options.create_parents.then(|| batch.members());
+        let mut target = Target::resolve(None, path, options, None)?;
+        let mut members = alone.unwrap_or_else(|| batch.members());
+        match members.admit(&mut target, journal, options) {
+            Ok((key, number)) => Ok((target, Slot { batch, key: Some(key), number })),
+            Err(error) => {
+                drop(target); // and what was created for it, before anybody else comes
+                Err(error)
             }
         }
     }
@@ -155,11 +149,6 @@ impl<'a> BatchWriter<'a> {
         let error = writer.abandon(kind, step, error);
         slot.leave(error)
     }
-}
-
-/// Whether that is what an error about a directory says that was removed.
-fn is_gone(error: &Error) -> bool {
-    error.io_error().is_some_and(sys::is_gone)
 }
 
 /// All that is to be done with a file before the batch has it. Gives its length, too.
