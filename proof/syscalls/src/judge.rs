@@ -212,6 +212,8 @@ impl Scene<'_> {
                 (_, "Unknown") if told.is_lasting() => {}
                 _ => violations.push(format!("{path:?} is said to be {state}, but is {target}")),
             }
+            let of_owner_alone = ["Mode".to_owned()];
+            let lost = if told.was_denied() { &of_owner_alone } else { lost };
             if let Target::New(found) = target {
                 let expected = self.expected(path);
                 for (path, part) in &found {

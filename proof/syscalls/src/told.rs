@@ -51,6 +51,14 @@ impl Told<'_> {
         self.fault.and_then(|(at, fault)| Some((self.calls.get(at)?, fault)))
     }
 
+    /// Whether a directory could not be opened for want of rights, so that its owner was given all.
+    pub(crate) fn was_denied(&self) -> bool {
+        let is_it = |(call, fault): (&Call, Fault)| {
+            call.group().opens_directory() && fault == Fault::Error(Errno::EACCES)
+        };
+        self.met().is_some_and(is_it)
+    }
+
     pub(crate) fn could_not(&self, groups: &[Group]) -> bool {
         let failed = |call: &Call| groups.contains(&call.group()) && !call.succeeded();
         self.calls.iter().any(failed) || self.is_lasting()
@@ -69,6 +77,8 @@ impl Told<'_> {
             Group::OpenBelow,
             Group::CreateTemp,
             Group::CreateUnnamed,
+            Group::OpenLock,
+            Group::Duplicate,
         ];
         self.calls[..at].iter().rposition(|call| {
             opens.contains(&call.group()) && call.result == self.calls[at].arguments[0] as i64
