@@ -8,7 +8,7 @@ use anyhow::{Context, Result, ensure};
 use fs_err as fs;
 use wholefile::{AtomicWriter, Durability, SyncPlan};
 
-use crate::device::Device;
+use crate::device::{Device, MOUNT_POINT};
 use crate::disk::Disk;
 use crate::file_system::FileSystem;
 use crate::observe::{self, Observation, WORK};
@@ -18,31 +18,32 @@ use crate::scenario::{File, Place, Scenario};
 pub(crate) struct Job {
     /// Where the disk is served, or the file with the image.
     pub(crate) disk: PathBuf,
-    /// Where to mount it.
-    pub(crate) at: PathBuf,
     pub(crate) file_system: &'static FileSystem,
     pub(crate) scenario: &'static Scenario,
+    pub(crate) durability: Durability,
+    pub(crate) sync_plan: SyncPlan,
 }
 
 /// Somebody else who writes to the same file system and syncs nothing.
 const NEIGHBOUR: &str = "neighbour";
 
 /// Makes a file system, and runs the scenario on it while the disk records.
-pub(crate) fn write(job: &Job, durability: Durability, sync_plan: SyncPlan) -> Result<()> {
+pub(crate) fn write(job: &Job) -> Result<()> {
+    let Job { durability, sync_plan, .. } = *job;
+    let root = Path::new(MOUNT_POINT);
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022));
     let device = Device::attach(&Disk::file(&job.disk))?;
     job.file_system.make(&device.path)?;
-    let _mount = device.mount(job.file_system, &job.at)?;
-    let folder = job.at.join(WORK);
+    let _mount = device.mount(job.file_system, root)?;
+    let folder = root.join(WORK);
     fs::create_dir(&folder)?;
-    fs::create_dir(job.at.join(NEIGHBOUR))?;
+    fs::create_dir(root.join(NEIGHBOUR))?;
     for file in (job.scenario.before)() {
         let path = folder.join(&file.path);
         fs::create_dir_all(path.parent().expect("it is in the folder"))?;
-        fs::write(&path, file.contents(0))?;
-        file.mark(&path)?;
+        file.make(&path, 0)?;
     }
-    sync_all_of(&job.at)?;
+    sync_all_of(root)?;
 
     let control = |message: &str| {
         let file = fs::OpenOptions::new().write(true).open(Disk::control(&job.disk));
@@ -50,12 +51,12 @@ pub(crate) fn write(job: &Job, durability: Durability, sync_plan: SyncPlan) -> R
     };
     let mut builder = AtomicWriter::builder();
     builder.durability(durability).sync_plan(sync_plan);
-    let mut place = Place { folder: &folder, builder, sync_plan: None };
+    let mut place = Place { folder: &folder, builder, durability, sync_plan: None };
     let weakest = job.file_system.weakest;
     let is_promised = weakest.is_some_and(|weakest| durability >= weakest);
     control("begin")?;
     for commit in 1..=job.scenario.commits {
-        disturb(&job.at, commit)?;
+        disturb(root, commit)?;
         (job.scenario.commit)(&place, commit, &(job.scenario.files)(commit))
             .with_context(|| format!("commit {commit}"))?;
         control(&format!("acknowledged {commit}"))?;
@@ -66,10 +67,10 @@ pub(crate) fn write(job: &Job, durability: Durability, sync_plan: SyncPlan) -> R
         });
         // What nobody synced is written out from time to time, as the kernel does by itself.
         if commit % 5 == 0 {
-            sync_all_of(&job.at)?;
+            sync_all_of(root)?;
         }
     }
-    sync_all_of(&job.at)?;
+    sync_all_of(root)?;
     control("end")
 }
 
@@ -112,6 +113,7 @@ pub(crate) fn look(job: &Job) -> Result<()> {
 
 fn look_once(job: &Job, device: &Device) -> Result<Observation> {
     job.file_system.repair(&device.path)?;
-    let _mount = device.mount(job.file_system, &job.at)?;
-    observe::observe(job.scenario, &job.at)
+    let root = Path::new(MOUNT_POINT);
+    let _mount = device.mount(job.file_system, root)?;
+    observe::observe(job.scenario, job.durability, root)
 }

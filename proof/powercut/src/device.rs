@@ -15,9 +15,13 @@ use rustix::fs::{Advice, CWD, FlockOperation, Mode, OFlags, flock, openat};
 use rustix::io::Errno;
 use rustix::mount::{MountFlags, UnmountFlags};
 
-use crate::file_system::FileSystem;
-use crate::run::ROOT;
+use crate::file_system::{FileSystem, Mounting};
 
+/// Everything is mounted below here, on a tmpfs that only this run can see.
+pub(crate) const ROOT: &str = "/mnt";
+/// Where each child mounts its disk, in a mount namespace of its own: a journal has the paths of
+/// its files, so they must be the same for whoever looks.
+pub(crate) const MOUNT_POINT: &str = "/mnt/here";
 /// A mount is busy for as long as something that was just closed is not quite gone.
 const MAX_UNMOUNTS: usize = 500;
 
@@ -57,10 +61,13 @@ impl Device {
     pub(crate) fn mount<'a>(&self, file_system: &FileSystem, at: &'a Path) -> Result<Mount<'a>> {
         let options = CString::new(file_system.options)?;
         let flags = MountFlags::NOATIME;
-        let alone = one_at_a_time()?;
+        let turn = match file_system.mounting {
+            Mounting::Together => None,
+            Mounting::OneByOne => Some(take_turn()?),
+        };
         rustix::mount::mount(&self.path, at, file_system.kind, flags, &*options)
             .with_context(|| format!("failed to mount {}", file_system.name))?;
-        drop(alone);
+        drop(turn);
         let mount = Mount { at };
         let mounted = source_of(at)?;
         ensure!(mounted == self.path, "{} was mounted instead", mounted.display());
@@ -68,9 +75,8 @@ impl Device {
     }
 }
 
-/// btrfs knows a file system by its UUID, and all images of a run have the same: it gives one that
-/// comes second another UUID (`temp_fsid`), but not if it finds the two while it mounts either.
-fn one_at_a_time() -> Result<File> {
+/// Waits until nobody else in this run mounts.
+fn take_turn() -> Result<File> {
     let path = Path::new(ROOT).join("lock");
     let lock = File::from(openat(CWD, path, OFlags::CREATE | OFlags::RDWR, Mode::RUSR)?);
     flock(&lock, FlockOperation::LockExclusive)?;

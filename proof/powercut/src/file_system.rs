@@ -1,25 +1,26 @@
 //! The file systems, and how each is made and mounted.
 
+use std::ops::Range;
 use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Result, bail};
 use wholefile::{Durability, SyncPlan};
 
-use crate::image::{BLOCK, SECTOR};
-
 #[derive(Debug)]
 pub(crate) struct FileSystem {
     pub(crate) name: &'static str,
-    /// As mount(2) calls it.
+    /// As mount(2) and mkfs call it.
     pub(crate) kind: &'static str,
-    make: &'static [&'static str],
+    /// For mkfs.
+    features: &'static [&'static str],
     pub(crate) options: &'static str,
     size: u64,
-    /// The bytes that a disk writes whole or not at all. btrfs keeps its superblock in 4096 bytes
-    /// under one checksum and mounts by that alone, so it asks for no less.
-    pub(crate) atom: u64,
+    /// Where its superblock is, which it mounts by, and which has one checksum: it asks the disk to
+    /// write that whole or not at all, while all else may be torn at every sector.
+    pub(crate) superblock: Range<u64>,
     recovery: Recovery,
+    pub(crate) mounting: Mounting,
     /// The weakest durability that it lets a writer keep, if any.
     pub(crate) weakest: Option<Durability>,
     /// The plan that wholefile must use where the fewest syncs are asked for.
@@ -35,19 +36,29 @@ enum Recovery {
     Repair(&'static [&'static str]),
 }
 
-const MIB: u64 = 1 << 20;
-const LAZY: &str = "lazy_itable_init=0,lazy_journal_init=0";
+/// Whether two images of one file system may be mounted at the same moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Mounting {
+    Together,
+    /// btrfs knows a file system by its UUID, and all images of a run have the same: it gives one
+    /// that comes second another UUID (`temp_fsid`), but not if it finds the two while it mounts
+    /// either.
+    OneByOne,
+}
 
-/// With the block size of large disks, which mkfs.ext4 does not choose for a small one. Nothing is
-/// left to a kernel thread that would write for as long as it is mounted.
+const KIB: u64 = 1 << 10;
+const MIB: u64 = 1 << 20;
+
+/// With the block size of large disks, which mkfs.ext4 does not choose for a small one.
 const EXT4: FileSystem = FileSystem {
     name: "ext4",
     kind: "ext4",
-    make: &["mkfs.ext4", "-q", "-F", "-b", "4096", "-E", LAZY],
+    features: &["-b", "4096"],
     options: "",
     size: 64 * MIB,
-    atom: SECTOR as u64,
+    superblock: 1024..2048,
     recovery: Recovery::Mount,
+    mounting: Mounting::Together,
     weakest: Some(Durability::Ordered),
     fewest: SyncPlan::Fewest,
 };
@@ -55,26 +66,23 @@ const EXT4: FileSystem = FileSystem {
 const XFS: FileSystem = FileSystem {
     name: "xfs",
     kind: "xfs",
-    make: &["mkfs.xfs", "-q", "-f"],
+    features: &[],
     // Many images of one file system are mounted at once.
     options: "nouuid",
     size: 320 * MIB,
-    atom: SECTOR as u64,
-    recovery: Recovery::Mount,
-    weakest: Some(Durability::Ordered),
-    fewest: SyncPlan::Fewest,
+    superblock: 0..512,
+    ..EXT4
 };
 
 const BTRFS: FileSystem = FileSystem {
     name: "btrfs",
     kind: "btrfs",
-    make: &["mkfs.btrfs", "-q", "-f"],
-    options: "",
+    features: &[],
     size: 160 * MIB,
-    atom: BLOCK as u64,
-    recovery: Recovery::Mount,
-    weakest: Some(Durability::Ordered),
+    superblock: 64 * KIB..68 * KIB,
+    mounting: Mounting::OneByOne,
     fewest: SyncPlan::Portable,
+    ..EXT4
 };
 
 pub(crate) static FILE_SYSTEMS: &[FileSystem] = &[
@@ -87,17 +95,13 @@ pub(crate) static FILE_SYSTEMS: &[FileSystem] = &[
         weakest: Some(Durability::Full),
         ..EXT4
     },
-    FileSystem {
-        name: "ext4-1k",
-        make: &["mkfs.ext4", "-q", "-F", "-b", "1024", "-E", LAZY],
-        ..EXT4
-    },
+    FileSystem { name: "ext4-1k", features: &["-b", "1024"], ..EXT4 },
     FileSystem { name: "ext4-nodioread_nolock", options: "nodioread_nolock", ..EXT4 },
     // Without the flush of the old file's replacement that hides a missing sync.
     FileSystem { name: "ext4-noauto_da_alloc", options: "noauto_da_alloc", ..EXT4 },
     FileSystem {
         name: "ext4-no-journal",
-        make: &["mkfs.ext4", "-q", "-F", "-b", "4096", "-O", "^has_journal", "-E", LAZY],
+        features: &["-b", "4096", "-O", "^has_journal"],
         recovery: Recovery::Repair(&["e2fsck", "-y", "-f"]),
         weakest: None,
         fewest: SyncPlan::Portable,
@@ -119,7 +123,13 @@ impl FileSystem {
 
     /// Makes the file system on `device`.
     pub(crate) fn make(&self, device: &Path) -> Result<()> {
-        run(self.make, device, &[0])
+        let mkfs = format!("mkfs.{}", self.kind);
+        // Nothing is left to a kernel thread that would write for as long as it is mounted.
+        let always: &[&str] = match self.kind {
+            "ext4" => &["-q", "-F", "-E", "lazy_itable_init=0,lazy_journal_init=0"],
+            _ => &["-q", "-f"],
+        };
+        run(&[&[&*mkfs], always, self.features].concat(), device, &[0])
     }
 
     /// Does what must be done before it is mounted after a power cut.

@@ -8,8 +8,8 @@ use std::sync::{Arc, OnceLock};
 use fs_err::os::unix::fs::FileExt;
 use rustix::fs::{FallocateFlags, fallocate};
 
-pub(crate) const BLOCK: usize = 4096;
-/// What a disk writes whole or not at all, if nothing larger is promised.
+const BLOCK: usize = 4096;
+/// What a disk writes whole or not at all.
 pub(crate) const SECTOR: usize = 512;
 
 struct Block {

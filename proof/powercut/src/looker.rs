@@ -13,9 +13,9 @@ use std::time::Duration;
 use anyhow::{Context, Result, anyhow, ensure};
 use fs_err as fs;
 
+use crate::case::Case;
 use crate::image::Image;
 use crate::observe::Observation;
-use crate::run::Case;
 
 /// A recovery takes milliseconds. If it takes so long, the kernel hangs.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -29,10 +29,10 @@ struct Looker {
 
 impl Looker {
     fn start(case: &Case) -> Result<Looker> {
-        let places = case.places()?;
-        let disk = fs::File::create(&places.disk)?;
+        let path = case.disk()?;
+        let disk = fs::File::create(&path)?;
         disk.set_len(case.disk_size())?;
-        let mut command = case.child("look", &places)?;
+        let mut command = case.child("look", &path)?;
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
         let questions = child.stdin.take();
         let output = BufReader::new(child.stdout.take().context("no output")?);
@@ -46,6 +46,7 @@ impl Looker {
         });
         let looker = Looker { disk, child, questions, answers };
         ensure!(looker.answer()? == "ready", "the process that looks is not ready");
+        fs::remove_file(path)?; // its loop device has it open
         Ok(looker)
     }
 

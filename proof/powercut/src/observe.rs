@@ -1,14 +1,17 @@
 //! What is on the disk, once its file system has recovered and the program has restarted.
 
+use std::collections::BTreeMap;
 use std::io;
+use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::MetadataExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Result, ensure};
 use fs_err as fs;
 use serde::{Deserialize, Serialize};
+use wholefile::Durability;
 
-use crate::scenario::{File, History, Scenario, XATTR};
+use crate::scenario::{File, History, Kind, Scenario, VERSION, XATTR};
 
 /// The folder that the scenario has for itself, on the mounted disk.
 pub(crate) const WORK: &str = "work";
@@ -43,32 +46,59 @@ impl Observation {
 }
 
 /// Restarts the program on the file system that is mounted at `root`, and looks.
-pub(crate) fn observe(scenario: &Scenario, root: &Path) -> Result<Observation> {
+pub(crate) fn observe(
+    scenario: &Scenario,
+    durability: Durability,
+    root: &Path,
+) -> Result<Observation> {
     let work = root.join(WORK);
-    (scenario.restart)(&work)?;
+    (scenario.restart)(&work, durability)?;
     let histories = scenario.histories();
     let files = histories.iter().map(|(path, history)| look(&work.join(path), history)).collect();
     let mut strangers = Vec::new();
-    let expected: Vec<&String> = histories.keys().collect();
-    find_strangers(&work, "", &expected, &mut strangers)?;
+    find_strangers(&work, "", &histories, &mut strangers)?;
     Ok(Observation { files, strangers, trouble: None })
 }
 
 fn look(path: &Path, history: &History) -> Seen {
-    match fs::read(path) {
+    let kind = history.values().flatten().map(|file| file.kind).next();
+    match contents_of(path, kind.unwrap_or(Kind::Directory)) {
         Ok(contents) => recognize(path, &contents, history),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Seen::Absent,
         Err(error) => Seen::Torn(error.to_string()),
     }
 }
 
+/// What tells its version. A link to a tree is as good as the tree.
+fn contents_of(path: &Path, kind: Kind) -> io::Result<Vec<u8>> {
+    match kind {
+        Kind::File(_) => fs::read(path),
+        Kind::Symlink => Ok(fs::read_link(path)?.into_os_string().into_vec()),
+        Kind::Directory => match xattr_of(path, VERSION)? {
+            Some(version) => Ok(version),
+            None => Ok(Vec::new()),
+        },
+    }
+}
+
+fn xattr_of(path: &Path, name: &str) -> io::Result<Option<Vec<u8>>> {
+    let mut buffer = [0; 256];
+    match rustix::fs::getxattr(path, name, &mut buffer) {
+        Ok(len) => Ok(Some(buffer[..len].to_vec())),
+        Err(rustix::io::Errno::NODATA) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
 fn recognize(path: &Path, contents: &[u8], history: &History) -> Seen {
     let len = contents.len();
-    let claimed = history.iter().find(|(version, file)| {
-        let heading = file.heading(**version);
+    let mut versions =
+        history.iter().filter_map(|(version, file)| Some((*version, file.as_ref()?)));
+    let claimed = versions.find(|(version, file)| {
+        let heading = file.heading(*version);
         contents.starts_with(heading.as_bytes())
     });
-    let Some((&version, file)) = claimed else {
+    let Some((version, file)) = claimed else {
         return Seen::Torn(format!("{len} bytes that begin like no version"));
     };
     let expected = file.contents(version);
@@ -85,35 +115,45 @@ fn recognize(path: &Path, contents: &[u8], history: &History) -> Seen {
 }
 
 fn check_metadata(path: &Path, file: &File) -> Result<()> {
-    let found = fs::symlink_metadata(path)?;
+    let found = match file.kind {
+        Kind::File(_) | Kind::Symlink => fs::symlink_metadata(path)?,
+        Kind::Directory => fs::metadata(path)?,
+    };
     let mode = found.mode() & 0o7777;
     ensure!(mode == file.mode, "mode {mode:o} instead of {:o}", file.mode);
     let owner = (found.uid(), found.gid());
     ensure!(owner == (file.owner, file.group), "owner {owner:?}");
-    let mut buffer = [0; 64];
-    let value = match rustix::fs::getxattr(path, XATTR, &mut buffer) {
-        Ok(len) => Some(&buffer[..len]),
-        Err(rustix::io::Errno::NODATA) => None,
-        Err(error) => return Err(error.into()),
-    };
-    ensure!(value == file.xattr.map(str::as_bytes), "xattr {value:?}");
+    if file.kind == Kind::Symlink {
+        return Ok(()); // which has no xattrs of a user
+    }
+    let value = xattr_of(path, XATTR)?;
+    ensure!(value.as_deref() == file.xattr.map(str::as_bytes), "xattr {value:?}");
     Ok(())
 }
 
-/// Collects what is below `folder` and is neither expected nor on the way to something expected.
+/// Collects what is below `folder` and is neither known nor on the way to something known.
 fn find_strangers(
     folder: &Path,
     prefix: &str,
-    expected: &[&String],
+    known: &BTreeMap<String, History>,
     strangers: &mut Vec<String>,
 ) -> Result<()> {
-    for entry in fs::read_dir(folder)? {
-        let entry = entry?;
-        let path = format!("{prefix}{}", entry.file_name().to_string_lossy());
+    let path_of = |entry: &fs::DirEntry| format!("{prefix}{}", entry.file_name().to_string_lossy());
+    let entries = fs::read_dir(folder)?.collect::<io::Result<Vec<_>>>()?;
+    // A link that is known brings along what it leads to.
+    let linked: Vec<PathBuf> = entries
+        .iter()
+        .filter(|entry| known.contains_key(&path_of(entry)))
+        .filter_map(|entry| fs::read_link(entry.path()).ok())
+        .collect();
+    for entry in &entries {
+        let path = path_of(entry);
         let inside = format!("{path}/");
-        if expected.iter().any(|expected| expected.starts_with(&inside)) {
-            find_strangers(&entry.path(), &inside, expected, strangers)?;
-        } else if !expected.iter().any(|expected| **expected == path) {
+        let is_directory = || fs::metadata(entry.path()).is_ok_and(|it| it.is_dir());
+        let leads_on = known.keys().any(|known| known.starts_with(&inside));
+        if leads_on || (known.contains_key(&path) && is_directory()) {
+            find_strangers(&entry.path(), &inside, known, strangers)?;
+        } else if !known.contains_key(&path) && !linked.contains(&entry.file_name().into()) {
             strangers.push(path);
         }
     }

@@ -12,11 +12,12 @@
 //! had been promised by then, and are judged by each promise.
 
 use std::collections::HashSet;
+use std::ops::Range;
 
 use anyhow::Result;
 use clap::ValueEnum;
 
-use crate::image::Image;
+use crate::image::{Image, SECTOR};
 use crate::log::{Epoch, Write};
 
 /// In so many rounds over the log, at most, random states are looked for that were not there yet.
@@ -83,8 +84,7 @@ pub(crate) struct Wish {
 }
 
 struct Planner<'a> {
-    /// The bytes that the disk writes whole or not at all.
-    atom: u64,
+    superblock: Range<u64>,
     wanted: usize,
     plan: Plan,
     images: HashSet<u64>,
@@ -94,11 +94,11 @@ struct Planner<'a> {
 }
 
 /// Makes states until as many different images as are wanted are among them, or no more are found.
-/// Each image is handed to `emit` once.
+/// Each image is handed to `emit` once. In none of them is the `superblock` torn.
 pub(crate) fn plan(
     base: &Image,
     epochs: &[Epoch],
-    atom: u64,
+    superblock: Range<u64>,
     wish: Wish,
     emit: &mut dyn FnMut(u64, Image) -> Result<()>,
 ) -> Result<Plan> {
@@ -109,7 +109,7 @@ pub(crate) fn plan(
         Prefixes::Some => (wish.images, wish.images / 2),
     };
     let (plan, images, judged) = (Plan::default(), HashSet::new(), HashSet::new());
-    let mut planner = Planner { atom, wanted, plan, images, judged, emit };
+    let mut planner = Planner { superblock, wanted, plan, images, judged, emit };
 
     planner.plan.prefixes.1 = prefixes;
     planner.round(base, epochs, |planner, image, index, epoch| {
@@ -198,7 +198,7 @@ impl Planner<'_> {
         epoch: &Epoch,
         recipe: Recipe,
     ) -> Result<()> {
-        let image = build(durable, epoch, recipe, self.atom);
+        let image = build(durable, epoch, recipe, &self.superblock);
         let hash = image.hash();
         let acknowledged = epoch.acknowledged;
         if self.judged.insert((hash, acknowledged)) {
@@ -212,25 +212,30 @@ impl Planner<'_> {
 }
 
 /// The image that `recipe` makes of what is `durable` when the epoch begins.
-fn build(durable: &Image, epoch: &Epoch, recipe: Recipe, atom: u64) -> Image {
+fn build(durable: &Image, epoch: &Epoch, recipe: Recipe, superblock: &Range<u64>) -> Image {
     let mut image = durable.clone();
     for (write, fate) in epoch.writes.iter().zip(fates(epoch.writes.len(), recipe)) {
         match fate {
             Fate::Kept => write.apply(&mut image),
             Fate::Lost => {}
-            Fate::Torn(seed) => tear(&mut image, write, atom, seed),
+            Fate::Torn(seed) => tear(&mut image, write, superblock, seed),
         }
     }
     image
 }
 
 /// The same for one epoch of a whole log.
-pub(crate) fn rebuild(base: &Image, epochs: &[Epoch], state: &State, atom: u64) -> Image {
+pub(crate) fn rebuild(
+    base: &Image,
+    epochs: &[Epoch],
+    state: &State,
+    superblock: &Range<u64>,
+) -> Image {
     let mut image = base.clone();
     for epoch in &epochs[..state.epoch] {
         epoch.writes.iter().for_each(|write| write.apply(&mut image));
     }
-    build(&image, &epochs[state.epoch], state.recipe, atom)
+    build(&image, &epochs[state.epoch], state.recipe, superblock)
 }
 
 fn fates(writes: usize, recipe: Recipe) -> Vec<Fate> {
@@ -259,24 +264,26 @@ fn fates(writes: usize, recipe: Recipe) -> Vec<Fate> {
     }
 }
 
-/// Writes a part of `write`: up to some atom, or from some atom on, or a random choice of atoms.
-fn tear(image: &mut Image, write: &Write, atom: u64, seed: u64) {
+/// Writes a part of `write`: up to some sector, or from some sector on, or a random choice of
+/// sectors.
+fn tear(image: &mut Image, write: &Write, superblock: &Range<u64>, seed: u64) {
     let mut random = fastrand::Rng::with_seed(seed);
-    // Atoms are where the disk has them, not where the write begins.
-    let first = write.offset / atom;
-    let atoms = (write.offset + write.len()).div_ceil(atom) - first;
-    let cut = random.u64(..=atoms);
+    let sector = SECTOR as u64;
+    let cut = random.u64(..=write.len() / sector);
     let how = random.usize(..3);
-    for index in 0..atoms {
-        let kept = match how {
-            0 => index < cut,
-            1 => index >= cut,
-            _ => random.bool(),
-        };
-        if kept {
-            let start = ((first + index) * atom).saturating_sub(write.offset);
-            let end = ((first + index + 1) * atom - write.offset).min(write.len());
-            write.apply_part(image, start, end);
+    let mut is_kept = false;
+    for start in (0..write.len()).step_by(SECTOR) {
+        let at = write.offset + start;
+        let goes_on = superblock.contains(&at) && at != superblock.start;
+        if start == 0 || !goes_on {
+            is_kept = match how {
+                0 => start / sector < cut,
+                1 => start / sector >= cut,
+                _ => random.bool(),
+            };
+        }
+        if is_kept {
+            write.apply_part(image, start, start + sector);
         }
     }
 }
@@ -291,16 +298,15 @@ pub(crate) fn describe(epoch: &Epoch, recipe: Recipe) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::image::SECTOR;
     use crate::log::Payload;
 
-    const ATOM: u64 = SECTOR as u64;
+    const NONE: Range<u64> = 0..0;
 
     /// Three writes of two sectors each, of ones, twos and threes, side by side from sector 1.
     fn epoch() -> Epoch {
         let write = |index: u8| {
             let payload = Payload::Bytes(vec![index; 2 * SECTOR].into());
-            Write { offset: (2 * u64::from(index) - 1) * ATOM, payload }
+            Write { offset: (2 * u64::from(index) - 1) * SECTOR as u64, payload }
         };
         let writes = (1..=3).map(write).collect();
         Epoch { writes, acknowledged: 0, acknowledged_before: 0 }
@@ -310,7 +316,7 @@ mod tests {
     fn sectors(image: &Image) -> [u8; 8] {
         std::array::from_fn(|index| {
             let mut sector = [0; SECTOR];
-            image.read(index as u64 * ATOM, &mut sector);
+            image.read((index * SECTOR) as u64, &mut sector);
             assert_eq!(sector, [sector[0]; SECTOR], "a sector is torn");
             sector[0]
         })
@@ -318,7 +324,10 @@ mod tests {
 
     #[test]
     fn each_recipe_makes_what_it_says() {
-        let build = |recipe| sectors(&build(&Image::new(1 << 16), &epoch(), recipe, ATOM));
+        let build_with = |recipe, superblock: Range<u64>| {
+            sectors(&build(&Image::new(1 << 16), &epoch(), recipe, &superblock))
+        };
+        let build = |recipe| build_with(recipe, NONE);
         assert_eq!(build(Recipe::First(0)), [0; 8]);
         assert_eq!(build(Recipe::First(2)), [0, 1, 1, 2, 2, 0, 0, 0]);
         assert_eq!(build(Recipe::Without(0)), [0, 0, 0, 2, 2, 3, 3, 0]);
@@ -326,6 +335,10 @@ mod tests {
         let torn: HashSet<_> = (0..100).map(|seed| build(Recipe::Torn(1, seed))).collect();
         let expected = [[0, 0], [2, 0], [0, 2], [2, 2]];
         assert_eq!(torn, expected.map(|[a, b]| [0, 1, 1, a, b, 0, 0, 0]).into());
+        let superblock = 3 * SECTOR as u64..5 * SECTOR as u64;
+        let build = |seed| build_with(Recipe::Torn(1, seed), superblock.clone());
+        let torn: HashSet<_> = (0..100).map(build).collect();
+        assert_eq!(torn, [[0, 1, 1, 0, 0, 0, 0, 0], [0, 1, 1, 2, 2, 0, 0, 0]].into());
     }
 
     #[test]
@@ -333,7 +346,7 @@ mod tests {
         let mut images = HashSet::new();
         let wish = Wish { images: 1_000, prefixes: Prefixes::All, seed: 1 };
         let base = Image::new(1 << 16);
-        let plan = plan(&base, &[epoch(), Epoch::default()], ATOM, wish, &mut |hash, image| {
+        let plan = plan(&base, &[epoch(), Epoch::default()], NONE, wish, &mut |hash, image| {
             assert_eq!(hash, image.hash());
             assert!(images.insert(sectors(&image)));
             Ok(())

@@ -1,88 +1,29 @@
 //! One run: record a scenario on a file system, cut the power everywhere, look, judge.
 
 use std::collections::{BTreeMap, HashMap};
-use std::env;
 use std::fmt;
-use std::path::{Path, PathBuf};
-use std::process::Command;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::path::Path;
 use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
 use fs_err as fs;
-use wholefile::{Durability, SyncPlan};
 
+use crate::case::Case;
 use crate::disk::{Disk, Recording};
-use crate::file_system::FileSystem;
 use crate::judge::{Breach, Promise, Violation};
 use crate::log::{Epoch, Record, epochs};
 use crate::looker;
 use crate::observe::Observation;
-use crate::plan::{self, Plan, State, Wish};
-use crate::scenario::Scenario;
+use crate::plan::{self, Plan, State};
 
-/// Everything is mounted below here, on a tmpfs that only this run can see.
-pub(crate) const ROOT: &str = "/mnt";
 /// Of each run, at most so many violations are kept in full.
 const MAX_KEPT: usize = 3;
 
-#[derive(Clone)]
-pub(crate) struct Case {
-    pub(crate) file_system: &'static FileSystem,
-    pub(crate) scenario: &'static Scenario,
-    pub(crate) durability: Durability,
-    pub(crate) sync_plan: SyncPlan,
-    pub(crate) wish: Wish,
-}
-
-/// Where a child finds its disk, and where it mounts it.
-pub(crate) struct Places {
-    pub(crate) disk: PathBuf,
-    pub(crate) at: PathBuf,
-}
-
-impl fmt::Display for Case {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let durability = format!("{:?}", self.durability).to_lowercase();
-        let (file_system, scenario) = (self.file_system.name, self.scenario.name);
-        write!(f, "{file_system:<21} {scenario:<17} {durability:<7} {:<8}", self.sync_plan)
-    }
-}
-
 impl Case {
-    /// Whether anything can be violated: else what is wrong is only counted.
-    pub(crate) fn is_promised(&self) -> bool {
-        self.file_system.weakest.is_some_and(|weakest| self.durability >= weakest)
-    }
-
-    pub(crate) fn disk_size(&self) -> u64 {
-        self.file_system.size(self.scenario.bytes())
-    }
-
-    /// A new place to mount at, and the path for a disk that is not there yet.
-    pub(crate) fn places(&self) -> Result<Places> {
-        static NEXT: AtomicUsize = AtomicUsize::new(0);
-        let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        let folder = Path::new(ROOT).join(number.to_string());
-        let places = Places { disk: folder.join("disk"), at: folder.join("at") };
-        fs::create_dir_all(&places.at)?;
-        Ok(places)
-    }
-
-    /// This program again, to do `what`.
-    pub(crate) fn child(&self, what: &str, places: &Places) -> Result<Command> {
-        let mut command = Command::new(env::current_exe()?);
-        command.args(["child", what]).arg(&places.disk).arg(&places.at);
-        command.args([self.file_system.name, self.scenario.name]);
-        command.arg(format!("{:?}", self.durability).to_lowercase());
-        command.arg(self.sync_plan.to_string());
-        Ok(command)
-    }
-
     fn record(&self) -> Result<Recording> {
-        let places = self.places()?;
-        let disk = Disk::serve(&places.disk, self.disk_size())?;
-        let status = self.child("write", &places)?.status()?;
+        let path = self.disk()?;
+        let disk = Disk::serve(&path, self.disk_size())?;
+        let status = self.child("write", &path)?.status()?;
         ensure!(status.success(), "the writer: {status}");
         disk.recording()
     }
@@ -92,9 +33,9 @@ impl Case {
         let started = Instant::now();
         let recording = self.record().with_context(|| format!("{self}: recording"))?;
         let epochs = epochs(&recording.records);
-        let atom = self.file_system.atom;
+        let superblock = &self.file_system.superblock;
         let (plan, seen) = looker::look_at_all(self, workers, |emit| {
-            plan::plan(&recording.base, &epochs, atom, self.wish, emit)
+            plan::plan(&recording.base, &epochs, superblock.clone(), self.wish, emit)
         })
         .with_context(|| format!("{self}: looking"))?;
         ensure!(seen.len() == plan.images, "not every image was looked at");
@@ -182,8 +123,12 @@ impl Report {
         fs::create_dir_all(&folder)?;
         let state = &self.plan.states[index];
         let epoch = &self.epochs[state.epoch];
-        let image =
-            plan::rebuild(&self.recording.base, &self.epochs, state, self.case.file_system.atom);
+        let image = plan::rebuild(
+            &self.recording.base,
+            &self.epochs,
+            state,
+            &self.case.file_system.superblock,
+        );
         image.save(&fs::File::create(folder.join("image"))?)?;
         let mut text = format!(
             "{}\nseed {}, state {index}\n{violation}\nepoch {} of {}, commits {} to {} \

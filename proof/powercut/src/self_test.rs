@@ -3,10 +3,10 @@
 use anyhow::{Context, Result};
 use wholefile::{Durability, SyncPlan};
 
+use crate::case::Case;
 use crate::file_system::FileSystem;
 use crate::judge::Breach;
 use crate::plan::{Prefixes, Wish};
-use crate::run::Case;
 use crate::scenario::Scenario;
 
 struct Row {
@@ -17,12 +17,13 @@ struct Row {
     breach: Breach,
     /// and where.
     file_systems: &'static [&'static str],
+    images: usize,
 }
 
 const USUAL: &[&str] = &["ext4", "xfs", "btrfs"];
 
 const fn row(scenario: &'static str, durability: Durability, breach: Breach) -> Row {
-    Row { scenario, durability, breach, file_systems: USUAL }
+    Row { scenario, durability, breach, file_systems: USUAL, images: 100 }
 }
 
 const ROWS: &[Row] = &[
@@ -32,24 +33,29 @@ const ROWS: &[Row] = &[
     row("no-directory-sync", Durability::Full, Breach::Older),
     row("late-metadata", Durability::Ordered, Breach::Metadata),
     row("one-by-one", Durability::Full, Breach::Split),
+    row("journal-too-short", Durability::Full, Breach::Split),
+    row("journal-unsynced", Durability::Full, Breach::Split),
+    row("dir-unsynced", Durability::Ordered, Breach::Torn),
     Row { file_systems: &["btrfs"], ..row("written-out", Durability::Ordered, Breach::Torn) },
     // Not wholefile's fault, but for it this file system has no promise under `Ordered`.
-    Row { file_systems: &["ext4-writeback"], ..row("stream", Durability::Ordered, Breach::Torn) },
+    Row {
+        images: 30,
+        file_systems: &["ext4-writeback"],
+        ..row("stream", Durability::Ordered, Breach::Torn)
+    },
 ];
-
-const IMAGES: usize = 100;
 
 /// Whether every one of them was caught on every file system.
 pub(crate) fn run(seed: u64, workers: usize) -> Result<bool> {
     let mut good = true;
-    for &Row { scenario, durability, breach, file_systems } in ROWS {
+    for &Row { scenario, durability, breach, file_systems, images } in ROWS {
         for file_system in file_systems {
             let case = Case {
                 file_system: FileSystem::named(file_system).context("no such file system")?,
                 scenario: Scenario::named(scenario).context("no such scenario")?,
                 durability,
                 sync_plan: SyncPlan::Portable,
-                wish: Wish { images: IMAGES, prefixes: Prefixes::Some, seed },
+                wish: Wish { images, prefixes: Prefixes::Some, seed },
             };
             let report = case.run(workers)?;
             let caught = report.breaches().get(&breach).copied().unwrap_or(0);

@@ -5,9 +5,12 @@ use std::process::Command;
 
 use anyhow::{Result, ensure};
 use fs_err as fs;
+use wholefile::Durability;
 
+use super::journals::{self, JOURNALLED};
 use super::sound::{OVERWRITE, new_file};
-use super::{File, Place, Scenario, Unit};
+use super::trees;
+use super::{File, Place, Scenario, Unit, sync_directory};
 
 pub(crate) static BROKEN: &[Scenario] = &[
     Scenario { name: "plain-write", commit: plain_write, ..OVERWRITE },
@@ -17,6 +20,15 @@ pub(crate) static BROKEN: &[Scenario] = &[
     Scenario { name: "late-metadata", commit: late_metadata, ..OVERWRITE },
     Scenario { name: "written-out", commit: written_out, ..OVERWRITE },
     Scenario { name: "one-by-one", files: four_files, unit: Unit::Commit, ..OVERWRITE },
+    Scenario { name: "journal-too-short", commit: journals::removed_too_early, ..JOURNALLED },
+    Scenario {
+        name: "journal-unsynced",
+        commit: journals::never_synced,
+        // It gives up a journal that is damaged.
+        restart: |folder, _| journals::recover(folder, Durability::None),
+        ..JOURNALLED
+    },
+    Scenario { name: "dir-unsynced", commit: trees::never_synced, ..trees::REPLACE },
 ];
 
 fn four_files(commit: u32) -> Vec<File> {
@@ -40,7 +52,7 @@ fn no_file_sync(place: &Place<'_>, commit: u32, files: &[File]) -> Result<()> {
     for file in files {
         stage(place, commit, file)?;
         fs::rename(place.folder.join(TEMP), place.path(file))?;
-        fs::File::open(place.folder)?.sync_all()?;
+        sync_directory(place.folder)?;
     }
     Ok(())
 }
@@ -70,7 +82,7 @@ fn written_out(place: &Place<'_>, commit: u32, files: &[File]) -> Result<()> {
         let said = [output.stdout, output.stderr].concat();
         ensure!(said.is_empty(), "xfs_io: {}", String::from_utf8_lossy(&said));
         fs::rename(temp, place.path(file))?;
-        fs::File::open(place.folder)?.sync_all()?;
+        sync_directory(place.folder)?;
     }
     Ok(())
 }
@@ -80,7 +92,7 @@ fn late_metadata(place: &Place<'_>, commit: u32, files: &[File]) -> Result<()> {
     for file in files {
         stage(place, commit, file)?.sync_all()?;
         fs::rename(place.folder.join(TEMP), place.path(file))?;
-        fs::File::open(place.folder)?.sync_all()?;
+        sync_directory(place.folder)?;
         file.mark(&place.path(file))?;
     }
     Ok(())

@@ -49,25 +49,12 @@ pub(super) fn interrupted(place: &Place<'_>, commit: u32, files: &[File]) -> Res
 /// The journal goes while one file is not published yet.
 pub(super) fn removed_too_early(place: &Place<'_>, commit: u32, files: &[File]) -> Result<()> {
     commit_with(place, commit, files, |progress| {
-        if is_published(progress, files.len() - 1) { remove_journal(place) } else { Ok(()) }
-    })
-}
-
-/// The journal goes while the names of the files are not durable yet, and then only those in one
-/// directory are.
-pub(super) fn removed_before_sync(place: &Place<'_>, commit: u32, files: &[File]) -> Result<()> {
-    commit_with(place, commit, files, |progress| {
-        if is_published(progress, files.len()) {
-            remove_journal(place)?;
-            sync_directory_of(&place.path(&files[0]))?;
+        if is_published(progress, files.len() - 1) {
+            fs::remove_file(place.folder.join(JOURNAL))?;
+            sync_directory(place.folder)?;
         }
         Ok(())
     })
-}
-
-fn remove_journal(place: &Place<'_>) -> Result<()> {
-    fs::remove_file(place.folder.join(JOURNAL))?;
-    sync_directory(place.folder)
 }
 
 /// Everything is synced but the journal, and when one file is published, somebody else happens to

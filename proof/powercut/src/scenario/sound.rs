@@ -4,9 +4,11 @@ use std::io::Write;
 use std::path::Path;
 
 use anyhow::{Result, ensure};
-use wholefile::{AtomicBatch, Publish, Staging, Sweeper};
+use wholefile::{AtomicBatch, Durability, Publish, Staging, Sweeper};
 
-use super::{File, Place, Scenario, Unit};
+use super::journals::{self, JOURNALLED};
+use super::trees;
+use super::{File, Kind, Place, Scenario, Unit};
 
 /// Each of these must come out of every power cut as its durability promises.
 pub(crate) static SOUND: &[Scenario] = &[
@@ -42,6 +44,25 @@ pub(crate) static SOUND: &[Scenario] = &[
         commit: batch,
         ..OVERWRITE
     },
+    JOURNALLED,
+    Scenario {
+        name: "small-journal",
+        before: || small_batch_files(0),
+        files: small_batch_files,
+        ..JOURNALLED
+    },
+    Scenario {
+        name: "recovery",
+        before: || small_batch_files(0),
+        files: small_batch_files,
+        commit: journals::interrupted,
+        ..JOURNALLED
+    },
+    trees::CREATE,
+    trees::REPLACE,
+    trees::EDIT,
+    Scenario { name: "dir-edit-links", commit: trees::edit_links, ..trees::EDIT },
+    trees::LINK,
 ];
 
 pub(super) const OVERWRITE: Scenario = Scenario {
@@ -49,6 +70,7 @@ pub(super) const OVERWRITE: Scenario = Scenario {
     commits: 64,
     before: || (0..OLD_FILES).flat_map(old_file).collect(),
     files: old_file,
+    removed: |_| Vec::new(),
     commit: save,
     restart: sweep,
     unit: Unit::File,
@@ -82,11 +104,14 @@ fn one_file(commit: u32) -> Vec<File> {
 }
 
 fn large_file(commit: u32) -> Vec<File> {
-    vec![File { len: LARGE + commit as usize, ..File::plain("large", commit).marked() }]
+    vec![File {
+        kind: Kind::File(LARGE + commit as usize),
+        ..File::plain("large", commit).marked()
+    }]
 }
 
 /// In two folders: eight files that every commit overwrites, and four new ones.
-fn batch_files(commit: u32) -> Vec<File> {
+pub(super) fn batch_files(commit: u32) -> Vec<File> {
     let file = |index: u32| {
         let folder = ["left", "right"][index as usize % 2];
         match index {
@@ -97,7 +122,7 @@ fn batch_files(commit: u32) -> Vec<File> {
     (0..12).map(file).collect()
 }
 
-fn small_batch_files(commit: u32) -> Vec<File> {
+pub(super) fn small_batch_files(commit: u32) -> Vec<File> {
     vec![
         File::plain("left/old", commit).marked(),
         File::plain("right/old", commit + 1).marked(),
@@ -165,7 +190,7 @@ fn batch(place: &Place<'_>, commit: u32, files: &[File]) -> Result<()> {
     batch.commit()?.commits().iter().try_for_each(|receipt| place.check(receipt))
 }
 
-fn sweep(folder: &Path) -> Result<()> {
+pub(super) fn sweep(folder: &Path, _: Durability) -> Result<()> {
     Sweeper::new().recursive(true).run(folder)?;
     Ok(())
 }
