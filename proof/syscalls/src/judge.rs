@@ -209,7 +209,8 @@ impl Scene<'_> {
             match (&target, state) {
                 (Target::Wrong(what), _) => violations.push(format!("{}: {what}", path.display())),
                 (Target::Old, "Untouched") | (Target::New(_), "Replaced") | (_, "as it was") => {}
-                (_, "Unknown") if told.is_lasting() => {}
+                // A recovery says so of what it cannot match with what the journal says.
+                (_, "Unknown") if told.is_lasting() || self.scenario.death.is_some() => {}
                 _ => violations.push(format!("{path:?} is said to be {state}, but is {target}")),
             }
             let of_owner_alone = ["Mode".to_owned()];
