@@ -237,7 +237,12 @@ impl Error {
         leftovers: impl IntoIterator<Item = PathBuf>,
         files: Vec<(PathBuf, TargetState)>,
     ) -> Self {
-        self.0.leftovers = leftovers.into_iter().collect();
+        self.0.leftovers.clear();
+        for leftover in leftovers {
+            if !self.0.leftovers.contains(&leftover) {
+                self.0.leftovers.push(leftover);
+            }
+        }
         self.of_files(files)
     }
 
