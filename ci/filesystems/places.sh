@@ -10,7 +10,7 @@ all_places=(ext4 xfs btrfs tmpfs overlayfs bindfs sshfs ntfs-3g exfat-fuse)
 no_acls='ACLs, default ACLs instead of the umask, exchange'
 hides='replacing of open files in one step, reservation'
 declare -A lacking=(
-    [ext4]='' [xfs]='times of exchanged directories' [btrfs]='' [tmpfs]='' [overlayfs]=''
+    [ext4]='' [xfs]='' [btrfs]='' [tmpfs]='' [overlayfs]=''
     [bindfs]="default ACLs instead of the umask, exact times, exchange, fresh link counts, \
 held numbers, $hides, unnamed files"
     # Its protocol (sftp 3) has no counts of links and few kinds of errors; all files are made by the

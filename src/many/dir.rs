@@ -16,6 +16,7 @@ mod scratch;
 mod staged;
 mod start;
 mod sync;
+mod times;
 mod walk;
 
 use std::fs::File;
@@ -30,6 +31,7 @@ pub use self::scratch::ScratchDir;
 use self::staged::Staged;
 use self::start::Start;
 use self::sync::Sealed;
+use self::times::KeptTimes;
 use crate::commit::{NotPreserved, Outcome};
 use crate::concurrency::side_lock::SideLock;
 use crate::error::{Error, Result, Step};
@@ -237,7 +239,7 @@ impl AtomicDir {
         let mut sealed = sync::seal(staged, &mut target, swap, &options)?;
         not_preserved.extend(sealed.staged.take_losses());
         let (outcome, durability, leftovers) = match swap {
-            Swap::Exchange => exchange(sealed, &mut target, &options)?,
+            Swap::Exchange => exchange(sealed, &mut target, &options, &mut not_preserved)?,
             Swap::Link => switch(sealed, &mut target, &options)?,
         };
         drop(lock);
@@ -294,9 +296,22 @@ impl AtomicDir {
 /// What became of the target, how durable that is, and what stayed behind.
 type End = (Outcome, Durability, Vec<PathBuf>);
 
-fn exchange(sealed: Sealed, target: &mut Target, options: &Options) -> Result<End> {
+fn exchange(
+    sealed: Sealed,
+    target: &mut Target,
+    options: &Options,
+    not_preserved: &mut Vec<NotPreserved>,
+) -> Result<End> {
+    let times = match KeptTimes::of(&sealed.staged, options) {
+        Ok(times) => times,
+        Err(error) => {
+            let error = Error::failed(Step::Metadata, &target.path, error);
+            return Err(sealed.staged.abandon(error));
+        }
+    };
     let published = publish::publish(sealed, target, options)?;
     target.parents.keep();
+    not_preserved.extend(times.restore(options.durability));
     // An exchange is undone by a power cut as long as it is not durable; what is new is just gone.
     let undone = match published.outcome {
         Outcome::Replaced => Durability::None,

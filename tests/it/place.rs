@@ -57,8 +57,6 @@ pub(crate) enum Feature {
     HeldNumbers,
     /// A rename that exchanges two files.
     Exchange,
-    /// A directory that is exchanged keeps its times: XFS gives it new ones.
-    ExchangedTimes,
     /// A way to publish a file only where there is none: a rename that does not replace, or a link.
     NoReplace,
     /// Files without a name.
@@ -75,7 +73,7 @@ use Feature::*;
 type Probe = fn(&Dir) -> bool;
 
 /// Each feature, in words, and whether it is to be had in a directory.
-const FEATURES: [(Feature, &str, Probe); 22] = [
+const FEATURES: [(Feature, &str, Probe); 21] = [
     (Modes, "modes", has_modes),
     (Owners, "owners", has_owners),
     (Creators, "owners of new files", |dir| !is_root() || is_made_by_its_maker(dir)),
@@ -98,9 +96,6 @@ const FEATURES: [(Feature, &str, Probe); 22] = [
     (ExactTimes, "exact times", has_exact_times),
     (HeldNumbers, "held numbers", system::has_held_numbers),
     (Exchange, "exchange", system::has_exchange),
-    (ExchangedTimes, "times of exchanged directories", |dir| {
-        !system::has_exchange(dir) || system::keeps_times_of_exchanged(dir)
-    }),
     (NoReplace, "rename without replacing", |dir| {
         system::has_rename_without_replacing(dir) || link(dir).is_some()
     }),

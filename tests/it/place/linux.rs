@@ -3,7 +3,6 @@
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::process::Command;
-use std::time::{Duration, UNIX_EPOCH};
 
 use fs_err as fs;
 use rustix::fs::{
@@ -53,15 +52,6 @@ pub(super) fn has_system_xattrs(dir: &Dir) -> bool {
 
 pub(super) fn has_exchange(dir: &Dir) -> bool {
     renames(dir, "file", RenameFlags::EXCHANGE)
-}
-
-/// Exchanges two directories of different parents.
-pub(super) fn keeps_times_of_exchanged(dir: &Dir) -> bool {
-    let (one, other) = (dir.make("a/one"), dir.make("b/other"));
-    let (before, long_ago) = (fs::File::open(&one).unwrap(), UNIX_EPOCH + Duration::from_secs(1));
-    before.file().set_modified(long_ago).unwrap();
-    renameat_with(CWD, &one, CWD, &other, RenameFlags::EXCHANGE).unwrap();
-    fs::metadata(&other).unwrap().modified().unwrap() == long_ago
 }
 
 pub(super) fn has_rename_without_replacing(dir: &Dir) -> bool {

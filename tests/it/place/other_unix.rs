@@ -11,7 +11,6 @@ pub(super) use no as has_reservation;
 pub(super) use no as has_system_xattrs;
 pub(super) use no as has_unnamed;
 pub(super) use no as has_user_xattrs;
-pub(super) use no as keeps_times_of_exchanged;
 
 pub(super) fn no(_: &Dir) -> bool {
     false
