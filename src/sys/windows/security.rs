@@ -66,7 +66,9 @@ pub(crate) fn security_of(
     name: &OsStr,
 ) -> io::Result<Option<Security>> {
     let file = open_with(&directory.join(name), READ_CONTROL)?;
-    if inspect(&file)?.id != existing.info.id {
+    // Not held since the look, since an open file cannot be replaced everywhere. Another that has
+    // been saved in its place is what will be replaced, so that its security is the right one.
+    if inspect(&file)?.kind != existing.info.kind {
         return Err(io::ErrorKind::NotFound.into());
     }
     Security::read(&file).map(Some)

@@ -82,6 +82,24 @@ fn check_loss(op: Op, code: u32, metadata: Metadata, name: Option<&str>) {
     assert_eq!(names_in(dir.path()), ["config"]);
 }
 
+/// Of two writers of one file one failed with "not found": the other had replaced the file between
+/// the look at it and the reading of its security, and that of another file was refused. A save was
+/// lost, though there was a file to take the security from.
+#[test]
+fn the_security_of_a_file_that_was_replaced_after_the_look_is_that_of_the_new_one() -> io::Result<()>
+{
+    let dir = tempfile::tempdir()?;
+    let (path, other) = (dir.path().join("config"), dir.path().join("other"));
+    fs::write(&path, "old")?;
+    let directory = open_directory(None, dir.path())?;
+    let existing = look(&directory, "config".as_ref())?;
+    let private = write_private(&other, "new");
+    fs::rename(&other, &path)?;
+    let security = security_of(&existing, &directory, "config".as_ref())?;
+    assert!(security.expect("Windows has it").has_access_of(&private)?);
+    Ok(())
+}
+
 #[test]
 fn what_the_new_file_could_not_take_over_is_on_the_receipt() {
     check_loss(Op::SetOwner, ERROR_INVALID_OWNER, Metadata::Owner, None);
