@@ -7,7 +7,7 @@ use rustix::io::Errno;
 
 use super::{Before, Place};
 use crate::fault::{Fault, Op, Plan, with_plan};
-use crate::{AtomicDir, Metadata, NotPreserved};
+use crate::{AtomicDir, Durability, ErrorKind, Metadata, NotPreserved, Step, TargetState};
 
 fn without(op: Op) -> Plan {
     Plan { lacking: vec![(op, Errno::INVAL.raw_os_error())], ..Plan::default() }
@@ -67,4 +67,21 @@ fn what_a_file_written_into_a_tree_loses_is_on_the_receipt() {
     let commit = staged.commit().unwrap();
     let mut lost = commit.not_preserved().iter().map(NotPreserved::metadata);
     assert!(lost.any(|it| it == Metadata::Mode), "{commit:?}");
+}
+
+/// A network file system says when a file is closed that there was no room for what was written to
+/// it. Of a copied tree that was published without durability nobody listened: the edit succeeded,
+/// and a file that nobody had touched was short.
+#[test]
+fn what_a_copied_file_says_when_it_is_closed_is_told() {
+    let place = Place::new(Before::Tree);
+    let edit = || AtomicDir::builder().durability(Durability::None).edit(place.target()).map(drop);
+    let (clean, plan) = with_plan(Plan::default(), edit);
+    clean.unwrap();
+    let close = plan.log.iter().position(|op| *op == Op::Close).expect("it is closed");
+    let full = Fault::DoneThenError(Errno::DQUOT.raw_os_error());
+    let (result, _) = with_plan(Plan { at: Some((close, full)), ..Plan::default() }, edit);
+    let error = result.unwrap_err();
+    assert_eq!((error.kind(), error.step()), (ErrorKind::StorageFull, Step::Write), "{error}");
+    assert_eq!(error.target_state(), TargetState::Untouched);
 }

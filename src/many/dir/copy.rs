@@ -122,7 +122,8 @@ impl Copy<'_> {
         }
         let lost = snapshot.apply(&to, path, self.options)?;
         self.lose(lost);
-        Ok(())
+        // Where nothing is synced, nothing else tells what only the closing has to tell.
+        sys::close(to).map_err(|error| Error::failed(Step::Write, path, error))
     }
 
     /// Whether `place` is the file now. A network file system may have done what it reports as
