@@ -1,5 +1,6 @@
 //! The times of a tree's own directory, which its publishing may change: XFS counts the new parent
-//! of an exchanged directory as a change of its contents (`xfs_cross_rename` in fs/xfs/xfs_inode.c).
+//! of an exchanged directory as a change of its contents (`xfs_cross_rename` in
+//! fs/xfs/xfs_inode.c).
 
 use std::fs::File;
 use std::io;

@@ -86,8 +86,7 @@ fn check_loss(op: Op, code: u32, metadata: Metadata, name: Option<&str>) {
 /// the look at it and the reading of its security, and that of another file was refused. A save was
 /// lost, though there was a file to take the security from.
 #[test]
-fn the_security_of_a_file_that_was_replaced_after_the_look_is_that_of_the_new_one() -> io::Result<()>
-{
+fn a_file_that_was_replaced_after_the_look_has_the_security_of_the_new_one() -> io::Result<()> {
     let dir = tempfile::tempdir()?;
     let (path, other) = (dir.path().join("config"), dir.path().join("other"));
     fs::write(&path, "old")?;
