@@ -102,6 +102,10 @@ fn what_is_not_committed_leaves_nothing() {
 /// is a file in the last of them and was removed after them, so that they were not empty.
 #[test]
 fn the_directories_that_were_created_for_a_lock_go_with_a_rollback() {
+    // Where what is removed while it is open only gets another name, they are not empty yet.
+    if crate::place::lacks(&[crate::place::Feature::OneStep]) {
+        return;
+    }
     let dir = Dir::new();
     let path = dir.path("x/y/site");
     let mut builder = AtomicDir::builder();
