@@ -11,6 +11,7 @@ use crate::targets::{self, Limit, Target};
 use crate::trace;
 
 const HEAD: &str = include_str!("report/head.md");
+const LIMITS: &str = include_str!("report/limits.md");
 const PICTURES: &str = include_str!("report/pictures.md");
 
 pub(crate) fn write(path: &Path, findings: &Findings) -> Result<()> {
@@ -20,6 +21,7 @@ pub(crate) fn write(path: &Path, findings: &Findings) -> Result<()> {
         writeln!(text, "\n{machine}.")?;
     }
     targets(&mut text, &targets::all(findings))?;
+    text.push_str(LIMITS);
     text.push_str(PICTURES);
     traces(&mut text, &findings.traces)?;
     text.push_str("\n## All cases\n");
