@@ -81,11 +81,17 @@ impl AtomicDirBuilder {
     /// [`Conflict`](crate::ErrorKind::Conflict) if others published another tree eight times before
     /// a copy was complete. The target is untouched, and nothing stays behind.
     ///
+    /// # Platform
+    ///
+    /// On Windows, where no directory can be exchanged for another,
+    /// [`Unsupported`](crate::ErrorKind::Unsupported).
+    ///
     /// # Examples
     ///
     /// ```
     /// use wholefile::AtomicDir;
     ///
+    /// # if cfg!(windows) { return Ok(()); }
     /// # let dir = tempfile::tempdir()?;
     /// # let path = dir.path().join("site");
     /// # std::fs::create_dir(&path)?;
