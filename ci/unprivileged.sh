@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Runs the unit tests and the integration suite as a user without rights, in a folder of theirs: the
-# tests that need root say so and are skipped there, the others must hold for everybody.
+# tests that need root say so and are skipped there, the others must hold for everybody. The loops
+# that fail each operation are left to root: what they inject does not depend on the user.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 [ "$(id -u)" = 0 ] || { echo "unprivileged: this user has no other to become; cargo test is the same"; exit 0; }
@@ -14,5 +15,5 @@ chmod 755 "$folder"
 for program in "$folder"/*; do
     [ -x "$program" ] || continue
     (cd "$folder" && env -u CI TMPDIR="$folder" setpriv --reuid 65534 --regid 65534 --clear-groups \
-        "$program" --nocapture 2>&1 | grep -E '^SKIPPED|^test result|FAILED|panicked')
+        "$program" --nocapture --skip fault_loops:: 2>&1 | grep -E '^SKIPPED|^test result|FAILED|panicked')
 done
