@@ -15,8 +15,8 @@ pub(crate) enum Extent {
     /// Every call is killed at, and fails with one of its errors and with all those that decide
     /// what is done next.
     Short,
-    /// Every call is killed at, and one call in so many meets one of its faults, the next call of
-    /// its kind the next.
+    /// One call in so many is killed at, and one of each kind meets one of its faults, the next
+    /// the next.
     Sparse(usize),
     /// Every call fails with every error.
     Long,
@@ -45,6 +45,7 @@ pub(crate) fn of(clean: &[Call], extent: Extent) -> Vec<Trial> {
     for (at, call) in clean.iter().enumerate() {
         let orders = match extent {
             Extent::Long => &[First::Write, First::Sweep][..],
+            Extent::Sparse(of) if at % of != 0 => &[],
             Extent::Short | Extent::Sparse(_) if at % 2 == 0 => &[First::Write],
             Extent::Short | Extent::Sparse(_) => &[First::Sweep],
         };

@@ -246,7 +246,7 @@ impl Scenario {
         match (is_large, self.durability) {
             (false, _) => Extent::Short,
             (true, Durability::Full) => Extent::Sparse(1),
-            (true, _) => Extent::Sparse(4),
+            (true, _) => Extent::Sparse(3),
         }
     }
 
