@@ -176,7 +176,7 @@ fn check_kills(test: &'static str, swap: Swap) {
         }
         let before = read_through(&target, Swap::Exchange);
         let mut child = Child::of(test).command(&dir, "").stdout(Stdio::null()).spawn().unwrap();
-        wait_until("it has published", || read_through(&target, Swap::Exchange) != before);
+        wait_until("it has published", || read_through(&target, swap) != before);
         thread::sleep(std::time::Duration::from_millis(turn % 12 * 3));
         child.kill().unwrap();
         child.wait().unwrap();
