@@ -255,11 +255,7 @@ impl AtomicDir {
     /// [`Step::RemoveTemp`] if the tree could not be removed; [`Error::leftover`] names it. The
     /// target is untouched.
     pub fn rollback(self) -> Result<()> {
-        let leftover = self.staged.folder().to_path_buf();
-        self.staged.remove().map_err(|error| {
-            let error = Error::failed(Step::RemoveTemp, &self.target.path, error);
-            error.with_leftover(Some(leftover))
-        })
+        self.staged.roll_back(&self.target.path)
     }
 
     /// Ends it without publishing, and leaves the staged tree where it is: for one that is worth a

@@ -320,7 +320,8 @@ fn show_life(directory: &Directory) -> io::Result<(Answer, Option<File>)> {
     Ok((lock::hold(&sign)?, Some(sign)))
 }
 
-fn stands_for(parent: &Directory, name: &OsStr, info: &Info) -> io::Result<bool> {
+/// Whether the name is that of what was found to be `info`.
+pub(super) fn stands_for(parent: &Directory, name: &OsStr, info: &Info) -> io::Result<bool> {
     Ok(sys::id_at(Entry { directory: parent, name })? == Some(info.id))
 }
 

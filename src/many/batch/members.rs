@@ -130,6 +130,18 @@ impl From<Stamp> for Identity {
     }
 }
 
+impl Folder {
+    /// Where the file of this number is staged.
+    fn place(&self, number: u64) -> Option<StagingPlace> {
+        let stage = self.stage.as_ref()?;
+        Some(StagingPlace {
+            directory: Arc::clone(stage.directory()),
+            directory_name: stage.name().to_owned(),
+            name: number.to_string().into(),
+        })
+    }
+}
+
 impl Members {
     /// Admits a target that the batch does not have yet, and gives it a place to be staged at. Its
     /// number tells it from the others in its directory.
@@ -216,11 +228,7 @@ impl Members {
         folder.is_proven |= sync::must_be_proven(options);
         target.directory = Arc::clone(&folder.directory);
         let number = folder.next;
-        target.place = folder.stage.as_ref().map(|stage| StagingPlace {
-            directory: Arc::clone(stage.directory()),
-            directory_name: stage.name().to_owned(),
-            name: number.to_string().into(),
-        });
+        target.place = folder.place(number);
         folder.next += 1;
         folder.files += 1;
         self.keys.insert(key.clone());
@@ -271,12 +279,7 @@ impl Members {
 
     /// Where a file is staged.
     pub(super) fn place_of(&self, member: &Member, waiting: &Waiting) -> Option<StagingPlace> {
-        let stage = self.folders[&member.folder].stage.as_ref()?;
-        Some(StagingPlace {
-            directory: Arc::clone(stage.directory()),
-            directory_name: stage.name().to_owned(),
-            name: waiting.number.to_string().into(),
-        })
+        self.folders[&member.folder].place(waiting.number)
     }
 
     /// The directories that hold a created one.

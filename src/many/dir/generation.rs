@@ -11,7 +11,7 @@ use std::io;
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
-use super::super::stage::Stage;
+use super::super::stage::{Stage, stands_for};
 use super::super::tree;
 use super::Swap;
 use super::current::Current;
@@ -90,7 +90,8 @@ pub(super) fn publish(sealed: Sealed, target: &mut Target, options: &Options) ->
     let directory = &Arc::clone(&target.directory);
     let made = temp::with_random_name(&named(options), |name| {
         // A network file system may have done what it reports as failed, so the name is asked.
-        let is_done = || stands_for(directory, name, &root).unwrap_or(false);
+        let info = || sys::inspect_directory(&root);
+        let is_done = || info().and_then(|it| stands_for(directory, name, &it)).unwrap_or(false);
         match publish::create(from, Entry { directory, name }) {
             Err(_) if is_done() => Ok(()),
             result => result,
@@ -127,11 +128,6 @@ pub(super) fn publish(sealed: Sealed, target: &mut Target, options: &Options) ->
     };
     let contents = contents.min(most);
     Ok(Switched { published: Published { outcome, contents, stage, folder }, old })
-}
-
-fn stands_for(directory: &Directory, name: &OsStr, root: &Directory) -> io::Result<bool> {
-    let id = sys::inspect_directory(root)?.id;
-    Ok(sys::look(directory, name)?.is_some_and(|now| now.info.id == id))
 }
 
 /// Makes the link that names the generation. Gives the most that is kept once it is the target.
@@ -275,7 +271,7 @@ pub(crate) fn find(parent: &Directory, name: &OsStr) -> io::Result<Found> {
     if is_linked(parent, name)? {
         return Ok(Found::Linked);
     }
-    if !stands_for(parent, name, &directory)? {
+    if !stands_for(parent, name, &info)? {
         return Ok(Found::Gone);
     }
     Ok(Found::Orphan(Orphan { name: name.to_owned(), directory }, info))

@@ -163,9 +163,8 @@ pub(super) fn create(from: Entry<'_>, to: Entry<'_>) -> io::Result<()> {
 /// What became of the target when publishing failed: a network file system may have done what it
 /// reports as failed, so the names are asked.
 fn state_of(from: Entry<'_>, to: Entry<'_>, staged: FileId, target: &Target) -> TargetState {
-    let id_of = |at: Entry<'_>| sys::look(at.directory, at.name).map(|it| it.map(|it| it.info.id));
     let before = target.existing.as_ref().map(|existing| existing.info.id);
-    match (id_of(to), id_of(from)) {
+    match (sys::id_at(to), sys::id_at(from)) {
         (Ok(Some(id)), _) if id == staged => TargetState::Replaced,
         (_, Ok(Some(id))) if id == staged => TargetState::Untouched,
         // Even if the staged tree is gone: somebody removed it.

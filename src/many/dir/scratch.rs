@@ -43,9 +43,7 @@ impl ScratchDir {
     /// [`Step::RemoveTemp`] if it could not be removed; [`Error::leftover`] names it.
     pub fn close(self) -> Result<()> {
         let path = self.staged.folder().to_path_buf();
-        self.staged.remove().map_err(|error| {
-            Error::failed(Step::RemoveTemp, &path, error).with_leftover(Some(path.clone()))
-        })
+        self.staged.roll_back(&path)
     }
 
     /// Leaves the directory where it is. It is in use until the returned file is closed: move it

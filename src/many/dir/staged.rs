@@ -258,10 +258,18 @@ impl Staged {
     }
 
     /// Removes the tree.
-    pub(super) fn remove(self) -> io::Result<()> {
+    fn remove(self) -> io::Result<()> {
         let Staged { root, stage, .. } = self;
         drop(root);
         stage.remove()
+    }
+
+    /// Removes the tree. The error is one of `target`, and names what stays.
+    pub(super) fn roll_back(self, target: &Path) -> Result<()> {
+        let folder = self.folder().to_path_buf();
+        self.remove().map_err(|error| {
+            Error::failed(Step::RemoveTemp, target, error).with_leftover(Some(folder))
+        })
     }
 
     /// Removes the tree after `error`, which then names it if even that failed.

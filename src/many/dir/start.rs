@@ -51,7 +51,7 @@ pub(super) fn stage(
             Ok(now) => now,
             Err(error) => return Err(staged.abandon(copied.err().unwrap_or(error))),
         };
-        remove(staged, target)?;
+        staged.roll_back(&target.path)?;
     }
     Err(Error::refused(ErrorKind::Conflict, Step::Read, &target.path))
 }
@@ -77,12 +77,4 @@ fn keep_if_copied(staged: Staged, copied: Result<Vec<NotPreserved>>) -> Result<S
         Ok(lost) => Ok((staged, lost)),
         Err(error) => Err(staged.abandon(error)),
     }
-}
-
-fn remove(staged: Staged, target: &Target) -> Result<()> {
-    let leftover = staged.folder().to_path_buf();
-    staged.remove().map_err(|error| {
-        let error = Error::failed(Step::RemoveTemp, &target.path, error);
-        error.with_leftover(Some(leftover))
-    })
 }
