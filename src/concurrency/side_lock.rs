@@ -221,6 +221,7 @@ fn has_form(name: &OsStr, suffix: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    #[cfg(unix)]
     use crate::fault::{Op, Plan, with_plan};
 
     /// Where a server answered that each file of a lock was gone as soon as it was open (NFS,

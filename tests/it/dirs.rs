@@ -14,9 +14,10 @@ use std::path::Path;
 
 use fs_err as fs;
 use wholefile::{
-    AtomicDir, AtomicDirBuilder, Durability, ErrorKind, Lock, Outcome, Publish, ReadOnly, Step,
-    Symlinks, TargetState,
+    AtomicDir, AtomicDirBuilder, Durability, ErrorKind, Lock, Outcome, Publish, Step, TargetState,
 };
+#[cfg(unix)]
+use wholefile::{ReadOnly, Symlinks};
 
 use crate::dir::{Dir, wait_until};
 
