@@ -256,7 +256,7 @@ fn run_short(cli: &Cli) -> Result<bool> {
     let mut cases = Vec::new();
     for file_system in ["ext4", "xfs", "btrfs"] {
         for scenario in SOUND {
-            let images = if scenario.bytes() > 8 << 20 { 10 } else { 30 };
+            let images = if scenario.bytes() > 8 << 20 { 5 } else { 15 };
             let portable = Case {
                 file_system: file_system_named(file_system)?,
                 scenario,
