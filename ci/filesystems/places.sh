@@ -110,7 +110,7 @@ suites() {
 suite() {
     local out=$work/suite-$1.out err=$work/suite-$1.err seen missing
     mkdir -m 755 "$root/suite"
-    WHOLEFILE_TEST_DIR=$root/suite RUST_BACKTRACE=0 timeout 300 \
+    WHOLEFILE_TEST_DIR=$root/suite RUST_BACKTRACE=0 timeout 600 \
         "$work/suite" --test-threads=8 --nocapture >"$out" 2>"$err" || true
     if grep -q "^test result: ok. $suite_tests passed; 0 failed" "$out"; then
         seen="all pass"
