@@ -229,7 +229,7 @@ fn look_at_displaced(
 fn put_back(new: &Candidate, target: &Target) -> io::Result<()> {
     let (from, to) = (new.name.entry(), entry_of(target));
     // What the target is, unless somebody replaces it. Held, so that nothing else has its number.
-    let mut at_target: Option<Existing> = None;
+    let mut at_target: Option<Existing>;
     let mut expected_back = new.file.id()?;
     for _ in 0..MAX_ROUNDS {
         let at_name = look(from)?;
@@ -249,7 +249,6 @@ fn put_back(new: &Candidate, target: &Target) -> io::Result<()> {
             None => return Err(io::ErrorKind::NotFound.into()),
         }
     }
-    drop(at_target);
     Err(io::ErrorKind::ResourceBusy.into())
 }
 

@@ -126,11 +126,10 @@ struct XfsGeometry {
 fn xfs_is_on_one_device(directory: &Directory) -> io::Result<bool> {
     // XFS_IOC_FSGEOMETRY_V1, which is _IOR('X', 100, struct xfs_fsop_geom_v1).
     const GEOMETRY: Opcode = opcode::read::<XfsGeometry>(b'X', 100);
-    // SAFETY: the kernel fills in exactly that struct, whose size is part of the request.
-    let geometry = unsafe {
-        let getter = Getter::<GEOMETRY, XfsGeometry>::new();
-        ioctl(directory.fd(), getter)?
-    };
+    // SAFETY: the request is one that fills in exactly that struct, whose size is part of it.
+    let getter = unsafe { Getter::<GEOMETRY, XfsGeometry>::new() };
+    // SAFETY: as above, and any bytes are such a struct.
+    let geometry = unsafe { ioctl(directory.fd(), getter) }?;
     Ok(geometry.realtime_blocks == 0 && geometry.log_start != 0)
 }
 

@@ -64,14 +64,40 @@ pub(super) fn is_no_acl(error: &io::Error) -> bool {
     Errno::from_io_error(error).is_some_and(|errno| errnos.contains(&errno))
 }
 
-/// Whether an ACL of macOS says anything: `struct kauth_filesec` of sys/kauth.h has the number of
-/// entries behind its magic number and two identifiers.
+/// Where an ACL of macOS has the number of its entries: `struct kauth_filesec` of sys/kauth.h has a
+/// magic number and two identifiers before it, and some flags behind it.
+#[cfg(any(target_vendor = "apple", test))]
+const COUNT_AT: usize = 4 + 16 + 16;
+/// An identifier, flags and rights (`struct kauth_ace`).
+#[cfg(any(target_vendor = "apple", test))]
+const ENTRY_LEN: usize = 16 + 4 + 4;
+
+/// `None` if the header is cut off.
+#[cfg(any(target_vendor = "apple", test))]
+fn count_in(acl: &[u8]) -> Option<u32> {
+    acl.get(COUNT_AT..)?.first_chunk().copied().map(u32::from_ne_bytes)
+}
+
+/// Whether an ACL of macOS says anything.
 #[cfg(any(target_vendor = "apple", test))]
 pub(super) fn has_entries(acl: &[u8]) -> bool {
-    const COUNT_AT: usize = 4 + 16 + 16;
     const NO_ACL: u32 = u32::MAX;
-    let count = acl.get(COUNT_AT..COUNT_AT + 4).and_then(|bytes| bytes.try_into().ok());
-    count.map(u32::from_ne_bytes).is_some_and(|count| ![0, NO_ACL].contains(&count))
+    count_in(acl).is_some_and(|count| ![0, NO_ACL].contains(&count))
+}
+
+/// An ACL of macOS, aligned for its struct. `None` if it is shorter than its entries.
+#[cfg(any(target_vendor = "apple", test))]
+pub(super) fn whole_acl(acl: &[u8]) -> Option<Vec<u32>> {
+    let entries = usize::try_from(count_in(acl)?).ok()?.checked_mul(ENTRY_LEN)?;
+    if acl.len() < entries.checked_add(COUNT_AT + 4 + 4)? {
+        return None;
+    }
+    let word = |bytes: &[u8]| {
+        let mut word = [0; size_of::<u32>()];
+        word[..bytes.len()].copy_from_slice(bytes);
+        u32::from_ne_bytes(word)
+    };
+    Some(acl.chunks(size_of::<u32>()).map(word).collect())
 }
 
 #[cfg(test)]
@@ -132,5 +158,32 @@ mod tests {
         assert!(!has_entries(&acl(0)));
         assert!(!has_entries(&acl(u32::MAX)));
         assert!(!has_entries(b"short"));
+    }
+
+    /// acl_copy_int_native(3) is not told how long the ACL is and reads as far as the entries go.
+    #[test]
+    fn an_acl_that_is_cut_off_is_refused() {
+        let acl = |count: u32, len: usize| {
+            let mut acl = [&[7; COUNT_AT][..], &count.to_ne_bytes()].concat();
+            acl.resize(len, 9);
+            acl
+        };
+        for (count, len, whole) in [
+            (0, 43, false),
+            (0, 44, true),
+            (1, 67, false),
+            (1, 68, true),
+            (1, 69, true),
+            (2, 91, false),
+            (2, 92, true),
+            (u32::MAX, 1000, false),
+        ] {
+            let bytes = acl(count, len);
+            let words = whole_acl(&bytes);
+            assert_eq!(words.is_some(), whole, "{count} entries in {len} bytes");
+            let again = words.into_iter().flatten().flat_map(u32::to_ne_bytes);
+            assert!(!whole || again.take(len).eq(bytes), "{count} entries in {len} bytes");
+        }
+        assert_eq!(whole_acl(b"short"), None);
     }
 }

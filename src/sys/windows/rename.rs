@@ -14,9 +14,10 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use windows_sys::Win32::Foundation::{ERROR_ACCESS_DENIED, ERROR_SHARING_VIOLATION};
 use windows_sys::Win32::Storage::FileSystem::{
     DELETE, FILE_ATTRIBUTE_DIRECTORY, FILE_ATTRIBUTE_READONLY, FILE_FLAG_BACKUP_SEMANTICS,
-    FILE_FLAG_OPEN_REPARSE_POINT, FILE_READ_ATTRIBUTES, FILE_RENAME_INFO, FileRenameInfoEx,
-    MOVEFILE_REPLACE_EXISTING, MOVEFILE_WRITE_THROUGH, MoveFileExW, REPLACEFILE_IGNORE_ACL_ERRORS,
-    REPLACEFILE_IGNORE_MERGE_ERRORS, ReplaceFileW, SetFileInformationByHandle,
+    FILE_FLAG_OPEN_REPARSE_POINT, FILE_READ_ATTRIBUTES, FILE_RENAME_INFO, FILE_RENAME_INFO_0,
+    FileRenameInfoEx, MOVEFILE_REPLACE_EXISTING, MOVEFILE_WRITE_THROUGH, MoveFileExW,
+    REPLACEFILE_IGNORE_ACL_ERRORS, REPLACEFILE_IGNORE_MERGE_ERRORS, ReplaceFileW,
+    SetFileInformationByHandle,
 };
 
 use super::ladder::{self, Attributes, Calls, Code, Facts, Failure, Rung, code};
@@ -104,19 +105,21 @@ impl<'a> Renaming<'a> {
         if self.read_only == ReadOnly::Replace {
             flags |= FILE_RENAME_IGNORE_READONLY_ATTRIBUTE;
         }
+        const NAME: usize = offset_of!(FILE_RENAME_INFO, FileName);
         let name = wide(&self.target);
-        let len = offset_of!(FILE_RENAME_INFO, FileName) + size_of_val(&name[..]);
-        let len = len.max(size_of::<FILE_RENAME_INFO>());
-        let mut info = vec![0_u64; len.div_ceil(size_of::<u64>())];
-        let info: *mut FILE_RENAME_INFO = info.as_mut_ptr().cast();
-        // SAFETY: `info` points to zeros, of which a FILE_RENAME_INFO may consist, aligned for it
-        // and long enough for it with a name of `name.len()` units behind its last field.
-        unsafe {
-            (*info).Anonymous.Flags = flags;
-            (*info).FileNameLength = (size_of_val(&name[..]) - size_of::<u16>()) as u32;
-            let start = (&raw mut (*info).FileName).cast::<u16>();
-            ptr::copy_nonoverlapping(name.as_ptr(), start, name.len());
-        }
+        let header = FILE_RENAME_INFO {
+            Anonymous: FILE_RENAME_INFO_0 { Flags: flags },
+            FileNameLength: (size_of_val(&name[..]) - size_of::<u16>()) as u32,
+            ..FILE_RENAME_INFO::default()
+        };
+        let len = (NAME + size_of_val(&name[..])).max(size_of_val(&header));
+        let mut words = vec![0_u64; len.div_ceil(size_of::<u64>())];
+        let info: *mut FILE_RENAME_INFO = words.as_mut_ptr().cast();
+        // SAFETY: `info` is aligned for the struct, and there is room for it.
+        unsafe { info.write(header) };
+        let start = info.wrapping_byte_add(NAME).cast::<u16>();
+        // SAFETY: from `start` on, which is aligned, there is room for the whole name.
+        unsafe { ptr::copy_nonoverlapping(name.as_ptr(), start, name.len()) };
         // SAFETY: the handle is open for as long as `staged` lives, and the call only reads `len`
         // bytes, all of which are there.
         check(unsafe {
@@ -148,13 +151,11 @@ impl<'a> Renaming<'a> {
         let backup = wide(&self.backup);
         // The staged file has all that is to be kept of the target.
         let flags = REPLACEFILE_IGNORE_MERGE_ERRORS | REPLACEFILE_IGNORE_ACL_ERRORS;
-        // SAFETY: the three are strings that end in a zero, have no other, and outlive the call;
-        // the last two arguments are reserved and must be null.
         let result = self.over_read_only(|| {
-            check(unsafe {
-                let (target, staged, backup) = (target.as_ptr(), staged.as_ptr(), backup.as_ptr());
-                ReplaceFileW(target, staged, backup, flags, ptr::null(), ptr::null())
-            })
+            let (target, staged, backup) = (target.as_ptr(), staged.as_ptr(), backup.as_ptr());
+            // SAFETY: the three are strings that end in a zero, have no other, and outlive the
+            // call; the last two arguments are reserved and must be null.
+            check(unsafe { ReplaceFileW(target, staged, backup, flags, ptr::null(), ptr::null()) })
         });
         let now = if result.is_ok() { &self.target } else { &self.staged };
         if let (Some(file), Ok(again)) = (&mut self.file, File::open(now)) {

@@ -6,9 +6,10 @@
 use std::ffi::{OsStr, c_void};
 use std::fs::File;
 use std::io;
+use std::marker::PhantomData;
 use std::os::windows::io::{AsRawHandle, FromRawHandle};
 use std::path::Path;
-use std::ptr;
+use std::{ptr, slice};
 
 use windows_sys::Win32::Foundation::{
     ERROR_ACCESS_DENIED, ERROR_INSUFFICIENT_BUFFER, GENERIC_READ, GENERIC_WRITE,
@@ -44,12 +45,19 @@ pub(crate) struct Security(Vec<u64>);
 
 /// What a descriptor says. The pointers lead into the [`Security`] that it was taken from.
 #[derive(Clone, Copy)]
-struct Parts {
+struct Parts<'a> {
     owner: PSID,
     group: PSID,
     /// Null if everybody may do everything.
     dacl: *mut ACL,
     control: u16,
+    of: PhantomData<&'a Security>,
+}
+
+/// A descriptor that points into the [`Security`] that it was made of.
+struct Pointing<'a> {
+    descriptor: SECURITY_DESCRIPTOR,
+    of: PhantomData<&'a Security>,
 }
 
 /// Which of its parts a descriptor is for.
@@ -121,14 +129,14 @@ fn create_with(
 ) -> io::Result<File> {
     let parts = For::Creation { owner: owner_of.is_some(), access: access_of.is_some() };
     let mut descriptor = match access_of.or(owner_of) {
-        Some(security) => Some(security.descriptor(parts)?),
+        Some(security) => Some(security.pointing(parts)?),
         None => None,
     };
     let attributes = SECURITY_ATTRIBUTES {
         nLength: size_of::<SECURITY_ATTRIBUTES>() as u32,
         lpSecurityDescriptor: descriptor
             .as_mut()
-            .map_or(ptr::null_mut(), |descriptor| ptr::from_mut(descriptor).cast()),
+            .map_or(ptr::null_mut(), |pointing| ptr::from_mut(&mut pointing.descriptor).cast()),
         bInheritHandle: 0,
     };
     let path = wide(path);
@@ -157,17 +165,17 @@ impl Security {
     /// The same without the last of those whom the list lets in.
     #[cfg(test)]
     pub(super) fn without_the_last_entry(mut self) -> Security {
+        use windows_sys::Win32::Security::DeleteAce;
         let dacl = self.parts().expect("the system has written it").dacl;
         assert!(!dacl.is_null(), "a list");
         let offset = dacl.addr() - self.0.as_ptr().addr();
-        // SAFETY: the list begins there in `self`, which nothing else borrows; an entry that it has
-        // not is an error.
-        check(unsafe {
-            let dacl = self.0.as_mut_ptr().byte_add(offset).cast::<ACL>();
-            let last = u32::from((*dacl).AceCount).wrapping_sub(1);
-            windows_sys::Win32::Security::DeleteAce(dacl, last)
-        })
-        .expect("it has entries");
+        let dacl = self.0.as_mut_ptr().wrapping_byte_add(offset).cast::<ACL>();
+        // SAFETY: the list begins there in `self`, aligned, and nothing else borrows it.
+        let count = u32::from(unsafe { (*dacl).AceCount });
+        // SAFETY: as above; the call writes within the list, and an entry that it has not is an
+        // error.
+        let deleted = unsafe { DeleteAce(dacl, count.wrapping_sub(1)) };
+        check(deleted).expect("it has entries");
         self
     }
 
@@ -177,10 +185,10 @@ impl Security {
         for _ in 0..8 {
             let mut needed = 0;
             let len = size_of_val(&words[..]) as u32;
+            let start: PSECURITY_DESCRIPTOR = words.as_mut_ptr().cast();
             // SAFETY: the handle is open for as long as `file` is borrowed, and the call writes no
             // more bytes than there are, which it is told, and one number.
             let read = check(unsafe {
-                let start: PSECURITY_DESCRIPTOR = words.as_mut_ptr().cast();
                 GetKernelObjectSecurity(file.as_raw_handle(), ALL, start, len, &raw mut needed)
             });
             match read {
@@ -193,27 +201,26 @@ impl Security {
         Err(io::ErrorKind::Interrupted.into())
     }
 
-    fn parts(&self) -> io::Result<Parts> {
-        let descriptor: PSECURITY_DESCRIPTOR = self.0.as_ptr().cast::<c_void>().cast_mut();
+    fn parts(&self) -> io::Result<Parts<'_>> {
+        let this: PSECURITY_DESCRIPTOR = self.0.as_ptr().cast::<c_void>().cast_mut();
         let (mut owner, mut group, mut dacl) = (ptr::null_mut(), ptr::null_mut(), ptr::null_mut());
         let (mut present, mut defaulted, mut revision, mut control) = (0, 0, 0, 0);
-        // SAFETY: the system has written the descriptor, which outlives the calls; they only read
-        // it, and write to places on this stack.
-        unsafe {
-            let ignored = &raw mut defaulted;
-            check(GetSecurityDescriptorOwner(descriptor, &raw mut owner, ignored))?;
-            check(GetSecurityDescriptorGroup(descriptor, &raw mut group, ignored))?;
-            let (present, dacl) = (&raw mut present, &raw mut dacl);
-            check(GetSecurityDescriptorDacl(descriptor, present, dacl, ignored))?;
-            let (control, revision) = (&raw mut control, &raw mut revision);
-            check(GetSecurityDescriptorControl(descriptor, control, revision))?;
-        }
-        Ok(Parts { owner, group, dacl, control })
+        // SAFETY: the system has written the descriptor, which is borrowed; the call only reads it,
+        // and writes to places on this stack. What it finds there lies within the descriptor.
+        check(unsafe { GetSecurityDescriptorOwner(this, &raw mut owner, &raw mut defaulted) })?;
+        // SAFETY: as above.
+        check(unsafe { GetSecurityDescriptorGroup(this, &raw mut group, &raw mut defaulted) })?;
+        let (list, ignored) = (&raw mut dacl, &raw mut defaulted);
+        // SAFETY: as above. Without a list, `dacl` stays null.
+        check(unsafe { GetSecurityDescriptorDacl(this, &raw mut present, list, ignored) })?;
+        // SAFETY: as above.
+        check(unsafe { GetSecurityDescriptorControl(this, &raw mut control, &raw mut revision) })?;
+        Ok(Parts { owner, group, dacl, control, of: PhantomData })
     }
 
     /// A descriptor with some of the parts, which points into this one.
-    fn descriptor(&self, parts: For) -> io::Result<SECURITY_DESCRIPTOR> {
-        let Parts { owner, group, dacl, control } = self.parts()?;
+    fn pointing(&self, parts: For) -> io::Result<Pointing<'_>> {
+        let Parts { owner, group, dacl, control, of } = self.parts()?;
         let (with_owner, with_access) = match parts {
             For::Creation { owner, access } => (owner, access),
             For::Access => (false, true),
@@ -230,37 +237,37 @@ impl Security {
         };
         let mut descriptor = SECURITY_DESCRIPTOR::default();
         let this: PSECURITY_DESCRIPTOR = (&raw mut descriptor).cast();
-        // SAFETY: the calls write to the descriptor on this stack, and store pointers into `self`,
-        // which the callers keep for as long as they use the descriptor.
-        unsafe {
-            check(InitializeSecurityDescriptor(this, REVISION))?;
-            if with_access {
-                check(SetSecurityDescriptorDacl(this, 1, dacl, 0))?;
-                let all = SE_DACL_PROTECTED | SE_DACL_AUTO_INHERITED | SE_DACL_AUTO_INHERIT_REQ;
-                check(SetSecurityDescriptorControl(this, all, bits))?;
-            }
-            if with_owner {
-                check(SetSecurityDescriptorOwner(this, owner, 0))?;
-                check(SetSecurityDescriptorGroup(this, group, 0))?;
-            }
+        // SAFETY: the call writes to the descriptor on this stack, whose type it has.
+        check(unsafe { InitializeSecurityDescriptor(this, REVISION) })?;
+        if with_access {
+            // SAFETY: the descriptor is initialized. The pointer that the call stores in it leads
+            // into `self`, which the result borrows.
+            check(unsafe { SetSecurityDescriptorDacl(this, 1, dacl, 0) })?;
+            let all = SE_DACL_PROTECTED | SE_DACL_AUTO_INHERITED | SE_DACL_AUTO_INHERIT_REQ;
+            // SAFETY: the descriptor is initialized, and the call stores numbers in it.
+            check(unsafe { SetSecurityDescriptorControl(this, all, bits) })?;
         }
-        Ok(descriptor)
+        if with_owner {
+            // SAFETY: as for the list.
+            check(unsafe { SetSecurityDescriptorOwner(this, owner, 0) })?;
+            // SAFETY: as for the list.
+            check(unsafe { SetSecurityDescriptorGroup(this, group, 0) })?;
+        }
+        Ok(Pointing { descriptor, of })
     }
 
     fn set(&self, file: &File, parts: For, information: u32) -> io::Result<()> {
-        let mut descriptor = self.descriptor(parts)?;
+        let mut pointing = self.pointing(parts)?;
+        let descriptor = (&raw mut pointing.descriptor).cast();
         // SAFETY: the handle is open for as long as `file` is borrowed; the descriptor and what it
         // points into outlive the call, which only reads them.
-        check(unsafe {
-            let descriptor = (&raw mut descriptor).cast();
-            SetKernelObjectSecurity(file.as_raw_handle(), information, descriptor)
-        })
+        check(unsafe { SetKernelObjectSecurity(file.as_raw_handle(), information, descriptor) })
     }
 
     pub(super) fn has_owner_of(&self, other: &Security) -> io::Result<bool> {
         let (one, other) = (self.parts()?, other.parts()?);
         let same = |one: PSID, other: PSID| match (one.is_null(), other.is_null()) {
-            // SAFETY: both are identifiers within descriptors that the system has written.
+            // SAFETY: both are identifiers in descriptors that the system has written, borrowed.
             (false, false) => unsafe { EqualSid(one, other) != 0 },
             (one, other) => one == other,
         };
@@ -270,25 +277,20 @@ impl Security {
     pub(super) fn has_access_of(&self, other: &Security) -> io::Result<bool> {
         let (one, other) = (self.parts()?, other.parts()?);
         let kept = SE_DACL_PROTECTED | SE_DACL_AUTO_INHERITED;
-        // SAFETY: the lists are null or within `self` and `other`, which are borrowed.
-        let same = unsafe { list(&one) == list(&other) };
-        Ok(same && one.control & kept == other.control & kept)
+        Ok(one.list() == other.list() && one.control & kept == other.control & kept)
     }
 }
 
-/// The bytes of the list.
-///
-/// # Safety
-///
-/// The security that the parts were taken from must live for `'a`.
-#[allow(unsafe_code, reason = "std has no security descriptors")]
-unsafe fn list<'a>(parts: &Parts) -> Option<&'a [u8]> {
-    if parts.dacl.is_null() {
-        return None;
-    }
-    // SAFETY: not null, so it is a list that the system has written, as long as it says.
-    unsafe {
-        let len = usize::from((*parts.dacl).AclSize);
-        Some(std::slice::from_raw_parts(parts.dacl.cast(), len))
+impl<'a> Parts<'a> {
+    /// The bytes of the access list.
+    #[allow(unsafe_code, reason = "std has no security descriptors")]
+    fn list(&self) -> Option<&'a [u8]> {
+        if self.dacl.is_null() {
+            return None;
+        }
+        // SAFETY: a list that the system has written, aligned, in a security borrowed for `'a`.
+        let len = usize::from(unsafe { (*self.dacl).AclSize });
+        // SAFETY: as above. It is as long as it says, and nobody writes to it while it is borrowed.
+        Some(unsafe { slice::from_raw_parts(self.dacl.cast(), len) })
     }
 }

@@ -9,7 +9,7 @@ use std::ptr::NonNull;
 use rustix::fs::{XattrFlags, fgetxattr, flistxattr, fremovexattr, fsetxattr, fstat};
 use rustix::io::Errno;
 
-use super::super::growing::{is_no_acl, names_with_ends, read_growing};
+use super::super::growing::{has_entries, is_no_acl, names_with_ends, read_growing, whole_acl};
 
 /// The flags (chflags(2)) that say something about a file's use. The others say how it is stored,
 /// or forbid to replace it.
@@ -22,7 +22,8 @@ const ACL_TYPE: c_int = 0x100;
 mod external {
     use std::ffi::{c_int, c_void};
 
-    // acl(3); all are in libSystem.
+    // SAFETY: these are the declarations of sys/acl.h, where `acl_t` is a pointer and `acl_type_t`
+    // an enum of the size of an int. All are in libSystem.
     unsafe extern "C" {
         pub(super) fn acl_get_fd_np(fd: c_int, kind: c_int) -> *mut c_void;
         pub(super) fn acl_set_fd_np(fd: c_int, acl: *mut c_void, kind: c_int) -> c_int;
@@ -61,11 +62,13 @@ impl Acl {
     fn to_bytes(&self) -> io::Result<Vec<u8>> {
         // SAFETY: the ACL lives until `self` is dropped.
         let len = unsafe { external::acl_size(self.0.as_ptr()) };
-        let mut bytes = vec![0; usize::try_from(len).map_err(|_| io::Error::last_os_error())?];
-        // SAFETY: as above, and `bytes` has room for as many bytes as are said to be.
+        let room = usize::try_from(len).map_err(|_| io::Error::last_os_error())?;
+        let mut words = vec![0_u32; room.div_ceil(size_of::<u32>())];
+        // SAFETY: as above, and `words` are aligned for what is written, at most `len` bytes.
         let written = unsafe {
-            external::acl_copy_ext_native(bytes.as_mut_ptr().cast(), self.0.as_ptr(), len)
+            external::acl_copy_ext_native(words.as_mut_ptr().cast(), self.0.as_ptr(), len)
         };
+        let mut bytes: Vec<u8> = words.into_iter().flat_map(u32::to_ne_bytes).collect();
         bytes.truncate(usize::try_from(written).map_err(|_| io::Error::last_os_error())?);
         Ok(bytes)
     }
@@ -92,15 +95,15 @@ impl Drop for Acl {
 pub(super) fn get_acl(file: &File) -> io::Result<Option<Vec<u8>>> {
     let Some(acl) = Acl::of(file)? else { return Ok(None) };
     let bytes = acl.to_bytes()?;
-    Ok(super::super::growing::has_entries(&bytes).then_some(bytes))
+    Ok(has_entries(&bytes).then_some(bytes))
 }
 
 /// `bytes` are those of [`get_acl`].
 #[allow(unsafe_code, reason = "rustix has no calls for ACLs")]
 pub(super) fn set_acl(file: &File, bytes: &[u8]) -> io::Result<()> {
-    // SAFETY: the call reads as many bytes as their own header says, which acl_copy_ext_native
-    // wrote; nothing else comes here, since the attribute of this name is no real one.
-    let acl = unsafe { external::acl_copy_int_native(bytes.as_ptr().cast()) };
+    let words = whole_acl(bytes).ok_or(Errno::INVAL)?;
+    // SAFETY: the call reads as many entries as the header says; all are there, and aligned.
+    let acl = unsafe { external::acl_copy_int_native(words.as_ptr().cast()) };
     Acl::new(acl)?.give_to(file)
 }
 

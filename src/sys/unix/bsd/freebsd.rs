@@ -33,7 +33,8 @@ const ACL_TEXT_NUMERIC_IDS: c_int = 2;
 mod external {
     use std::ffi::{c_char, c_int, c_void};
 
-    // acl(3); all are in libc.
+    // SAFETY: these are the declarations of sys/acl.h, where `acl_t` is a pointer and `acl_type_t`
+    // of the size of an int. All are in libc.
     unsafe extern "C" {
         pub(super) fn acl_get_fd_np(fd: c_int, kind: c_int) -> *mut c_void;
         pub(super) fn acl_set_fd_np(fd: c_int, acl: *mut c_void, kind: c_int) -> c_int;
