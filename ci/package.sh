@@ -3,8 +3,8 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 list=$(cargo package --locked --list --allow-dirty)
-for file in Cargo.toml README.md CHANGELOG.md ARCHITECTURE.md PLATFORM.md LICENSE-MIT \
-    LICENSE-APACHE src/lib.rs examples/save_config.rs; do
+for file in Cargo.toml README.md CHANGELOG.md ARCHITECTURE.md DEPENDENCIES.md PLATFORM.md \
+    LICENSE-MIT LICENSE-APACHE src/lib.rs examples/save_config.rs; do
     grep -qx "$file" <<<"$list" || { echo "package: FAIL $file is missing"; exit 1; }
 done
 if unwanted=$(grep -E '^(tests|fuzz|ci|benches|target|\.ci)/' <<<"$list"); then

@@ -1,6 +1,9 @@
 //! The rules of the house, as tests: who may import whom, who owns which dependency, how long a
 //! file may be, and that the documents keep up.
 
+mod dependencies;
+mod unsafe_code;
+
 use std::path::{Path, PathBuf};
 
 /// The modules of `src/`, lowest first: a module imports only those of its own line and above it.
@@ -96,6 +99,11 @@ fn everything() -> Vec<Source> {
     ["src", "tests", "examples", "fuzz", "benches", "proof"].into_iter().flat_map(sources).collect()
 }
 
+/// A file of the package.
+fn read(name: &str) -> String {
+    fs_err::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(name)).unwrap()
+}
+
 #[track_caller]
 fn check(breaches: &[String]) {
     assert!(breaches.is_empty(), "\n{}", breaches.join("\n"));
@@ -181,8 +189,6 @@ fn files_functions_and_lines_are_short() {
 
 #[test]
 fn the_documents_keep_up() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let read = |name: &str| fs_err::read_to_string(root.join(name)).unwrap();
     let version = env!("CARGO_PKG_VERSION");
     assert!(read("CHANGELOG.md").contains(version), "CHANGELOG.md does not have {version}");
     let architecture = read("ARCHITECTURE.md");
