@@ -6,9 +6,11 @@
 //! between the creation of a temp file and its lock is the writer's to look after: one that finds
 //! its fresh file taken makes another.
 
+mod report;
+
 use std::ffi::{OsStr, OsString};
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -20,6 +22,8 @@ use crate::many::stage::{Found, Stage};
 use crate::options::{Lock, Options};
 use crate::protocol::temp;
 use crate::sys::{self, Directory, FileKind, Info};
+
+pub use report::Sweep;
 
 /// Deeper than this, nothing is swept: each level holds a descriptor.
 const MAX_DEPTH: usize = 128;
@@ -80,17 +84,6 @@ pub struct Sweeper {
     dry_run: bool,
     recursive: bool,
     options: Options,
-}
-
-/// What a [`Sweeper`] found, by what became of it.
-#[derive(Debug, Default)]
-pub struct Sweep {
-    removed: Vec<PathBuf>,
-    alive: Vec<PathBuf>,
-    young: Vec<PathBuf>,
-    unknown: Vec<PathBuf>,
-    kept: Vec<PathBuf>,
-    errors: Vec<Error>,
 }
 
 impl Sweeper {
@@ -275,6 +268,24 @@ impl Sweeper {
         Ok(())
     }
 
+    /// Takes the lock that goes with `name`, if that is what is exchanged: it is somebody's as long
+    /// as the target's lock is.
+    fn hold_exchanged(
+        &self,
+        directory: &Arc<Directory>,
+        name: &OsStr,
+        path: &Path,
+    ) -> Result<Option<SideLock>> {
+        let Some(lock) = side_lock::lock_of_exchange(name) else { return Ok(None) };
+        // If it was there before, it is to be swept by its own name, now or then, or not at all.
+        let before = side_lock::id_of(directory, &lock).map_err(|error| failed(path, error))?;
+        if before.is_none() && self.dry_run {
+            return Ok(None); // nobody has it
+        }
+        let lock = SideLock::acquire_named(directory, lock, path, Lock::Try)?;
+        Ok(lock.map(|lock| lock.leaving(before)))
+    }
+
     fn sweep_file(
         &self,
         directory: &Arc<Directory>,
@@ -283,10 +294,7 @@ impl Sweeper {
         sweep: &mut Sweep,
     ) -> Result<()> {
         let failed = |error| failed(path, error);
-        // What is being exchanged is somebody's as long as the target's lock is.
-        let lock = side_lock::lock_of_exchange(name);
-        let lock = lock.map(|lock| SideLock::acquire_named(directory, lock, path, Lock::Try));
-        let _lock = match lock.transpose() {
+        let _lock = match self.hold_exchanged(directory, name, path) {
             Ok(lock) => lock,
             Err(error) => {
                 match error.kind() {
@@ -352,44 +360,4 @@ fn age_of(info: &Info) -> Duration {
 
 fn failed(path: &Path, error: io::Error) -> Error {
     Error::failed(Step::Sweep, path, error)
-}
-
-impl Sweep {
-    /// The orphans that were removed, or would have been.
-    #[must_use]
-    pub fn removed(&self) -> &[PathBuf] {
-        &self.removed
-    }
-
-    /// The files that were kept because their writer is alive.
-    #[must_use]
-    pub fn alive(&self) -> &[PathBuf] {
-        &self.alive
-    }
-
-    /// The orphans that were kept because they are younger than [`Sweeper::min_age`].
-    #[must_use]
-    pub fn young(&self) -> &[PathBuf] {
-        &self.young
-    }
-
-    /// The files that were kept because it cannot be told whether their writer is alive: there are
-    /// no locks on this file system or platform.
-    #[must_use]
-    pub fn unknown(&self) -> &[PathBuf] {
-        &self.unknown
-    }
-
-    /// The staging directories that were kept although their writer is dead, because they are
-    /// needed to recover what it had begun to publish.
-    #[must_use]
-    pub fn kept(&self) -> &[PathBuf] {
-        &self.kept
-    }
-
-    /// What could not be looked at or removed, each with its path.
-    #[must_use]
-    pub fn errors(&self) -> &[Error] {
-        &self.errors
-    }
 }

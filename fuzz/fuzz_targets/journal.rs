@@ -6,6 +6,8 @@ use libfuzzer_sys::fuzz_target;
 
 #[path = "../../tests/it/journal/forged.rs"]
 mod forged;
+#[path = "../../tests/it/snapshot.rs"]
+mod snapshot;
 
 fuzz_target!(|input: &[u8]| {
     let root = tempfile::tempdir().unwrap();

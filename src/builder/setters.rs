@@ -253,7 +253,9 @@ impl Builder {
         self
     }
 
-    /// What the temp file's name ends with. Default: `.tmp`.
+    /// What the temp file's name ends with. Default: `.tmp`. It cannot be `.tree`, by which
+    /// [`Swap::Link`](crate::Swap::Link) names what is in use: that is an error of kind
+    /// [`InvalidOption`](crate::ErrorKind::InvalidOption) at `open`.
     pub fn staging_suffix(&mut self, suffix: impl Into<OsString>) -> &mut Self {
         self.options.staging_suffix = Some(suffix.into());
         self

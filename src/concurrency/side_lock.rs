@@ -39,8 +39,16 @@ pub(crate) struct SideLock {
     directory: Arc<Directory>,
     name: OsString,
     id: FileId,
+    on_drop: OnDrop,
     /// Closed last: that is what lets the next one in.
     _file: File,
+}
+
+/// What becomes of the file when the lock is let go of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum OnDrop {
+    Remove,
+    Leave,
 }
 
 /// The locks of this process, each with the thread that took it: one that waits for its own lock
@@ -123,18 +131,29 @@ impl SideLock {
             }
             if id_of(directory, &name).map_err(gave_up)? == Some(info.id) {
                 held().push((info.id, thread::current().id()));
-                let directory = Arc::clone(directory);
-                return Ok(Some(SideLock { directory, name, id: info.id, _file: file }));
+                let (directory, on_drop) = (Arc::clone(directory), OnDrop::Remove);
+                return Ok(Some(SideLock { directory, name, id: info.id, on_drop, _file: file }));
             }
         }
         Err(locked(started.elapsed()))
+    }
+
+    /// Leaves the file of the lock behind if it is this one, which its holder was not the first to
+    /// have: a lock that nobody holds, and the next one takes it.
+    pub(crate) fn leaving(mut self, file: Option<FileId>) -> SideLock {
+        if file == Some(self.id) {
+            self.on_drop = OnDrop::Leave;
+        }
+        self
     }
 }
 
 impl Drop for SideLock {
     fn drop(&mut self) {
-        // If it stays, it is a lock that nobody holds, and the next one takes it.
-        let _ = sys::remove_side_file(&self.directory, &self.name);
+        if self.on_drop == OnDrop::Remove {
+            // If it stays, it is a lock that nobody holds, and the next one takes it.
+            let _ = sys::remove_side_file(&self.directory, &self.name);
+        }
         let mut held = held();
         if let Some(index) = held.iter().position(|(id, _)| *id == self.id) {
             held.swap_remove(index);
@@ -143,7 +162,7 @@ impl Drop for SideLock {
 }
 
 /// The file that bears the name of a lock, unless it is about to go.
-fn id_of(directory: &Directory, name: &OsStr) -> io::Result<Option<FileId>> {
+pub(crate) fn id_of(directory: &Directory, name: &OsStr) -> io::Result<Option<FileId>> {
     match sys::id_at(Entry { directory, name }) {
         // Windows says so in this way.
         Err(error)
@@ -228,6 +247,7 @@ mod tests {
     /// ESTALE), the wait asked for it a million times, which takes hours there, and then said that
     /// somebody else held the lock: the save hung, and nobody learned why.
     #[test]
+    #[cfg_attr(miri, ignore = "Miri has no openat(2)")]
     #[cfg(unix)]
     fn a_file_that_is_always_gone_is_an_error_and_no_endless_wait() {
         for op in [Op::OpenSideFile, Op::Inspect] {

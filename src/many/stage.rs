@@ -334,6 +334,7 @@ mod tests {
     /// Sweepers race with owners for every fresh staging directory: an owner that loses its own
     /// must make another, and nobody's may vanish while it is held.
     #[test]
+    #[cfg_attr(miri, ignore = "Miri has no openat(2)")]
     #[cfg_attr(windows, ignore = "in Wine each turn waits for names that are about to go")]
     fn no_owner_loses_its_staging_directory_to_a_sweeper() {
         let root = tempfile::tempdir().unwrap();

@@ -17,6 +17,9 @@ use crate::sys::{self, Creation, Directory, Entry, Replacing};
 const PREFIX: &str = ".wholefile-";
 const SUFFIX: &str = ".tmp";
 const RANDOM_LEN: usize = 12;
+/// The suffix of the directories that a link names (`many/dir/generation.rs`): for as long as it
+/// does they have an owner without a lock, so that no temp file may be taken for one.
+pub(crate) const GENERATION_SUFFIX: &str = ".tree";
 /// As often as this may a temp file be taken for an orphan before it is locked.
 const MAX_UNSEEN: usize = 8;
 /// The longest name that the usual file systems take.
@@ -302,7 +305,7 @@ fn affixes(options: &Options) -> (&OsStr, &OsStr) {
     (prefix, suffix)
 }
 
-/// Checks that prefix and suffix make a name, before anything is made.
+/// Checks that prefix and suffix make the name of a temp file, before anything is made.
 pub(crate) fn check_affixes(options: &Options, path: &Path) -> Result<()> {
     if options.staging_prefix.is_none() && options.staging_suffix.is_none() {
         return Ok(());
@@ -311,7 +314,7 @@ pub(crate) fn check_affixes(options: &Options, path: &Path) -> Result<()> {
     let bytes = || [prefix, suffix].into_iter().flat_map(|affix| affix.as_encoded_bytes());
     let fits = bytes().count() + RANDOM_LEN <= MAX_NAME_LEN;
     let name: OsString = [prefix, OsStr::new("0"), suffix].into_iter().collect();
-    let is_name = sys::may_name_file(Path::new(""), &name);
+    let is_name = sys::may_name_file(Path::new(""), &name) && suffix != GENERATION_SUFFIX;
     if fits && is_name && bytes().all(|byte| *byte != 0 && !is_separator(char::from(*byte))) {
         Ok(())
     } else {

@@ -1,6 +1,6 @@
 //! Batches with a journal: what a commit that died leaves, and what a recovery makes of it.
 
-mod forged;
+pub(crate) mod forged;
 mod refusals;
 #[cfg(unix)]
 mod unix;

@@ -5,10 +5,12 @@
 
 mod dir;
 mod model;
+mod snapshot;
 
 mod basics;
 mod batch;
 mod contents;
+mod corpus;
 mod dirs;
 mod errors;
 mod journal;

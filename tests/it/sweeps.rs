@@ -11,7 +11,9 @@ use std::thread;
 use std::time::Duration;
 
 use fs_err as fs;
-use wholefile::{AtomicWriter, Durability, ErrorKind, Lock, Step, Sweeper, Version, sweep};
+use wholefile::{
+    AtomicDir, AtomicWriter, Durability, ErrorKind, Lock, Step, Swap, Sweeper, Version, sweep,
+};
 
 use crate::child::{self, Child};
 use crate::dir::Dir;
@@ -123,6 +125,66 @@ fn what_is_being_exchanged_is_kept_for_as_long_as_the_targets_lock_is_held() {
     let version = Version::of(&target).unwrap();
     AtomicWriter::builder().expect(&version).write(&target, "new").unwrap();
     dir.assert_only(&["target"]);
+}
+
+/// A dry run removed the file of a lock, and a minimum age did not keep it; nor was it reported
+/// where it came later in the list. To see whether a save that expects a version is under way, the
+/// sweep took the lock of its target, and let go of it as a writer does, who removes the file.
+#[test]
+fn the_lock_of_what_is_exchanged_is_swept_by_its_own_name() {
+    if lacks(&[Feature::OneStep, Feature::ExactTimes]) {
+        return; // the time of a directory shows whether anything was made in it
+    }
+    const HOUR: Duration = Duration::from_secs(3600);
+    let dir = Dir::new();
+    // In which order they are listed is by chance.
+    let pairs: Vec<String> = (0..32)
+        .flat_map(|hash| ["lock", "swap"].map(|end| format!(".wholefile-{hash:016x}.{end}")))
+        .collect();
+    for name in &pairs {
+        dir.write(name, "");
+    }
+    let dry = Sweeper::new().dry_run(true).run(dir.root()).unwrap();
+    assert_eq!(
+        (names(dry.removed()), dir.names()),
+        (pairs.iter().map(|it| &**it).collect(), pairs.clone())
+    );
+    let young = Sweeper::new().min_age(HOUR).run(dir.root()).unwrap();
+    assert_eq!((young.young().len(), dir.names()), (pairs.len(), pairs.clone()));
+    assert_eq!(names(sweep(dir.root()).unwrap().removed()), pairs);
+    dir.assert_only(&[]);
+    // A lock that is missing is not made for a dry run.
+    dir.write(SWAP, "");
+    let folder = fs::File::open(dir.root()).unwrap();
+    folder.file().set_modified(std::time::SystemTime::now() - HOUR).unwrap();
+    let modified = || fs::metadata(dir.root()).unwrap().modified().unwrap();
+    let before = modified();
+    assert_eq!(names(Sweeper::new().dry_run(true).run(dir.root()).unwrap().removed()), [SWAP]);
+    assert_eq!(modified(), before);
+}
+
+/// A sweeper who was told that temp files end with `.tree` removed the directory that a link named,
+/// and with it all that a site served: a staging directory without a lock is an orphan, and a
+/// generation that is in use has none.
+#[test]
+fn no_temp_file_is_named_as_a_generation_is() {
+    if lacks(&[Feature::Symlinks]) {
+        return;
+    }
+    let dir = Dir::new();
+    let site = dir.path("site");
+    let new = AtomicDir::builder().swap(Swap::Link).open(&site).unwrap();
+    fs::write(new.path().join("page"), "contents").unwrap();
+    new.commit().unwrap();
+    let refused = [
+        Sweeper::new().staging_suffix(".tree").run(dir.root()).unwrap_err(),
+        AtomicWriter::builder().staging_suffix(".tree").open(dir.path("file")).unwrap_err(),
+        AtomicDir::builder().staging_suffix(".tree").open(&site).unwrap_err(),
+    ];
+    for error in refused {
+        assert_eq!(error.kind(), ErrorKind::InvalidOption, "{error}");
+    }
+    assert_eq!(fs::read(site.join("page")).unwrap(), b"contents");
 }
 
 #[test]

@@ -230,7 +230,8 @@ impl AtomicDirBuilder {
         self
     }
 
-    /// What the name of the staging directory ends with. Default: `.tmp`.
+    /// What the name of the staging directory ends with. Default: `.tmp`. It cannot be `.tree`, by
+    /// which [`Swap::Link`] names what is in use.
     pub fn staging_suffix(&mut self, suffix: impl Into<OsString>) -> &mut Self {
         self.options.staging_suffix = Some(suffix.into());
         self

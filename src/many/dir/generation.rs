@@ -26,8 +26,6 @@ use crate::protocol::target::Target;
 use crate::protocol::temp;
 use crate::sys::{self, Directory, Entry, FileKind, Info, Replacing};
 
-/// What the name of a generation ends with.
-const SUFFIX: &str = ".tree";
 /// The name of the new link in the staging directory.
 const LINK: &str = "link";
 
@@ -37,7 +35,7 @@ pub(crate) fn is_name(name: &OsStr, options: &Options) -> bool {
 }
 
 fn named(options: &Options) -> Options {
-    Options { staging_suffix: Some(SUFFIX.into()), ..options.clone() }
+    Options { staging_suffix: Some(temp::GENERATION_SUFFIX.into()), ..options.clone() }
 }
 
 /// Checks that the target is a link or nothing, and gives the directory that it leads to.

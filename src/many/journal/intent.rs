@@ -247,6 +247,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg_attr(miri, ignore = "every bit of a text takes minutes there")]
     fn no_byte_can_change_unseen() {
         let text = intent().text().unwrap().into_bytes();
         let end = text.iter().position(|byte| *byte == b'\n').unwrap();

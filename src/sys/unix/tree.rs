@@ -137,6 +137,7 @@ mod tests {
     /// only devices were compared: what was bind-mounted in a tree from the same device passed for
     /// a part of it, and the removal of the tree removed all that was in the mount.
     #[test]
+    #[cfg_attr(miri, ignore = "Miri has no openat(2), nor mounts")]
     fn what_is_mounted_from_the_same_device_is_not_entered_without_openat2() {
         if !rustix::process::geteuid().is_root() {
             return eprintln!("SKIPPED: only root can mount");

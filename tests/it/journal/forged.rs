@@ -3,11 +3,12 @@
 //! The first byte of the input says whether the rest is the journal itself or what comes after a
 //! header that fits; there, `ROOT` stands for the folder.
 
-use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use fs_err as fs;
 use wholefile::{ErrorKind, recover};
+
+use crate::snapshot::snapshot;
 
 /// The checksum of a journal's second line.
 pub(crate) fn fnv_1a(bytes: &[u8]) -> u64 {
@@ -21,25 +22,6 @@ pub(crate) fn journal_of(version: u64, body: &[u8]) -> Vec<u8> {
     let header =
         format!(r#"{{"format":"wholefile journal","version":{version},"checksum":{checksum}}}"#);
     [header.as_bytes(), b"\n", body, b"\n"].concat()
-}
-
-/// Everything in `folder`, with the contents of files.
-fn snapshot(folder: &Path) -> BTreeMap<PathBuf, Option<Vec<u8>>> {
-    let mut found = BTreeMap::new();
-    let mut folders = vec![folder.to_path_buf()];
-    while let Some(folder) = folders.pop() {
-        for entry in fs::read_dir(folder).unwrap() {
-            let path = entry.unwrap().path();
-            if path.to_string_lossy().contains(".fuse_hidden") {
-                continue; // removed, but FUSE has not heard yet that it is closed
-            }
-            found.insert(path.clone(), fs::read(&path).ok());
-            if path.is_dir() {
-                folders.push(path);
-            }
-        }
-    }
-    found
 }
 
 /// Recovers from what `input` says in `root`, which is empty. Nothing is touched unless all of the
