@@ -147,6 +147,10 @@ fn write_through(path: &Path) -> Result<Commit> {
     full().special_files(SpecialFiles::WriteThrough).write(path, NEW)
 }
 
+fn write_through_without_durability(path: &Path) -> Result<Commit> {
+    builder(Durability::None).special_files(SpecialFiles::WriteThrough).write(path, NEW)
+}
+
 fn write_through_spooled(path: &Path) -> Result<Commit> {
     stream(full().special_files(SpecialFiles::WriteThrough).buffer_size(4), path)
 }
@@ -156,6 +160,14 @@ fn update(path: &Path) -> Result<Commit> {
         assert!(old.is_none_or(|old| [OLD, NEW].contains(&&*old)));
         Ok(NEW.to_vec())
     })
+}
+
+fn update_by_much(path: &Path) -> Result<Commit> {
+    full().buffer_size(4).update(path, |_| Ok(NEW.to_vec()))
+}
+
+fn update_required(path: &Path) -> Result<Commit> {
+    full().require_durability(true).update(path, |_| Ok(NEW.to_vec()))
 }
 
 fn expected(path: &Path) -> Result<Commit> {
@@ -278,6 +290,8 @@ pub(super) const CASES: &[Case] = &[
     case("create by an update", Before::Nothing, update),
     case("update", Before::File, update),
     case("update that changes nothing", Before::Same, update),
+    case("update that changes nothing, durability required", Before::Same, update_required),
+    case("update by more than the buffer takes", Before::File, update_by_much),
     case("update through a symlink", Before::Symlink, update),
     case("replace under the lock", Before::File, locked),
     case("replace under the lock without locks", Before::File, locked).lacking(&[Op::Lock]),
@@ -308,5 +322,6 @@ pub(super) const CASES: &[Case] = &[
     case("replace where the temp file cannot be removed", Before::File, plain)
         .lacking(&[Op::RemoveTemp]),
     case("write through", Before::Device, write_through),
+    case("write through without durability", Before::Device, write_through_without_durability),
     case("write through, spooled", Before::Device, write_through_spooled),
 ];

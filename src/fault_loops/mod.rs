@@ -11,6 +11,7 @@ mod single;
 mod single_of_batches;
 mod stages;
 mod steps;
+mod sweeps;
 mod trees;
 
 use std::collections::HashSet;

@@ -1,6 +1,5 @@
 //! The thread of a saver, and what its handles share with it.
 
-use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::result;
@@ -25,14 +24,6 @@ pub(super) struct Shared {
     work: Condvar,
     /// Wakes those who flush.
     done: Condvar,
-}
-
-impl fmt::Debug for Shared {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut shared = f.debug_struct("Shared");
-        shared.field("path", &self.path).field("pace", &self.pace).field("state", &self.state);
-        shared.finish_non_exhaustive()
-    }
 }
 
 impl Shared {

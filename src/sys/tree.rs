@@ -4,7 +4,7 @@ use std::ffi::{OsStr, OsString};
 use std::io;
 
 use super::{Directory, Entry, FileKind, Info, arm, run};
-use crate::fault::Op;
+use crate::fault::{self, Op};
 
 /// What the system says about an open directory.
 pub(crate) fn inspect_directory(directory: &Directory) -> io::Result<Info> {
@@ -26,6 +26,11 @@ pub(crate) fn list(
     directory: &Directory,
     is_wanted: impl Fn(&OsStr, Option<FileKind>) -> bool,
 ) -> io::Result<Vec<(OsString, Option<FileKind>)>> {
+    if fault::pretends(Op::List) {
+        let list = || arm::list(directory, &|name, _| is_wanted(name, None));
+        let names = run(Op::List, list)?;
+        return Ok(names.into_iter().map(|(name, _)| (name, None)).collect());
+    }
     run(Op::List, || arm::list(directory, &is_wanted))
 }
 

@@ -1,7 +1,7 @@
 //! The option combinations that change how a tree is published.
 
 use crate::fault::Op;
-use crate::{AtomicDirBuilder, Copying, Durability, Lock, Publish, Swap};
+use crate::{AtomicDirBuilder, Copying, Durability, Lock, Metadata, Preserve, Publish, Swap};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Before {
@@ -29,6 +29,14 @@ pub(super) struct Case {
 
 fn plain(builder: &mut AtomicDirBuilder) -> &mut AtomicDirBuilder {
     builder.lock(Lock::None)
+}
+
+/// That nothing is taken over from the tree that is there.
+fn bare(builder: &mut AtomicDirBuilder) -> &mut AtomicDirBuilder {
+    for metadata in [Metadata::Owner, Metadata::Mode, Metadata::Xattrs] {
+        builder.preserve(metadata, Preserve::Skip);
+    }
+    builder
 }
 
 const fn case(name: &'static str, before: Before, start: Start) -> Case {
@@ -68,6 +76,10 @@ pub(super) const CASES: &[Case] = &[
         .lacking(&[Op::SyncDirectory]),
     case("edit where one journal keeps the order", Before::Tree, Start::Edit)
         .pretending(&[Op::Identify]),
+    case("edit where names have no kind", Before::Tree, Start::Edit).pretending(&[Op::List]),
+    case("edit with the times", Before::Tree, Start::Edit)
+        .set(|builder| builder.preserve(Metadata::Times, Preserve::Require)),
+    case("replace without the metadata", Before::Tree, Start::Open).set(bare),
     case("create with parents", Before::NoParents, Start::Open)
         .set(|builder| builder.create_parents(true)),
     case("create under the lock", Before::Nothing, Start::Open)
@@ -90,6 +102,11 @@ pub(super) const CASES: &[Case] = &[
     case("switch a link without rename flags", Before::Link, Start::Open)
         .lacking(&[Op::RenameNoReplace])
         .set(|builder| builder.swap(Swap::Link).publish(Publish::Existing)),
+    case("switch a link where directories cannot be synced", Before::Link, Start::Open)
+        .lacking(&[Op::SyncDirectory])
+        .set(|builder| builder.swap(Swap::Link)),
+    case("switch a link with required durability", Before::Link, Start::Open)
+        .set(|builder| builder.swap(Swap::Link).require_durability(true)),
     case("switch an existing link", Before::Link, Start::Open)
         .set(|builder| builder.swap(Swap::Link).publish(Publish::Existing)),
     case("switch what is no link", Before::Tree, Start::Open)

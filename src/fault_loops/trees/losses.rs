@@ -1,13 +1,16 @@
 //! What a tree loses where something cannot be done, and whether that is said.
 
+use std::io::ErrorKind as IoErrorKind;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 
 use rustix::io::Errno;
 
 use super::{Before, Place};
-use crate::fault::{Fault, Op, Plan, with_plan};
-use crate::{AtomicDir, Durability, ErrorKind, Metadata, NotPreserved, Step, TargetState};
+use crate::fault::{Fault, Interruption, Op, Plan, When, with_plan};
+use crate::{
+    AtomicDir, Durability, ErrorKind, Metadata, NotPreserved, Preserve, Step, TargetState,
+};
 
 fn without(op: Op) -> Plan {
     Plan { lacking: vec![(op, Errno::INVAL.raw_os_error())], ..Plan::default() }
@@ -84,4 +87,84 @@ fn what_a_copied_file_says_when_it_is_closed_is_told() {
     let error = result.unwrap_err();
     assert_eq!((error.kind(), error.step()), (ErrorKind::StorageFull, Step::Write), "{error}");
     assert_eq!(error.target_state(), TargetState::Untouched);
+}
+
+#[test]
+fn a_file_that_cannot_be_written_into_a_tree_leaves_nothing_there() {
+    let place = Place::new(Before::Nothing);
+    let staged = AtomicDir::builder().open(place.target()).unwrap();
+    let full = Plan { lacking: vec![(Op::Write, Errno::NOSPC.raw_os_error())], ..Plan::default() };
+    // More than the buffer takes, so that it fails before the commit does.
+    let (error, _) = with_plan(full, || staged.write("file", &[1; 100_000]).unwrap_err());
+    assert_eq!((error.kind(), error.step()), (ErrorKind::StorageFull, Step::Write), "{error}");
+    assert_eq!(fs_err::read_dir(staged.path()).unwrap().count(), 0);
+    let error = staged.commit().unwrap_err();
+    assert_eq!((error.kind(), place.others()), (ErrorKind::Poisoned, Vec::<PathBuf>::new()));
+}
+
+#[test]
+fn a_copied_link_without_its_owner_is_on_the_receipt_once_or_an_error() {
+    if !rustix::process::geteuid().is_root() {
+        return eprintln!("SKIPPED: only root can give a link away");
+    }
+    let place = Place::new(Before::Tree);
+    for link in ["a/link", "a/another"] {
+        let path = place.target().join(link);
+        let _ = rustix::fs::symlink("b/asset", &path);
+        std::os::unix::fs::lchown(path, Some(65534), Some(65534)).unwrap();
+    }
+    let edit = |preserve| {
+        let path = place.target();
+        let edit = move || {
+            AtomicDir::builder().preserve(Metadata::Owner, preserve).edit(path)?.commit()
+        };
+        with_plan(without(Op::SetOwner), edit).0
+    };
+    let error = edit(Preserve::Require).unwrap_err();
+    let expected = (ErrorKind::NotPreserved, Step::Metadata, TargetState::Untouched);
+    assert_eq!((error.kind(), error.step(), error.target_state()), expected, "{error}");
+    assert!(error.path().starts_with(place.target().join("a")), "{error}");
+    let commit = edit(Preserve::Try).unwrap();
+    let [lost] = commit.not_preserved() else { panic!("{commit:?}") };
+    assert_eq!((lost.metadata(), lost.xattr()), (Metadata::Owner, None));
+    assert_eq!(lost.cause(), IoErrorKind::InvalidInput);
+    assert!(edit(Preserve::Skip).unwrap().not_preserved().is_empty());
+    assert_eq!(place.others(), Vec::<PathBuf>::new());
+}
+
+/// XFS counts the new parent of an exchanged directory as a change of its contents: the published
+/// tree had the time of the commit, although its times were to be kept.
+#[test]
+fn the_times_of_a_tree_are_those_that_it_was_given_whatever_publishing_does_to_them() {
+    let now = |path: &std::path::Path| {
+        let staged = fs_err::read_dir(path.parent().unwrap()).unwrap();
+        let staged = staged.map(|entry| entry.unwrap().path().join("tree"));
+        for tree in staged.filter(|tree| tree.is_dir()) {
+            fs_err::File::open(tree).unwrap().set_modified(std::time::SystemTime::now()).unwrap();
+        }
+    };
+    for (durability, syncs) in [(Durability::Full, 1), (Durability::None, 0)] {
+        let place = Place::new(Before::Tree);
+        let folder = fs_err::File::open(place.target()).unwrap();
+        folder.set_modified(std::time::UNIX_EPOCH).unwrap();
+        let save = |interruptions| {
+            let path = place.target();
+            let save = move || {
+                let mut builder = AtomicDir::builder();
+                builder.preserve(Metadata::Times, Preserve::Require).durability(durability);
+                builder.edit(path)?.commit()
+            };
+            with_plan(Plan { interruptions, ..Plan::default() }, save)
+        };
+        let syncs_in = |plan: &Plan| plan.log.iter().filter(|op| **op == Op::SyncFile).count();
+        let (clean, plan) = save(Vec::new());
+        clean.unwrap();
+        let when = When::BeforeEach(Op::Exchange);
+        let meddling = Interruption { when, action: now, path: place.target() };
+        let (commit, meddled) = save(vec![meddling]);
+        assert!(commit.unwrap().not_preserved().is_empty());
+        let modified = fs_err::metadata(place.target()).unwrap().modified().unwrap();
+        assert_eq!(modified, std::time::UNIX_EPOCH, "{durability}");
+        assert_eq!(syncs_in(&meddled) - syncs_in(&plan), syncs, "{durability}");
+    }
 }

@@ -238,6 +238,19 @@ mod tests {
     }
 
     #[test]
+    fn how_a_file_is_published_stays_what_it_was() {
+        for publish in [Publish::Replace, Publish::Existing, Publish::CreateNew] {
+            for read_only in [ReadOnly::Refuse, ReadOnly::Replace] {
+                let how = How::new(publish, read_only);
+                assert_eq!(how.publish(), publish);
+                // What is not there cannot be read-only.
+                let is_moot = publish == Publish::CreateNew;
+                assert!(how.read_only() == read_only || is_moot, "{how:?}");
+            }
+        }
+    }
+
+    #[test]
     fn the_text_of_this_version_never_changes() {
         let empty = Intent::default().text().unwrap();
         let expected = r#"{"format":"wholefile journal","version":1,"checksum":8730365117033904593}

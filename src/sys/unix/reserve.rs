@@ -27,3 +27,16 @@ fn require_free_space(file: &File, len: u64) -> io::Result<()> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn where_nothing_can_be_reserved_so_much_must_be_free() {
+        let file = tempfile::tempfile().unwrap();
+        let check = |len| require_free_space(&file, len).map_err(|error| error.kind());
+        assert_eq!((check(0), check(1)), (Ok(()), Ok(())));
+        assert_eq!(check(u64::MAX), Err(io::ErrorKind::StorageFull));
+    }
+}

@@ -1,0 +1,102 @@
+//! Sweeps where the file system does not tell all that it tells elsewhere.
+
+use std::path::PathBuf;
+
+use crate::fault::{Op, Plan, with_plan};
+use crate::{ErrorKind, Step, Sweep, Sweeper, sys};
+
+/// What dead processes have left: a temp file, one that was to be exchanged, a staging directory, a
+/// generation. Each holds a file, or is one.
+const ORPHANS: [&str; 4] = [
+    ".wholefile-0123456789abcdef.swap",
+    ".wholefile-abcDEF012345.tmp",
+    ".wholefile-abcDEF012345.tree",
+    ".wholefile-abcDEF543210.tmp",
+];
+const DIRECTORIES: [usize; 2] = [2, 3];
+
+struct Place(tempfile::TempDir);
+
+impl Place {
+    fn new() -> Place {
+        let place = Place(tempfile::tempdir().unwrap());
+        let folder = place.0.path().join("folder");
+        for (index, name) in ORPHANS.iter().enumerate() {
+            let mut path = folder.join(name);
+            if DIRECTORIES.contains(&index) {
+                path.push("file");
+            }
+            fs_err::create_dir_all(path.parent().unwrap()).unwrap();
+            fs_err::write(path, "staged").unwrap();
+        }
+        fs_err::write(folder.join("file"), "no orphan").unwrap();
+        place
+    }
+
+    fn sweep(&self, plan: Plan) -> Sweep {
+        let sweep = || Sweeper::new().recursive(true).run(self.0.path()).unwrap();
+        let (sweep, _) = with_plan(plan, sweep);
+        assert!(sweep.errors().is_empty(), "{sweep:?}");
+        sweep
+    }
+
+    fn orphans(&self) -> Vec<PathBuf> {
+        ORPHANS.iter().map(|name| self.0.path().join("folder").join(name)).collect()
+    }
+
+    fn names(&self) -> Vec<PathBuf> {
+        let entries = fs_err::read_dir(self.0.path().join("folder")).unwrap();
+        let mut paths: Vec<PathBuf> = entries.map(|entry| entry.unwrap().path()).collect();
+        paths.sort();
+        assert_eq!(paths.pop(), Some(self.0.path().join("folder/file")));
+        paths
+    }
+}
+
+fn sorted(paths: &[PathBuf]) -> Vec<PathBuf> {
+    let mut paths = paths.to_vec();
+    paths.sort();
+    paths
+}
+
+/// Without locks nobody can tell an orphan from what a living process has staged.
+#[test]
+fn where_there_are_no_locks_everything_stays_and_is_named() {
+    let place = Place::new();
+    let lacking = vec![(Op::Lock, sys::lacking_error(Op::Lock))];
+    let sweep = place.sweep(Plan { lacking, ..Plan::default() });
+    assert_eq!(sorted(sweep.unknown()), place.orphans());
+    assert!(sweep.removed().is_empty() && sweep.alive().is_empty(), "{sweep:?}");
+    assert_eq!(place.names(), place.orphans());
+}
+
+/// Some file systems list names alone (readdir(3), DT_UNKNOWN).
+#[test]
+fn where_names_have_no_kind_each_is_looked_at() {
+    let place = Place::new();
+    let sweep = place.sweep(Plan { pretending: vec![Op::List], ..Plan::default() });
+    assert_eq!(sorted(sweep.removed()), place.orphans());
+    assert_eq!(place.names(), Vec::<PathBuf>::new());
+}
+
+/// A sweep holds open each directory on the way.
+#[test]
+fn a_tree_that_is_too_deep_is_swept_as_far_as_it_goes() {
+    const LEVELS: usize = 130;
+    let root = tempfile::tempdir().unwrap();
+    let mut path = root.path().to_path_buf();
+    let mut orphans = Vec::new();
+    for _ in 0..LEVELS {
+        path.push("d");
+        fs_err::create_dir(&path).unwrap();
+        let orphan = path.join(ORPHANS[1]);
+        fs_err::write(&orphan, "staged").unwrap();
+        orphans.push(orphan);
+    }
+    let sweep = Sweeper::new().recursive(true).run(root.path()).unwrap();
+    let [error] = sweep.errors() else { panic!("{sweep:?}") };
+    assert_eq!((error.kind(), error.step()), (ErrorKind::Io, Step::Sweep));
+    let swept = error.path().strip_prefix(root.path()).unwrap().components().count() - 1;
+    assert_eq!(sorted(sweep.removed()), sorted(&orphans[..swept]));
+    assert!(orphans[swept..].iter().all(|orphan| orphan.exists()));
+}
