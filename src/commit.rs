@@ -192,3 +192,36 @@ impl fmt::Display for NotPreserved {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(shown: impl fmt::Display, expected: &str) {
+        assert_eq!(shown.to_string(), expected);
+    }
+
+    #[test]
+    fn what_is_on_a_receipt_can_be_shown() {
+        check(Outcome::Created, "created");
+        check(Outcome::Replaced, "replaced");
+        check(Outcome::Unchanged, "unchanged");
+        check(Outcome::WrittenThrough, "written through");
+        check(VersionCheck::Atomic, "atomic");
+        check(VersionCheck::UnderLock, "under lock");
+        check(SyncPlan::Portable, "portable");
+        check(SyncPlan::Fewest, "fewest");
+        assert_eq!(format!("{:>8}|{:<8}", Outcome::Created, SyncPlan::Fewest), " created|fewest  ");
+
+        let lost = |metadata, xattr: Option<&str>| {
+            let cause = io::ErrorKind::PermissionDenied;
+            NotPreserved { metadata, xattr: xattr.map(OsString::from), cause }
+        };
+        check(lost(Metadata::Owner, None), "owner: permission denied");
+        check(lost(Metadata::Mode, None), "mode: permission denied");
+        check(lost(Metadata::Times, None), "times: permission denied");
+        check(lost(Metadata::Xattrs, None), "xattrs: permission denied");
+        check(lost(Metadata::Xattrs, Some("user.a")), "xattr user.a: permission denied");
+    }
+}

@@ -119,6 +119,14 @@ mod linux {
         writer.commit().unwrap();
     }
 
+    fn pieces(path: &Path) {
+        let mut writer = AtomicWriter::builder().open(path).unwrap();
+        for _ in 0..20 {
+            writer.write_all(&vec![b'x'; 1 << 20]).unwrap();
+        }
+        writer.commit().unwrap();
+    }
+
     fn batch(path: &Path) {
         let mut batch = AtomicBatch::new();
         batch.options(AtomicWriter::builder().create_parents(true).durability(Durability::None));
@@ -155,6 +163,8 @@ mod linux {
         case("dropped before commit", Some(0o644), 5, (0, 0), open_and_drop),
         case("10,000 lines of 40 bytes", None, 18, (0, 0), lines),
         // Ten for each, and what the two directories take.
+        // 20 writes, and at 8 and 16 MiB the system is told to begin with what is there.
+        case("20 MiB in pieces of 1 MiB", None, 35, (1, 1), pieces),
         case("batch of 100, no durability", None, 1045, (0, 0), batch),
     ];
 

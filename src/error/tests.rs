@@ -131,9 +131,8 @@ fn each_kind_and_each_step_has_its_own_words() {
 /// What a system error is, is said by a kind that has the same name.
 #[test]
 fn a_kind_that_std_has_too_is_the_same() {
-    let is_same = |kind: &ErrorKind, io_kind: io::ErrorKind| {
-        format!("{kind:?}") == format!("{io_kind:?}")
-    };
+    let is_same =
+        |kind: &ErrorKind, io_kind: io::ErrorKind| format!("{kind:?}") == format!("{io_kind:?}");
     let mut count = 0;
     for (kind, io_kind) in KINDS.iter().filter(|(kind, io_kind)| is_same(kind, *io_kind)) {
         let error = Error::failed(Step::Publish, Path::new("/target"), (*io_kind).into());

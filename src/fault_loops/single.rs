@@ -2,7 +2,10 @@
 
 use std::ffi::OsStr;
 use std::io;
+use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
+
+use rustix::io::Errno;
 
 use super::cases::{Before, CASES, Case, NEW};
 use super::place::Place;
@@ -175,5 +178,28 @@ fn what_was_not_whole_when_it_was_closed_is_told() {
         let (_, result, plan) = run(case, Some((close, Fault::DoneThenError(interrupted))));
         result.unwrap();
         assert_eq!(plan.log.iter().filter(|op| **op == Op::Close).count(), 1, "{name}");
+    }
+}
+
+/// The successor of a planted file may do no more than that did: if nobody can tell whether it had
+/// an ACL, which may have shut somebody out, nobody else gets in.
+#[test]
+fn where_it_is_not_known_whether_a_planted_file_has_an_acl_nobody_gets_in() {
+    if !rustix::process::geteuid().is_root() {
+        return eprintln!("SKIPPED: only root can plant a file");
+    }
+    for (errno, mode) in [(Errno::OPNOTSUPP, 0o644), (Errno::ACCESS, 0o600)] {
+        let place = Place::new(Before::Nothing);
+        let target = place.folder().join("target");
+        fs_err::set_permissions(place.folder(), PermissionsExt::from_mode(0o1777)).unwrap();
+        fs_err::write(&target, "planted").unwrap();
+        fs_err::set_permissions(&target, PermissionsExt::from_mode(0o644)).unwrap();
+        std::os::unix::fs::chown(&target, Some(65534), Some(65534)).unwrap();
+        let lacking = vec![(Op::ListXattrs, errno.raw_os_error())];
+        let plan = Plan { lacking, ..Plan::default() };
+        let (result, _) = with_plan(plan, || crate::atomic_write(&target, "new"));
+        result.unwrap();
+        let now = fs_err::metadata(&target).unwrap().permissions().mode();
+        assert_eq!(now & 0o7777, mode, "{errno}");
     }
 }

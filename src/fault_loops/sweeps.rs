@@ -1,8 +1,8 @@
 //! Sweeps where the file system does not tell all that it tells elsewhere.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use crate::fault::{Op, Plan, with_plan};
+use crate::fault::{Interruption, Op, Plan, When, with_plan};
 use crate::{ErrorKind, Step, Sweep, Sweeper, sys};
 
 /// What dead processes have left: a temp file, one that was to be exchanged, a staging directory, a
@@ -99,4 +99,38 @@ fn a_tree_that_is_too_deep_is_swept_as_far_as_it_goes() {
     let swept = error.path().strip_prefix(root.path()).unwrap().components().count() - 1;
     assert_eq!(sorted(sweep.removed()), sorted(&orphans[..swept]));
     assert!(orphans[swept..].iter().all(|orphan| orphan.exists()));
+}
+
+/// In a directory of everybody's each has temp files that the others may not open.
+#[test]
+fn what_cannot_be_opened_is_an_error_of_its_own() {
+    for (op, at) in [(Op::OpenOrphan, &[0, 1][..]), (Op::OpenSideFile, &[0])] {
+        let place = Place::new();
+        let lacking = vec![(op, rustix::io::Errno::ACCESS.raw_os_error())];
+        let plan = Plan { lacking, ..Plan::default() };
+        let sweep = || Sweeper::new().recursive(true).run(place.0.path()).unwrap();
+        let (sweep, _) = with_plan(plan, sweep);
+        let of: Vec<PathBuf> = sweep.errors().iter().map(|it| it.path().to_path_buf()).collect();
+        let expected: Vec<PathBuf> = at.iter().map(|at| place.orphans()[*at].clone()).collect();
+        assert_eq!((sorted(&of), place.names()), (expected.clone(), expected));
+        assert!(sweep.errors().iter().all(|it| it.kind() == ErrorKind::PermissionDenied));
+    }
+}
+
+/// What has the name of a temp file by the time that it is opened need not be one.
+#[test]
+fn what_is_no_file_any_more_stays() {
+    let place = Place::new();
+    let fifo = |path: &Path| {
+        fs_err::remove_file(path).unwrap();
+        let mode = rustix::fs::Mode::RWXU;
+        rustix::fs::mkfifoat(rustix::fs::CWD, path, mode).unwrap();
+    };
+    let path = place.orphans()[1].clone();
+    let when = When::BeforeEach(Op::OpenOrphan);
+    let interruptions = vec![Interruption { when, action: fifo, path: path.clone() }];
+    fs_err::remove_file(&place.orphans()[0]).unwrap(); // so that one is opened
+    let sweep = place.sweep(Plan { interruptions, ..Plan::default() });
+    assert!(!sweep.removed().contains(&path), "{sweep:?}");
+    assert_eq!(place.names(), [path]);
 }

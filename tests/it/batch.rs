@@ -3,7 +3,7 @@
 #[cfg(target_os = "linux")]
 mod linux;
 
-use std::io::{Seek, SeekFrom, Write};
+use std::io::{IoSlice, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use fs_err as fs;
@@ -346,4 +346,33 @@ fn progress_comes_step_by_step_and_ends_at_the_end() {
     assert_eq!(publishes.len(), 10);
     assert_eq!(seen.last(), Some(&(Step::Publish, 10, 45)));
     assert!(seen.contains(&(Step::SyncFile, 10, 45)), "{seen:?}");
+}
+
+#[test]
+fn a_writer_of_a_batch_takes_slices_and_gives_back_what_it_has() {
+    let dir = Dir::new();
+    let batch = AtomicBatch::new();
+    let mut writer = batch.open(dir.path("file")).unwrap();
+    assert_eq!(writer.write_vectored(&[IoSlice::new(b"one "), IoSlice::new(b"two")]).unwrap(), 7);
+    writer.flush().unwrap();
+    writer.seek(SeekFrom::Start(4)).unwrap();
+    let mut read = String::new();
+    writer.read_to_string(&mut read).unwrap();
+    assert_eq!(read, "two");
+    writer.finish().unwrap();
+    batch.commit().unwrap();
+    assert_eq!(dir.read("file"), "one two");
+}
+
+#[test]
+fn a_file_for_which_there_is_no_room_leaves_the_batch_as_it_was() {
+    let dir = Dir::new();
+    let mut batch = AtomicBatch::new();
+    batch.options(AtomicWriter::builder().reserve(1 << 60));
+    let error = batch.open(dir.path("file")).unwrap_err();
+    check(&error, ErrorKind::StorageFull, Step::Reserve, &dir.path("file"));
+    batch.options(&AtomicWriter::builder());
+    batch.write(dir.path("file"), "new").unwrap();
+    assert_eq!(batch.commit().unwrap().commits().len(), 1);
+    dir.assert_only(&["file"]);
 }

@@ -7,6 +7,8 @@ mod linux;
 #[cfg(target_os = "linux")]
 mod obstacles;
 #[cfg(target_os = "linux")]
+mod options;
+#[cfg(target_os = "linux")]
 mod races;
 
 use std::io::ErrorKind as IoErrorKind;

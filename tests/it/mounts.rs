@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use fs_err as fs;
-use wholefile::{AtomicWriter, ErrorKind, Publish, Staging, Step};
+use wholefile::{AtomicBatch, AtomicWriter, ErrorKind, Publish, Staging, Step};
 
 use crate::dir::{Dir, wait_until};
 use crate::permissions::check;
@@ -116,4 +116,23 @@ fn a_file_system_that_is_mounted_read_only_is_an_error_of_its_own() {
     let step = Step::CreateParents;
     check(&error, ErrorKind::ReadOnlyFilesystem, step, &dir.path("a/b/target"));
     assert_eq!(dir.read("target"), "old");
+}
+
+/// Whoever recovers has nothing but the paths in the journal.
+#[test]
+fn a_directory_that_its_path_does_not_lead_to_is_in_no_journal() {
+    if !is_root("mounts::a_directory_that_its_path_does_not_lead_to_is_in_no_journal") {
+        return;
+    }
+    let dir = Dir::new();
+    let below = dir.make("below");
+    let mut batch = AtomicBatch::new();
+    batch.journal(dir.path("journal")).unwrap();
+    batch.write(below.join("file"), "new").unwrap();
+    let mount = Mount::tmpfs(&below, "size=1m");
+    let error = batch.commit().unwrap_err();
+    check(&error, ErrorKind::NotFound, Step::Resolve, &below);
+    assert!(error.io_error().unwrap().to_string().contains("does not lead to it"), "{error:?}");
+    drop(mount);
+    dir.assert_only(&["below"]);
 }

@@ -80,6 +80,37 @@ fn a_file_that_takes_the_place_of_a_tree_is_not_lost() {
     }
 }
 
+/// As a file that is there from the beginning: a directory that somebody else made in a directory
+/// of everybody's is put back, though it came after the last look.
+#[test]
+fn a_directory_that_was_planted_right_before_the_exchange_is_put_back() {
+    if !rustix::process::geteuid().is_root() {
+        return eprintln!("SKIPPED: only root can plant a directory");
+    }
+    let plant = |target: &Path| {
+        fs_err::rename(target, target.with_file_name("moved")).unwrap();
+        fs_err::create_dir(target).unwrap();
+        std::os::unix::fs::chown(target, Some(65534), Some(65534)).unwrap();
+    };
+    let case = case("replace");
+    let (_, result, clean) = run_case(case, usize::MAX, nothing);
+    result.unwrap();
+    let exchange = clean.log.iter().position(|op| *op == Op::Exchange).unwrap();
+    let place = Place::new(case.before);
+    let shared = std::os::unix::fs::PermissionsExt::from_mode(0o1777);
+    fs_err::set_permissions(place.root.path(), shared).unwrap();
+    let target = place.target();
+    let (result, plan) = run(plan(exchange, plant, &target), || super::publish(case, &target));
+    let error = result.unwrap_err();
+    assert_eq!(
+        (error.kind(), error.target_state()),
+        (ErrorKind::PermissionDenied, TargetState::Untouched)
+    );
+    assert_eq!(plan.log.iter().filter(|op| **op == Op::Exchange).count(), 2);
+    assert_eq!(std::os::unix::fs::MetadataExt::uid(&fs_err::metadata(&target).unwrap()), 65534);
+    assert_eq!(place.others(), [place.root.path().join("moved")]);
+}
+
 /// The same of a link that is switched: whatever took its name was replaced by the next link. Where
 /// that is done by a rename, what comes right before it still is, as for files.
 #[test]

@@ -115,9 +115,8 @@ fn a_copied_link_without_its_owner_is_on_the_receipt_once_or_an_error() {
     }
     let edit = |preserve| {
         let path = place.target();
-        let edit = move || {
-            AtomicDir::builder().preserve(Metadata::Owner, preserve).edit(path)?.commit()
-        };
+        let edit =
+            move || AtomicDir::builder().preserve(Metadata::Owner, preserve).edit(path)?.commit();
         with_plan(without(Op::SetOwner), edit).0
     };
     let error = edit(Preserve::Require).unwrap_err();

@@ -64,7 +64,8 @@ impl AtomicDirBuilder {
         AtomicDir::start(path.as_ref(), &self.options(), self.swap, Start::Empty)
     }
 
-    /// Starts a tree that is to be the directory at `path`, as a copy of the one that is there.
+    /// Starts a tree that is to be the directory at `path`, as a copy of the one that is there. If
+    /// there is none, it starts empty.
     ///
     /// Directories, files and symlinks are copied with their owners, modes, ACLs, xattrs and times,
     /// files as [`copying`](AtomicDirBuilder::copying) says. Two hard links to one file become two

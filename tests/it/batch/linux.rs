@@ -14,7 +14,7 @@ use crate::child::{self, Child};
 use crate::dir::Dir;
 use crate::images::{Image, Recipe};
 use crate::place::{Feature, lacks};
-use crate::system::{Mount, chmod, is_root, xattr};
+use crate::system::{Mount, NOBODY, chmod, chown, is_root, xattr};
 
 fn open_files() -> usize {
     fs::read_dir("/proc/self/fd").unwrap().count()
@@ -267,5 +267,35 @@ fn a_flush_is_not_asked_for_for_each_file() {
             assert_eq!(commit.durability(), Durability::Full);
             assert!(commit.commits().iter().all(|it| it.sync_plan() == expected), "{make}");
         }
+    }
+}
+
+#[test]
+fn a_file_that_its_owner_may_write_and_not_read_is_synced_with_the_others() {
+    const TEST: &str =
+        "batch::linux::a_file_that_its_owner_may_write_and_not_read_is_synced_with_the_others";
+    if let Some(child::Given { dir, .. }) = child::given() {
+        let batch = AtomicBatch::new();
+        for name in ["one", "two"] {
+            batch.write(dir.path(name), "new").unwrap();
+        }
+        let commit = batch.commit().unwrap();
+        assert_eq!(commit.durability(), Durability::Full);
+        assert!(commit.commits().iter().all(|commit| commit.not_preserved().is_empty()));
+        return;
+    }
+    if lacks(&[Feature::Owners, Feature::Modes]) || !is_root(TEST) {
+        return;
+    }
+    let dir = Dir::new();
+    chown(dir.root(), NOBODY, NOBODY);
+    for name in ["one", "two"] {
+        let path = dir.write(name, "old");
+        chown(&path, NOBODY, NOBODY);
+        chmod(path, 0o200);
+    }
+    Child::of(TEST).nobody().run(&dir, "");
+    for name in ["one", "two"] {
+        assert_eq!((dir.read(name), dir.mode(name)), ("new".into(), 0o200));
     }
 }

@@ -1,16 +1,17 @@
 //! Trees that are switched by a link.
 
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{lchown, symlink};
 use std::path::PathBuf;
 
 use fs_err as fs;
 use rustix::fs::{FlockOperation, flock};
 use wholefile::{
-    AtomicDir, AtomicDirBuilder, ErrorKind, Outcome, Publish, Swap, TargetState, sweep,
+    AtomicDir, AtomicDirBuilder, ErrorKind, Outcome, Publish, Step, Swap, TargetState, sweep,
 };
 
 use crate::dir::{Dir, wait_until};
 use crate::place::{Feature, has, lacks};
+use crate::system::{chmod, is_root};
 
 fn builder() -> AtomicDirBuilder {
     AtomicDir::builder().swap(Swap::Link).clone()
@@ -171,4 +172,25 @@ fn a_generation_that_nothing_names_is_swept_unless_its_writer_is_alive() {
     // Another name is no generation's.
     dir.make(".wholefile-abcDEF0123456.tree");
     assert!(sweep(dir.root()).unwrap().removed().is_empty());
+}
+
+/// As a file's: who has planted it chooses what the edited tree starts from.
+#[test]
+fn a_link_that_another_user_planted_is_not_switched() {
+    const TEST: &str = "dirs::links::a_link_that_another_user_planted_is_not_switched";
+    if lacks(&[Feature::Symlinks, Feature::Owners, Feature::Modes]) || !is_root(TEST) {
+        return;
+    }
+    let dir = Dir::new();
+    chmod(dir.root(), 0o1777);
+    dir.make("elsewhere");
+    let site = dir.path("site");
+    symlink("elsewhere", &site).unwrap();
+    lchown(&site, Some(12345), Some(12345)).unwrap();
+    for staged in [builder().open(&site), builder().edit(&site)] {
+        let error = staged.unwrap_err();
+        assert_eq!((error.kind(), error.step()), (ErrorKind::PermissionDenied, Step::Resolve));
+    }
+    assert_eq!(fs::read_link(&site).unwrap().to_str(), Some("elsewhere"));
+    dir.assert_only(&["elsewhere", "site"]);
 }

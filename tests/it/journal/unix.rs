@@ -15,6 +15,7 @@ use super::{NAMES, cannot_be_written, check_contents, check_new, died, journal_o
 use crate::child::{self, Child};
 use crate::dir::Dir;
 use crate::place::{Feature, lacks};
+use crate::system::{chmod, chown, is_root};
 
 #[test]
 fn no_link_that_appeared_since_is_followed() {
@@ -214,4 +215,23 @@ fn commits_and_recoveries_that_are_killed_at_any_moment_leave_no_mix() {
         took * 2
     );
     assert!(last > 1 && journals > 0, "{last} generations, {journals} journals");
+}
+
+/// A journal says what is to be published where: who could plant one in a directory of everybody's
+/// would have root publish it.
+#[test]
+fn a_journal_that_another_user_planted_is_not_believed() {
+    const TEST: &str = "journal::unix::a_journal_that_another_user_planted_is_not_believed";
+    if lacks(&[Feature::Owners, Feature::Modes]) || !is_root(TEST) {
+        return;
+    }
+    let dir = died();
+    chmod(dir.path("state"), 0o1777);
+    chown(journal_of(&dir), 12345, 12345);
+    let error = recover(journal_of(&dir)).unwrap_err();
+    assert_eq!((error.kind(), error.step()), (ErrorKind::PermissionDenied, Step::Recover));
+    assert!(journal_of(&dir).exists());
+    chown(journal_of(&dir), 0, 0);
+    recover(journal_of(&dir)).unwrap();
+    check_contents(&dir, NAMES.len());
 }

@@ -1,11 +1,13 @@
 //! What takes a symlink, a FIFO, a process that is killed or another user.
 
+use std::cell::OnceCell;
 use std::env;
 use std::os::unix::fs::symlink;
 use std::process::Stdio;
 use std::thread;
 
 use fs_err as fs;
+use rustix::fs::{CWD, Mode, OFlags, openat};
 use wholefile::{ErrorKind, Lock, Outcome, Publish, Step, TargetState};
 
 use super::{ask, builder, check_locked};
@@ -59,11 +61,18 @@ fn what_is_no_lock_file_is_an_error_and_stays() {
         error.lock().unwrap().0.to_path_buf()
     };
     let victim = dir.write("victim", "precious");
-    let plants: [&dyn Fn(); 4] = [
+    let reader = OnceCell::new();
+    let plants: [&dyn Fn(); 5] = [
         &|| fs::create_dir(&lock).unwrap(),
         &|| symlink(&victim, &lock).unwrap(),
         &|| symlink(dir.path("elsewhere"), &lock).unwrap(),
         &|| make_fifo(&lock),
+        // It can be opened for writing once somebody reads from it.
+        &|| {
+            make_fifo(&lock);
+            let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
+            reader.set(openat(CWD, &lock, flags, Mode::empty()).unwrap()).unwrap();
+        },
     ];
     for plant in plants {
         plant();

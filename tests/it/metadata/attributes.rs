@@ -86,6 +86,7 @@ fn the_acl_is_kept() {
         ("u:12345:r", 0o640),
         ("u:12345:-,g:23456:rw,m::rwx", 0o664),
         ("u:12345:rw,g::-,m::r", 0o600),
+        ("u:12345:-,g::-,o::-", 0o600), // which lets nobody in
         ("u:12345:r", 0o444),
     ] {
         let dir = Dir::new();

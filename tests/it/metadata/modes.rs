@@ -10,6 +10,8 @@ use crate::child::{self, Child};
 use crate::dir::Dir;
 use crate::place::{Feature, has, lacks};
 use crate::system::chmod;
+#[cfg(target_os = "linux")]
+use crate::system::{NOBODY, chown, is_root};
 
 const UMASKS: [u32; 4] = [0o000, 0o022, 0o077, 0o777];
 
@@ -161,4 +163,38 @@ fn the_times_are_kept_only_where_that_is_asked_for() {
             assert_eq!(after.accessed().unwrap() == before.accessed().unwrap(), kept);
         });
     }
+}
+
+/// chmod(2): "If the calling process is not privileged, and the group of the file does not match
+/// the effective group ID of the process or one of its supplementary group IDs, the S_ISGID bit
+/// will be turned off, but this will not cause an error to be returned."
+#[cfg(target_os = "linux")]
+#[test]
+fn a_setgid_bit_that_is_taken_without_a_word_is_on_the_receipt() {
+    const TEST: &str =
+        "metadata::modes::a_setgid_bit_that_is_taken_without_a_word_is_on_the_receipt";
+    if let Some(child::Given { dir, .. }) = child::given() {
+        let target = dir.path("target");
+        let commit = AtomicWriter::builder().write(&target, "new").unwrap();
+        let [lost] = commit.not_preserved() else { panic!("{commit:?}") };
+        assert_eq!(lost.metadata(), Metadata::Mode);
+        assert_eq!(lost.cause(), std::io::ErrorKind::PermissionDenied);
+        assert_eq!(metadata(&target).mode, 0o755);
+        let mut builder = AtomicWriter::builder();
+        builder.preserve(Metadata::Mode, Preserve::Require);
+        assert_eq!(builder.write(&target, "new").unwrap().not_preserved().len(), 0);
+        return;
+    }
+    if lacks(&[Feature::Owners, Feature::Modes]) || !is_root(TEST) {
+        return;
+    }
+    let dir = Dir::new();
+    // What is made in it has its group.
+    chown(dir.root(), NOBODY, 12345);
+    chmod(dir.root(), 0o2755);
+    let target = dir.write("target", "old");
+    chown(&target, NOBODY, 12345);
+    chmod(&target, 0o2755);
+    Child::of(TEST).nobody().run(&dir, "");
+    dir.assert_only(&["target"]);
 }

@@ -140,3 +140,19 @@ fn a_file_that_another_user_planted_is_replaced_even_if_it_has_these_contents() 
     assert_eq!(fs::metadata(&target).unwrap().uid(), 0);
     assert_eq!(builder().write(&target, "same").unwrap().outcome(), Outcome::Unchanged);
 }
+
+#[test]
+fn an_update_of_the_mode_alone_is_one() {
+    if lacks(&[Feature::Modes]) {
+        return;
+    }
+    let dir = Dir::new();
+    let target = dir.write("target", "same");
+    chmod(&target, 0o644);
+    for outcome in [Outcome::Replaced, Outcome::Unchanged] {
+        let mut builder = AtomicWriter::builder();
+        let commit = builder.mode(0o600).update(&target, |old| Ok(old.unwrap())).unwrap();
+        assert_eq!(commit.outcome(), outcome);
+        assert_eq!((dir.read("target"), dir.mode("target")), ("same".into(), 0o600));
+    }
+}

@@ -4,9 +4,9 @@ use std::ffi::{OsStr, OsString};
 use std::io::Write;
 
 use fs_err as fs;
-#[cfg(unix)]
-use wholefile::ReadOnly;
 use wholefile::{AtomicWriter, Durability, ErrorKind, HardLinks, Step, TargetState};
+#[cfg(unix)]
+use wholefile::{InUse, ReadOnly};
 
 use crate::dir::Dir;
 use crate::place::{Feature, lacks};
@@ -189,5 +189,21 @@ fn the_temp_files_name_can_be_chosen_within_what_a_name_can_be() {
     for bad in ["a/b", "/", "../", "nul\0", "\0"] {
         check_name(some(bad), None, Err(ErrorKind::InvalidOption));
         check_name(None, some(bad), Err(ErrorKind::InvalidOption));
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_file_that_is_open_is_replaced_in_one_step_whatever_is_asked_for() {
+    let dir = Dir::new();
+    let target = dir.write("target", "old");
+    for in_use in [InUse::Fail, InUse::TwoSteps] {
+        let mut open = fs::File::open(&target).unwrap();
+        let old = dir.read("target");
+        let new = format!("{in_use:?}");
+        AtomicWriter::builder().in_use(in_use).write(&target, &new).unwrap();
+        assert_eq!((std::io::read_to_string(&mut open).unwrap(), dir.read("target")), (old, new));
+        drop(open);
+        dir.assert_only(&["target"]);
     }
 }

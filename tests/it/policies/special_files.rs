@@ -214,7 +214,11 @@ fn an_open_descriptor_to_a_file_is_appended_to() {
         assert_eq!(commit.outcome(), Outcome::WrittenThrough);
         assert_eq!(commit.durability(), Durability::Full, "the descriptor is a regular file's");
     }
-    assert_eq!(dir.read("log"), "before one two ");
+    // Who insists on durability learns before anything is written whether it can be had.
+    let path = format!("/proc/self/fd/{}", log.as_raw_fd());
+    let commit = through().require_durability(true).write(path, "three ").unwrap();
+    assert_eq!(commit.durability(), Durability::Full);
+    assert_eq!(dir.read("log"), "before one two three ");
     dir.assert_only(&["log"]);
 }
 
@@ -280,5 +284,20 @@ fn a_fifo_that_another_user_planted_gets_nothing() {
     chown(dir.root(), NOBODY, NOBODY);
     assert_eq!(through().write(&fifo, "no secret").unwrap().outcome(), Outcome::WrittenThrough);
     assert!(!nothing_came(&mut reader));
+    dir.assert_only(&["fifo"]);
+}
+
+/// What is read from it is not there any more.
+#[test]
+fn what_is_written_through_cannot_be_updated() {
+    if lacks(&[Feature::Fifos]) {
+        return;
+    }
+    let dir = Dir::new();
+    let fifo = dir.path("fifo");
+    make_fifo(&fifo);
+    let error = through().update(&fifo, |_| panic!("nothing was read")).unwrap_err();
+    assert_eq!((error.kind(), error.step()), (ErrorKind::SpecialFile, Step::Read));
+    assert_eq!(error.target_state(), TargetState::Untouched);
     dir.assert_only(&["fifo"]);
 }

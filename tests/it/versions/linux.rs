@@ -5,7 +5,7 @@ use std::process::Command;
 
 use fs_err as fs;
 use rustix::mm::{MapFlags, ProtFlags};
-use wholefile::{ErrorKind, SpecialFiles, Symlinks, Tracking, Version};
+use wholefile::{ErrorKind, SpecialFiles, Step, Symlinks, Tracking, Version};
 
 use super::{builder, check_conflict};
 use crate::dir::Dir;
@@ -199,4 +199,28 @@ fn a_change_of_status_is_a_change() {
     assert!(changed.success());
     assert!(!version.is_current().unwrap());
     check_conflict(builder().expect(&version).write(&target, "mine"), &dir, Some("old"));
+}
+
+#[test]
+fn where_no_file_can_be_there_is_no_version_of_one() {
+    let error = Version::of("").unwrap_err();
+    assert_eq!((error.kind(), error.step()), (ErrorKind::InvalidPath, Step::Resolve));
+
+    let dir = Dir::new();
+    dir.make("below");
+    let target = dir.write("below/target", "old");
+    let version = Version::of(&target).unwrap();
+    let save = || builder().expect(&version).write(&target, "mine").unwrap_err().kind();
+    fs::remove_file(&target).unwrap();
+    fs::create_dir(&target).unwrap();
+    assert!(!version.is_current().unwrap());
+    assert_eq!(save(), ErrorKind::IsADirectory);
+    // That nothing can be there is not that nothing is there.
+    fs::remove_dir(&target).unwrap();
+    fs::remove_dir(dir.path("below")).unwrap();
+    dir.write("below", "a file");
+    let error = version.is_current().unwrap_err();
+    assert_eq!((error.kind(), error.step()), (ErrorKind::NotADirectory, Step::Resolve));
+    assert_eq!(save(), ErrorKind::NotADirectory);
+    dir.assert_only(&["below"]);
 }
