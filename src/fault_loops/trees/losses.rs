@@ -95,7 +95,7 @@ fn a_file_that_cannot_be_written_into_a_tree_leaves_nothing_there() {
     let staged = AtomicDir::builder().open(place.target()).unwrap();
     let full = Plan { lacking: vec![(Op::Write, Errno::NOSPC.raw_os_error())], ..Plan::default() };
     // More than the buffer takes, so that it fails before the commit does.
-    let (error, _) = with_plan(full, || staged.write("file", &[1; 100_000]).unwrap_err());
+    let (error, _) = with_plan(full, || staged.write("file", [1; 100_000]).unwrap_err());
     assert_eq!((error.kind(), error.step()), (ErrorKind::StorageFull, Step::Write), "{error}");
     assert_eq!(fs_err::read_dir(staged.path()).unwrap().count(), 0);
     let error = staged.commit().unwrap_err();

@@ -19,7 +19,7 @@ fn a_prefix_and_a_suffix_of_ones_own_are_those_of_the_staging_directory() {
     assert!(tree.starts_with(fs::canonicalize(&orphan).unwrap()));
     let mut sweeper = Sweeper::new();
     sweeper.staging_prefix("#").staging_suffix("+");
-    assert_eq!(sweeper.run(dir.root()).unwrap().alive(), [orphan.clone()]);
+    assert_eq!(sweeper.run(dir.root()).unwrap().alive(), std::slice::from_ref(&orphan));
     drop(in_use);
     assert!(sweep(dir.root()).unwrap().removed().is_empty());
     assert_eq!(sweeper.run(dir.root()).unwrap().removed(), [orphan]);
