@@ -130,7 +130,8 @@ impl Sweeper {
     /// # Errors
     ///
     /// At [`Step::Sweep`], if the directory cannot be opened and listed. What goes wrong with a
-    /// single file or a directory below it is in [`Sweep::errors`], and the sweep goes on.
+    /// single file or a directory below it is in [`Sweep::errors`], and the sweep goes on. Of kind
+    /// [`ErrorKind::InvalidOption`], if no temp file may have that prefix and suffix.
     pub fn run(&self, dir: impl AsRef<Path>) -> Result<Sweep> {
         let dir = dir.as_ref();
         temp::check_affixes(&self.options, dir)?;
