@@ -95,6 +95,7 @@ impl<'a> Renaming<'a> {
 
     #[allow(unsafe_code, reason = "std has no rename that ignores the read-only attribute")]
     fn rename_posix(&mut self) -> io::Result<()> {
+        const NAME: usize = offset_of!(FILE_RENAME_INFO, FileName);
         let staged = open_with(&self.staged, DELETE)?;
         if let Some(file) = &self.file {
             if inspect(file)?.id != inspect(&staged)?.id {
@@ -105,7 +106,6 @@ impl<'a> Renaming<'a> {
         if self.read_only == ReadOnly::Replace {
             flags |= FILE_RENAME_IGNORE_READONLY_ATTRIBUTE;
         }
-        const NAME: usize = offset_of!(FILE_RENAME_INFO, FileName);
         let name = wide(&self.target);
         let header = FILE_RENAME_INFO {
             Anonymous: FILE_RENAME_INFO_0 { Flags: flags },
