@@ -167,3 +167,13 @@ fn the_times_of_a_tree_are_those_that_it_was_given_whatever_publishing_does_to_t
         assert_eq!(syncs_in(&meddled) - syncs_in(&plan), syncs, "{durability}");
     }
 }
+
+#[test]
+fn a_staging_directory_that_stays_is_named_by_the_error_of_a_rollback() {
+    let place = Place::new(Before::Nothing);
+    let staged = AtomicDir::builder().open(place.target()).unwrap();
+    let (error, _) = with_plan(without(Op::RemoveDirectory), || staged.rollback().unwrap_err());
+    assert_eq!((error.step(), error.target_state()), (Step::RemoveTemp, TargetState::Untouched));
+    let named: Vec<PathBuf> = error.leftovers().map(PathBuf::from).collect();
+    assert_eq!((named.len(), named), (1, place.others()));
+}
