@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::fault::{Interruption, Op, Plan, When, with_plan};
+use crate::many::stage::JOURNAL;
 use crate::{ErrorKind, Step, Sweep, Sweeper, sys};
 
 /// What dead processes have left: a temp file, one that was to be exchanged, a staging directory, a
@@ -133,4 +134,24 @@ fn what_is_no_file_any_more_stays() {
     let sweep = place.sweep(Plan { interruptions, ..Plan::default() });
     assert!(!sweep.removed().contains(&path), "{sweep:?}");
     assert_eq!(place.names(), [path]);
+}
+
+/// A writer that found its file taken for an orphan removes it itself.
+#[test]
+fn what_somebody_else_removes_meanwhile_is_not_counted() {
+    let place = Place::new();
+    let gone = rustix::io::Errno::NOENT.raw_os_error();
+    let sweep = place.sweep(Plan { lacking: vec![(Op::RemoveTemp, gone)], ..Plan::default() });
+    assert_eq!(sorted(sweep.removed()), place.orphans()[2..]);
+    assert_eq!(place.names(), place.orphans()[..2]);
+}
+
+/// Whatever has the name of the mark, nobody can tell that no journal needs the directory.
+#[test]
+fn a_staging_directory_with_a_mark_that_is_no_file_is_kept() {
+    let place = Place::new();
+    let stage = place.orphans().pop().unwrap();
+    rustix::fs::symlink("nowhere", stage.join(JOURNAL)).unwrap();
+    let sweep = place.sweep(Plan::default());
+    assert_eq!((sweep.kept(), place.names()), (&[stage.clone()][..], vec![stage]));
 }

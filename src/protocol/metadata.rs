@@ -162,16 +162,6 @@ impl Snapshot {
         Ok(not_preserved)
     }
 
-    /// Whether it has nothing to hand on.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.old.is_none()
-    }
-
-    /// What could not be read.
-    pub(crate) fn into_losses(self) -> Vec<NotPreserved> {
-        self.not_preserved
-    }
-
     fn work(&self, options: &Options) -> Work {
         let nothing = self.old.is_none() && options.mode.is_none();
         if nothing { Work::None } else { Work::Some }

@@ -111,6 +111,23 @@ fn check_new(dir: &Dir) {
     dir.assert_only(&expected);
 }
 
+/// What has the new contents already is no part of what a recovery must publish.
+#[test]
+fn a_file_that_stays_as_it_is_is_in_no_journal() {
+    if cannot_be_written() {
+        return;
+    }
+    let dir = old();
+    dir.write(NAMES[0], format!("new {}", NAMES[0]));
+    die_after(batch(&dir, quick().skip_unchanged(true)), 2);
+    dir.write(NAMES[0], "changed since");
+    let recovery = recover(journal_of(&dir)).unwrap();
+    assert_eq!(recovery.files().len(), NAMES.len() - 1);
+    assert_eq!(dir.read(NAMES[0]), "changed since");
+    dir.write(NAMES[0], format!("new {}", NAMES[0]));
+    check_new(&dir);
+}
+
 #[test]
 fn a_commit_leaves_nothing_but_the_files() {
     if cannot_be_written() {

@@ -101,10 +101,6 @@ impl Staged {
     /// user has given it.
     pub(super) fn dress(&mut self, snapshot: Snapshot, options: &Options) -> Result<()> {
         let failed = |error| Error::failed(Step::Metadata, &self.path, error);
-        if snapshot.is_empty() {
-            self.lost = snapshot.into_losses();
-            return Ok(());
-        }
         let file = sys::file_of(&self.root).map_err(failed)?;
         let now = snapshot.handed_on();
         if now == self.handed_on {
