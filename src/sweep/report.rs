@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use crate::error::Error;
 
-/// What a [`Sweeper`] found, by what became of it.
+/// What a [`Sweeper`](crate::Sweeper) found, by what became of it.
 #[derive(Debug, Default)]
 pub struct Sweep {
     pub(super) removed: Vec<PathBuf>,
@@ -28,7 +28,8 @@ impl Sweep {
         &self.alive
     }
 
-    /// The orphans that were kept because they are younger than [`Sweeper::min_age`].
+    /// The orphans that were kept because they are younger than
+    /// [`Sweeper::min_age`](crate::Sweeper::min_age).
     #[must_use]
     pub fn young(&self) -> &[PathBuf] {
         &self.young

@@ -284,7 +284,7 @@ fn a_file_that_its_owner_may_write_and_not_read_is_synced_with_the_others() {
         assert!(commit.commits().iter().all(|commit| commit.not_preserved().is_empty()));
         return;
     }
-    if lacks(&[Feature::Owners, Feature::Modes]) || !is_root(TEST) {
+    if lacks(&[Feature::Owners, Feature::Creators, Feature::Modes]) || !is_root(TEST) {
         return;
     }
     let dir = Dir::new();

@@ -185,7 +185,7 @@ fn a_setgid_bit_that_is_taken_without_a_word_is_on_the_receipt() {
         assert_eq!(builder.write(&target, "new").unwrap().not_preserved().len(), 0);
         return;
     }
-    if lacks(&[Feature::Owners, Feature::Modes]) || !is_root(TEST) {
+    if lacks(&[Feature::Owners, Feature::Creators, Feature::Modes]) || !is_root(TEST) {
         return;
     }
     let dir = Dir::new();
