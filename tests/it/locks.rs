@@ -18,6 +18,7 @@ use wholefile::{
 };
 
 use crate::dir::Dir;
+use crate::place::{Feature, has};
 
 fn builder(lock: Lock) -> Builder {
     AtomicWriter::builder().durability(Durability::None).lock(lock).clone()
@@ -194,9 +195,11 @@ fn many_threads_update_and_no_update_is_lost() {
 fn a_thousand_wait_and_each_gets_its_turn() {
     let dir = Dir::new();
     let target = dir.path("target");
+    // Where files that are closed stay open for a while, the driver runs out of descriptors.
+    let waiters = if has(Feature::OneStep) { 1000 } else { 100 };
     let writer = builder(Lock::Wait).open(&target).unwrap();
     thread::scope(|scope| {
-        for _ in 0..1000 {
+        for _ in 0..waiters {
             thread::Builder::new()
                 .stack_size(256 << 10)
                 .spawn_scoped(scope, || {
@@ -208,6 +211,6 @@ fn a_thousand_wait_and_each_gets_its_turn() {
         }
         drop(writer);
     });
-    assert_eq!(fs::read(&target).unwrap().len(), 1000);
+    assert_eq!(fs::read(&target).unwrap().len(), waiters);
     dir.assert_only(&["target"]);
 }

@@ -13,7 +13,7 @@ use wholefile::{ErrorKind, Lock, Outcome, Publish, Step, TargetState};
 use super::{ask, builder, check_locked};
 use crate::child::{self, Child};
 use crate::dir::Dir;
-use crate::place::{Feature, lacks};
+use crate::place::{Feature, has, lacks};
 use crate::system::{NOBODY, chmod, chown, is_root, make_fifo};
 
 #[test]
@@ -190,11 +190,12 @@ fn a_lock_file_that_may_not_be_opened_is_an_error_and_no_wait() {
 fn a_thousand_processes_wait_and_each_gets_its_turn() {
     const NAME: &str = "locks::unix::a_thousand_processes_wait_and_each_gets_its_turn";
     const PROCESSES: usize = 20;
-    const THREADS: usize = 50;
+    // Where files that are closed stay open for a while, the driver runs out of descriptors.
+    let threads = if has(Feature::OneStep) { 50 } else { 5 };
     if let Some(given) = child::given() {
         let target = given.dir.path("target");
         thread::scope(|scope| {
-            for _ in 0..THREADS {
+            for _ in 0..threads {
                 scope.spawn(|| {
                     let mark = |old: Option<Vec<u8>>| Ok([old.unwrap(), vec![b'|']].concat());
                     builder(Lock::Wait).update(&target, mark).unwrap();
@@ -212,6 +213,6 @@ fn a_thousand_processes_wait_and_each_gets_its_turn() {
     for mut child in children {
         assert!(child.wait().unwrap().success());
     }
-    assert_eq!(dir.read("target").len(), PROCESSES * THREADS);
+    assert_eq!(dir.read("target").len(), PROCESSES * threads);
     dir.assert_only(&["target"]);
 }
