@@ -6,6 +6,7 @@ use std::thread;
 
 use super::batches::{Place, new_of, portable};
 use super::faults_of;
+use super::place::sweep_when_free;
 use crate::fault::{Fault, Op, Plan, with_plan};
 use crate::{
     AtomicBatch, BatchCommit, Builder, Durability, ErrorKind, Publish, Recovered, Recovery, Result,
@@ -97,7 +98,7 @@ fn others(place: &Place) -> Vec<PathBuf> {
 }
 
 fn sweep(place: &Place, name: &str) -> usize {
-    let sweep = crate::Sweeper::new().recursive(true).run(place.root.path()).unwrap();
+    let sweep = sweep_when_free(place.root.path());
     assert!(sweep.errors().is_empty(), "{name}: {sweep:?}");
     sweep.kept().len()
 }

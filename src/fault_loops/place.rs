@@ -3,10 +3,13 @@
 use std::ffi::OsStr;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::Duration;
 
 use super::cases::{Before, NEW, OLD};
 use crate::fault::Op;
 use crate::sys;
+use crate::{Sweep, Sweeper};
 
 /// Where a case runs: a fresh directory with its target in it.
 pub(super) struct Place {
@@ -137,4 +140,18 @@ pub(super) fn not_to_be_had_here() -> Vec<Op> {
         eprintln!("SKIPPED: {missing:?} cannot be reached by this user on this file system");
     }
     missing
+}
+
+/// Sweeps `root` and all below it as soon as nobody holds what there is: a process that another
+/// test starts at this moment has all locks in it too, until it ends.
+#[track_caller]
+pub(super) fn sweep_when_free(root: &Path) -> Sweep {
+    for _ in 0..1000 {
+        let sweep = Sweeper::new().recursive(true).run(root).unwrap();
+        if sweep.alive().is_empty() {
+            return sweep;
+        }
+        thread::sleep(Duration::from_millis(10));
+    }
+    panic!("somebody holds what is in {root:?}");
 }

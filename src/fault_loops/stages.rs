@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 
 use super::faults_of;
+use super::place::sweep_when_free;
 use crate::fault::{Fault, Op, Plan, with_plan};
 use crate::many::stage::Stage;
 use crate::options::Options;
@@ -71,7 +72,7 @@ fn a_staging_directory_that_stays_is_an_error() {
             }
             survived += usize::from(result.is_ok());
             // Whatever stayed, the next sweep removes.
-            let sweep = crate::sweep(folder.path()).unwrap();
+            let sweep = sweep_when_free(folder.path());
             assert_eq!((sweep.removed().len(), sweep.errors().len()), (left.len(), 0));
             assert!(names(folder.path()).is_empty());
         }
@@ -135,7 +136,7 @@ fn a_sweep_removes_what_a_dead_process_has_staged() {
             break; // it reached the end alive
         }
         left += names(folder.path()).len();
-        let sweep = crate::sweep(folder.path()).unwrap();
+        let sweep = sweep_when_free(folder.path());
         assert_eq!(sweep.errors().len(), 0, "died before {index}: {sweep:?}");
         assert!(names(folder.path()).is_empty(), "died before {index}, {:?}", plan.log[index]);
     }

@@ -14,6 +14,7 @@ use std::thread;
 
 use self::cases::{Before, CASES, Case, Start};
 use super::faults_of;
+use super::place::sweep_when_free;
 use crate::fault::{Fault, Op, Plan, with_plan};
 use crate::{AtomicDir, DirCommit, ErrorKind, Outcome, Publish, Result, TargetState, sys};
 
@@ -206,8 +207,7 @@ fn check(
 #[track_caller]
 fn check_sweep(case: &Case, place: &Place, name: &str) {
     let now = place.tree();
-    let folder = place.root.path();
-    let sweep = crate::Sweeper::new().recursive(true).run(folder).unwrap();
+    let sweep = sweep_when_free(place.root.path());
     assert!(sweep.errors().is_empty(), "{name}: {sweep:?}");
     assert!(place.others().is_empty(), "{name}: {:?} {sweep:?}", place.others());
     assert_eq!(place.tree(), now, "{name}: {sweep:?}");
