@@ -2,6 +2,7 @@
 # Runs the library on the file systems that users have, and in the places that break libraries.
 #
 #   bash ci/filesystems.sh                 everything (as root, on Debian 12; less than 5 minutes)
+#   bash ci/filesystems.sh setup           only the packages
 #   bash ci/filesystems.sh suite [place…]  only the integration suite, on the given file systems
 #   bash ci/filesystems.sh cases [name…]   only the places that break libraries
 #
@@ -25,6 +26,7 @@ die() { printf 'filesystems: FAIL %s\n' "$*" >&2; exit 1; }
 if [ "${FILESYSTEMS_NAMESPACE:-}" != own ]; then
     bash ci/packages.sh acl attr bindfs btrfs-progs e2fsprogs exfat-fuse exfatprogs fuse3 jq \
         ntfs-3g openssh-sftp-server quota squashfs-tools sshfs xfsprogs
+    [ "${1:-}" != setup ] || exit 0
     say "building"
     # The path of a test program, built.
     binary() {

@@ -8,6 +8,6 @@ for package in "$@"; do
 done
 [ ${#missing[@]} -gt 0 ] || exit 0
 echo "packages: installing ${missing[*]}"
-apt-get update -qq
+apt-get update -qq || echo "packages: apt-get update failed; going on with the lists at hand"
 DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends \
     -o DPkg::Lock::Timeout=300 "${missing[@]}" >/dev/null

@@ -162,9 +162,9 @@ mod linux {
         case("expected and tracked", Some(0o644), 39, (1, 1), expected_and_tracked),
         case("dropped before commit", Some(0o644), 5, (0, 0), open_and_drop),
         case("10,000 lines of 40 bytes", None, 18, (0, 0), lines),
-        // Ten for each, and what the two directories take.
         // 20 writes, and at 8 and 16 MiB the system is told to begin with what is there.
         case("20 MiB in pieces of 1 MiB", None, 35, (1, 1), pieces),
+        // Ten for each, and what the two directories take.
         case("batch of 100, no durability", None, 1045, (0, 0), batch),
     ];
 

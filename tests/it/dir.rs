@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use fs_err as fs;
 use tempfile::TempDir;
+use wholefile::{Sweep, Sweeper};
 
 /// A directory that is removed when it goes out of scope.
 pub(crate) struct Dir {
@@ -131,6 +132,21 @@ pub(crate) fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
         assert!(Instant::now() < deadline, "waited in vain until {what}");
         thread::sleep(Duration::from_millis(1));
     }
+}
+
+/// Sweeps as soon as nobody holds what there is. A test that starts a process at this moment has the
+/// locks of this one in it too, until it becomes another program: also those of a sweep.
+#[track_caller]
+pub(crate) fn sweep_when_free(sweeper: &Sweeper, folder: &Path) -> Sweep {
+    let mut last = sweeper.run(folder).unwrap();
+    wait_until("nobody holds the locks", || {
+        let is_free = last.alive().is_empty();
+        if !is_free {
+            last = sweeper.run(folder).unwrap();
+        }
+        is_free
+    });
+    last
 }
 
 /// Tells another thread to stop when it goes out of scope, so that a panic here does not leave that

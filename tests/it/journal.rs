@@ -14,11 +14,11 @@ use std::thread;
 use fs_err as fs;
 use wholefile::{
     AtomicBatch, AtomicWriter, Builder, Durability, ErrorKind, Progress, Publish, Recovered, Step,
-    Sweep, TargetState, recover, sweep,
+    Sweep, Sweeper, TargetState, recover,
 };
 
 use crate::batch::states;
-use crate::dir::{Dir, wait_until};
+use crate::dir::{Dir, sweep_when_free};
 use crate::place::{Feature, lacks};
 
 /// The targets of the tests, in three directories.
@@ -78,18 +78,8 @@ fn died() -> Dir {
     dir
 }
 
-/// A sweep of what nobody holds. A test that starts a process at this moment has the locks of this
-/// one in it too, until it becomes another program.
 fn swept(folder: PathBuf) -> Sweep {
-    let mut last = sweep(&folder).unwrap();
-    wait_until("nobody holds the locks", || {
-        let is_free = last.alive().is_empty();
-        if !is_free {
-            last = sweep(&folder).unwrap();
-        }
-        is_free
-    });
-    last
+    sweep_when_free(&Sweeper::new(), &folder)
 }
 
 #[track_caller]

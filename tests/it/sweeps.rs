@@ -16,7 +16,7 @@ use wholefile::{
 };
 
 use crate::child::{self, Child};
-use crate::dir::{Dir, wait_until};
+use crate::dir::{Dir, sweep_when_free};
 use crate::place::{Feature, lacks};
 use crate::system::make_fifo;
 
@@ -241,9 +241,7 @@ fn a_prefix_and_a_suffix_of_ones_own_are_swept_by_who_knows_them() {
     assert_eq!(sweep(dir.root()).unwrap().removed().len(), 0);
     assert_eq!(sweeper.run(dir.root()).unwrap().alive(), std::slice::from_ref(&path));
     drop(file);
-    // A process that another test starts has its lock for a moment.
-    let removed = || sweeper.run(dir.root()).unwrap().removed() == std::slice::from_ref(&path);
-    wait_until("the sweep removes it", removed);
+    assert_eq!(sweep_when_free(&sweeper, dir.root()).removed(), [path]);
     let error = sweeper.staging_prefix("a/b").run(dir.root()).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::InvalidOption);
 }

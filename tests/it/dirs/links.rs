@@ -10,7 +10,7 @@ use wholefile::{
     sweep,
 };
 
-use crate::dir::{Dir, wait_until};
+use crate::dir::{Dir, sweep_when_free};
 use crate::place::{Feature, has, lacks};
 use crate::system::{chmod, is_root};
 
@@ -83,8 +83,7 @@ fn a_link_to_anywhere_is_switched_and_what_it_led_to_stays() {
     assert_eq!(dir.read("releases/v1/file"), "v1");
     // One that dangles is switched too, but is nothing to start from.
     fs::remove_file(dir.path("site")).unwrap();
-    // A process that another test starts has its lock for a moment.
-    wait_until("the sweep removes it", || !sweep(dir.root()).unwrap().removed().is_empty());
+    assert!(!sweep_when_free(&Sweeper::new(), dir.root()).removed().is_empty());
     symlink("nowhere", dir.path("site")).unwrap();
     assert_eq!(builder().edit(dir.path("site")).unwrap_err().kind(), ErrorKind::NotFound);
     let staged = builder().open(dir.path("site")).unwrap();
@@ -155,19 +154,7 @@ fn a_generation_that_nothing_names_is_swept_unless_its_writer_is_alive() {
     let swept = sweep(dir.root()).unwrap();
     assert_eq!((swept.alive().len(), swept.removed().len()), (1, 0), "{swept:?}");
     drop(held);
-    // A test that starts a process at this moment has the locks in it too, for a while: also those
-    // of a sweep.
-    let sweep_free = |sweeper: &mut Sweeper| {
-        let mut swept = sweeper.run(dir.root()).unwrap();
-        wait_until("nobody holds it", || {
-            let is_free = swept.alive().is_empty();
-            if !is_free {
-                swept = sweeper.run(dir.root()).unwrap();
-            }
-            is_free
-        });
-        swept
-    };
+    let sweep_free = |sweeper: &mut Sweeper| sweep_when_free(sweeper, dir.root());
     sweep_free(Sweeper::new().dry_run(true));
     symlink(NAME, dir.path("site")).unwrap();
     assert!(sweep_free(&mut Sweeper::new()).removed().is_empty());

@@ -3,7 +3,7 @@
 use fs_err as fs;
 use wholefile::{AtomicDir, ErrorKind, Outcome, ReadOnly, Sweeper, sweep};
 
-use crate::dir::{Dir, wait_until};
+use crate::dir::{Dir, sweep_when_free};
 use crate::place::{Feature, lacks};
 use crate::system::{chmod, is_root};
 
@@ -22,9 +22,7 @@ fn a_prefix_and_a_suffix_of_ones_own_are_those_of_the_staging_directory() {
     assert_eq!(sweeper.run(dir.root()).unwrap().alive(), std::slice::from_ref(&orphan));
     drop(in_use);
     assert!(sweep(dir.root()).unwrap().removed().is_empty());
-    // A process that another test starts has its lock for a moment.
-    let removed = || sweeper.run(dir.root()).unwrap().removed() == std::slice::from_ref(&orphan);
-    wait_until("the sweep removes it", removed);
+    assert_eq!(sweep_when_free(&sweeper, dir.root()).removed(), [orphan]);
     let error = builder.staging_suffix("a/b").open(dir.path("site")).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::InvalidOption);
     dir.assert_only(&[]);

@@ -13,7 +13,7 @@ use wholefile::{AtomicBatch, ErrorKind, Step, Sweeper, recover};
 use super::refusals::{check_refused, stage_in};
 use super::{NAMES, cannot_be_written, check_contents, check_new, died, journal_of, old, quick};
 use crate::child::{self, Child};
-use crate::dir::Dir;
+use crate::dir::{Dir, sweep_when_free};
 use crate::place::{Feature, lacks};
 use crate::system::{chmod, chown, is_root};
 
@@ -129,13 +129,14 @@ fn generation(dir: &Dir, number: usize) -> AtomicBatch {
 /// Recovers, and gives the generation that all files have.
 #[track_caller]
 fn recovered_generation(dir: &Dir) -> usize {
-    let sweeper = || Sweeper::new().recursive(true).run(dir.root()).unwrap();
-    sweeper();
+    let mut sweeper = Sweeper::new();
+    sweeper.recursive(true);
+    sweep_when_free(&sweeper, dir.root());
     recover(dir.path("journal")).unwrap();
     let contents: Vec<_> =
         (0..FILES).map(|index| fs::read_to_string(file(dir, index)).unwrap()).collect();
     assert!(contents.iter().all(|it| *it == contents[0]), "a mix: {contents:?}");
-    sweeper();
+    sweep_when_free(&sweeper, dir.root());
     assert_eq!(dir.names().len(), 3 + FILES, "{:?}", dir.names());
     contents[0].parse().unwrap()
 }
