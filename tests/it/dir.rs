@@ -134,8 +134,8 @@ pub(crate) fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
     }
 }
 
-/// Sweeps as soon as nobody holds what there is. A test that starts a process at this moment has the
-/// locks of this one in it too, until it becomes another program: also those of a sweep.
+/// Sweeps as soon as nobody holds what there is. A test that starts a process at this moment has
+/// the locks of this one in it too, until it becomes another program: also those of a sweep.
 #[track_caller]
 pub(crate) fn sweep_when_free(sweeper: &Sweeper, folder: &Path) -> Sweep {
     let mut last = sweeper.run(folder).unwrap();
