@@ -88,7 +88,7 @@ impl Bench {
     /// How single saves race.
     pub(crate) fn pace(&self) -> Pace {
         match self.extent {
-            Extent::Whole => Pace { rounds: 11, turn_ns: 12_000_000, max_times: 400 },
+            Extent::Whole => Pace { rounds: 25, turn_ns: 12_000_000, max_times: 400 },
             Extent::Quick => Pace { rounds: 5, turn_ns: 3_000_000, max_times: 100 },
         }
     }

@@ -1,4 +1,4 @@
-//! Contenders take turns, A B C, B C A, C A B and so on, so that whatever disturbs the machine
+//! Contenders take turns, in each round in another order, so that whatever disturbs the machine
 //! disturbs them alike. What counts is the ratio of the turns of one round.
 
 use anyhow::Result;
@@ -122,14 +122,25 @@ pub(crate) fn race(
         racers.iter_mut().map(|racer| calibrate(&mut **racer, pace)).collect::<Result<_>>()?;
     let mut turns: Vec<Vec<Turn>> = racers.iter().map(|_| Vec::new()).collect();
     for round in 0..pace.rounds {
-        for step in 0..racers.len() {
-            let index = (round + step) % racers.len();
+        for index in order_of(round, racers.len()) {
             turns[index].push(take_turn(place, &mut *racers[index], times[index])?);
         }
     }
     let reference = &turns[0];
     let rows = racers.iter().zip(&turns).map(|(racer, turns)| row(&**racer, turns, reference));
     Ok(Cell { case: case.to_owned(), place: place.name.to_owned(), rows: rows.collect() })
+}
+
+/// The order of a round. What a turn leaves for the system to do falls on whoever is next, so nobody
+/// always comes behind the same one.
+fn order_of(round: usize, racers: usize) -> impl Iterator<Item = usize> {
+    let strides: Vec<usize> = (1..=racers).filter(|it| is_coprime(*it, racers)).collect();
+    let stride = strides[round % strides.len()];
+    (0..racers).map(move |step| (round + step * stride) % racers)
+}
+
+fn is_coprime(one: usize, other: usize) -> bool {
+    (2..=other).all(|factor| one % factor != 0 || other % factor != 0)
 }
 
 /// How often the work is done in one turn. The contender has done it once then, unless that takes

@@ -84,14 +84,33 @@ pub(super) fn plain(path: &Path, payload: &Payload) -> io::Result<()> {
     Ok(fs::fsync(directory)?)
 }
 
+/// As [`plain`], of a file that has no name while it is synced, and is not synced once it has one.
+pub(super) fn plain_unnamed(path: &Path, payload: &Payload) -> io::Result<()> {
+    let (parent, _) = parent_and_name(path)?;
+    let unnamed = OFlags::RDWR | OFlags::TMPFILE | OFlags::CLOEXEC;
+    let mut temp = File::from(fs::openat(CWD, parent, unnamed, Mode::from_raw_mode(0o666))?);
+    payload.write_to(&mut temp)?;
+    fs::fsync(&temp)?;
+    let temp_path = parent.join(temp_name());
+    fs::linkat(CWD, path_of(&temp), CWD, &temp_path, AtFlags::SYMLINK_FOLLOW)?;
+    fs::rename(&temp_path, path)?;
+    let directory = fs::openat(CWD, parent, DIRECTORY, Mode::empty())?;
+    Ok(fs::fsync(directory)?)
+}
+
+/// The name that /proc gives to an open file.
+fn path_of(file: &impl AsRawFd) -> String {
+    format!("/proc/self/fd/{}", file.as_raw_fd())
+}
+
 fn look(directory: &OwnedFd, name: &OsStr) -> io::Result<Option<Old>> {
     let file = match fs::openat(directory, name, LOOK, Mode::empty()) {
         Err(Errno::NOENT) => return Ok(None),
         file => file?,
     };
     let stat = fs::fstat(&file)?;
-    // A descriptor that neither reads nor writes is asked by the name that /proc gives to it.
-    let path = format!("/proc/self/fd/{}", file.as_raw_fd());
+    // A descriptor that neither reads nor writes is asked by name.
+    let path = path_of(&file);
     let mut list = [0; 512];
     let len = fs::listxattr(&path, &mut list)?;
     let mut xattrs = Vec::new();

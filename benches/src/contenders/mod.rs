@@ -65,9 +65,11 @@ pub(crate) const NOTHING: &str = "nothing";
 /// How wholefile is called in every table.
 pub(crate) const FULL: &str = "wholefile, Full";
 pub(crate) const FEWEST: &str = "wholefile, Full with the fewest flushes";
+const UNNAMED: &str = "wholefile, Full, staged unnamed";
 pub(crate) const ORDERED: &str = "wholefile, Ordered";
 pub(crate) const NONE: &str = "wholefile, None";
 pub(crate) const BARE_FULL: &str = "bare system calls, Full";
+const BARE_UNNAMED: &str = "bare system calls, no metadata, unnamed until its one sync, Full";
 pub(crate) const BARE_NONE: &str = "bare system calls, None";
 pub(crate) const AWF: &str = "atomic-write-file";
 pub(crate) const AWF_BUFFERED: &str = "atomic-write-file in a BufWriter";
@@ -123,8 +125,10 @@ impl Task {
 const OURS_AND_BARE: &[Contender] = &[
     Contender::new(FULL, Survives::Full, EVERYTHING, wholefile::full),
     Contender::new(FEWEST, Survives::Full, EVERYTHING, wholefile::fewest),
+    Contender::new(UNNAMED, Survives::Full, EVERYTHING, wholefile::unnamed),
     Contender::new(BARE_FULL, Survives::Full, EVERYTHING, bare::full),
     Contender::new("bare system calls, no metadata, Full", Survives::Full, NOTHING, bare::plain),
+    Contender::new(BARE_UNNAMED, Survives::Full, NOTHING, bare::plain_unnamed),
     Contender::new(ORDERED, Survives::Ordered, EVERYTHING, wholefile::ordered),
     Contender::new("bare system calls, Ordered", Survives::Ordered, EVERYTHING, bare::ordered),
     Contender::new(NONE, Survives::Nothing, EVERYTHING, wholefile::none),

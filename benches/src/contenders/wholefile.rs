@@ -3,7 +3,7 @@
 use std::io;
 use std::path::Path;
 
-use wholefile::{AtomicWriter, Builder, Durability, SyncPlan};
+use wholefile::{AtomicWriter, Builder, Durability, Staging, SyncPlan};
 
 use crate::payload::Payload;
 
@@ -13,6 +13,10 @@ pub(super) fn full(path: &Path, payload: &Payload) -> io::Result<()> {
 
 pub(super) fn fewest(path: &Path, payload: &Payload) -> io::Result<()> {
     save(AtomicWriter::builder().sync_plan(SyncPlan::Fewest), path, payload)
+}
+
+pub(super) fn unnamed(path: &Path, payload: &Payload) -> io::Result<()> {
+    save(AtomicWriter::builder().staging(Staging::Unnamed), path, payload)
 }
 
 pub(super) fn ordered(path: &Path, payload: &Payload) -> io::Result<()> {
