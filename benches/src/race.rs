@@ -139,8 +139,11 @@ fn order_of(round: usize, racers: usize) -> impl Iterator<Item = usize> {
     (0..racers).map(move |step| (round + step * stride) % racers)
 }
 
-fn is_coprime(one: usize, other: usize) -> bool {
-    (2..=other).all(|factor| one % factor != 0 || other % factor != 0)
+fn is_coprime(mut one: usize, mut other: usize) -> bool {
+    while other != 0 {
+        (one, other) = (other, one % other);
+    }
+    one == 1
 }
 
 /// How often the work is done in one turn. The contender has done it once then, unless that takes
