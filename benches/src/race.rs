@@ -131,8 +131,8 @@ pub(crate) fn race(
     Ok(Cell { case: case.to_owned(), place: place.name.to_owned(), rows: rows.collect() })
 }
 
-/// The order of a round. What a turn leaves for the system to do falls on whoever is next, so nobody
-/// always comes behind the same one.
+/// The order of a round. What a turn leaves for the system to do falls on whoever is next, so that
+/// nobody always comes behind the same one.
 fn order_of(round: usize, racers: usize) -> impl Iterator<Item = usize> {
     let strides: Vec<usize> = (1..=racers).filter(|it| is_coprime(*it, racers)).collect();
     let stride = strides[round % strides.len()];
