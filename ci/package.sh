@@ -3,7 +3,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 list=$(cargo package --locked --list --allow-dirty)
-for file in Cargo.toml README.md CHANGELOG.md ARCHITECTURE.md DEPENDENCIES.md PLATFORM.md \
+for file in Cargo.toml README.md CHANGELOG.md ARCHITECTURE.md DEPENDENCIES.md PLATFORM.md PROOF.md \
     LICENSE-MIT LICENSE-APACHE src/lib.rs examples/save_config.rs; do
     grep -qx "$file" <<<"$list" || { echo "package: FAIL $file is missing"; exit 1; }
 done

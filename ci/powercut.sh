@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Cuts the power at every point of a save, on ext4, xfs and btrfs (as root, on Debian 12).
+# Cuts the power while files are saved, on ext4, xfs and btrfs (as root, on Debian 12).
 #
-#   bash ci/powercut.sh                          the short form: the self-test, a little of everything
+#   bash ci/powercut.sh                          the short form: the self-test, a little of every point of every kind of save
 #   bash ci/powercut.sh --all                    everything
 #   bash ci/powercut.sh --fs ext4 --states 10000 and whatever else proof/powercut understands
 set -euo pipefail

@@ -54,7 +54,13 @@ impl Builder {
     ///
     /// At [`Step::Resolve`]: [`InvalidPath`](crate::ErrorKind::InvalidPath),
     /// [`IsADirectory`](crate::ErrorKind::IsADirectory), [`NotFound`](crate::ErrorKind::NotFound),
-    /// or the kind that a policy of this builder refuses with. At [`Step::CreateParents`] and
+    /// [`InvalidOption`](crate::ErrorKind::InvalidOption), or the kind that a policy of this
+    /// builder refuses with; [`Conflict`](crate::ErrorKind::Conflict) if the target is not of the
+    /// version that is expected. At [`Step::Lock`], if a lock is asked for:
+    /// [`Locked`](crate::ErrorKind::Locked), [`Unsupported`](crate::ErrorKind::Unsupported) where
+    /// there are no locks, or the system's error. At [`Step::SyncDirectory`], if durability is
+    /// required: [`DurabilityUnavailable`](crate::ErrorKind::DurabilityUnavailable), or the
+    /// system's error. At [`Step::CreateParents`], and with `reserve` at [`Step::CreateTemp`] and
     /// [`Step::Reserve`]: the system's error. The target is untouched, and nothing stays behind.
     ///
     /// # Platform

@@ -48,12 +48,15 @@
 //! - A file that is **open elsewhere** stays the old one there: it is replaced, not changed.
 //! - What has **other hard links** or is **bind-mounted** cannot be replaced for all its names; see
 //!   [`HardLinks`] and [`ErrorKind::MountPoint`].
-//! - The guarantees are those of the kernel and the disk: a disk that lies about its cache, or a
-//!   network file system that lies about its syncs, is not found out.
+//! - Some **file systems** keep less, and the receipt does not know: many FUSE drivers hide an open
+//!   target for a moment while it is replaced, ext4 without a journal and ext2 keep no promise
+//!   after a power cut, and ext4 with `data=writeback` does not keep [`Durability::Ordered`]. A
+//!   disk that lies about its cache, or a network file system that lies about its syncs, is not
+//!   found out.
 //!
 //! # Platforms
 //!
-//! Linux, macOS, the BSDs and Windows. Where they differ, the item says so under *Platform*.
+//! Linux, Windows, macOS and FreeBSD. Where they differ, the item says so under *Platform*.
 
 mod builder;
 mod commit;

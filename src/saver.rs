@@ -75,7 +75,7 @@ const MAX_DELAY: Duration = Duration::from_secs(1);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone)]
-#[must_use = "a Saver that is dropped has nothing more to save"]
+#[must_use = "dropping the last handle of a Saver ends it: keep it, and call `save`"]
 pub struct Saver(Arc<Handle>);
 
 /// What all clones have in common. Dropped with the last.

@@ -76,15 +76,13 @@ const MODE: u32 = 0o600;
 ///
 /// # Platform
 ///
-/// The lock needs a file system that has locks; without, [`ErrorKind::Unsupported`]. Where a file
-/// system numbers its files anew each time it is mounted, as sshfs does, a recovery after that is
-/// [`ErrorKind::Unrecoverable`], and a sweep keeps what was staged.
+/// The lock needs a file system that has locks; without, [`ErrorKind::Unsupported`].
 ///
-/// The identity of a file or a directory is its number. A file system that numbers what is on it
-/// anew each time it is mounted (FAT and exFAT on Linux: `iunique` in fs/fat/inode.c and
-/// fs/exfat/inode.c; some FUSE drivers, as sshfs) lets a process recover that takes over from one
-/// that has died, but nobody after a restart of the system: [`ErrorKind::Unrecoverable`], and what
-/// was staged stays until it is removed by hand.
+/// The identity of a file or a directory is its number. Some file systems number what is on them
+/// anew each time they are mounted (FAT and exFAT on Linux: `iunique` in fs/fat/inode.c and
+/// fs/exfat/inode.c; sshfs and other FUSE drivers). There a recovery works only until the next
+/// mount. After that it is [`ErrorKind::Unrecoverable`], a sweep keeps what was staged, and it is
+/// to be removed by hand once the journal is given up.
 ///
 /// # Examples
 ///

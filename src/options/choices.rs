@@ -232,8 +232,8 @@ pub enum SyncPlan {
     /// something on it was synced, so that the first save that a thread makes on it is a portable
     /// one.
     ///
-    /// Where it holds was not derived from documentation but tested, by replaying every state that
-    /// a power cut could have left the device in.
+    /// Where it holds was not derived from documentation but tested, by replaying thousands of
+    /// states that a power cut could have left the device in.
     Fewest,
 }
 

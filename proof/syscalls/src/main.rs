@@ -1,7 +1,8 @@
 //! Kills a save at each of its system calls, fails each of them with each error that it can return,
 //! and looks at what is left on disk.
 //!
-//!     cargo run --release                 # the short form: every call, some of the errors
+//!     cargo run --release                 # the short form: fewer calls of trees and journals, and
+//!                                         # some of the errors
 //!     cargo run --release -- --long       # every call, every error
 //!     cargo run --release -- --self-test  # writers that are broken on purpose: each is caught
 //!

@@ -58,8 +58,12 @@ impl AtomicDirBuilder {
     /// file, [`MountPoint`](crate::ErrorKind::MountPoint) if something is mounted there or below,
     /// or the kind that a policy of this builder refuses with. On Windows
     /// [`Unsupported`](crate::ErrorKind::Unsupported) if there is a tree, which could not be
-    /// replaced. At [`Step::CreateParents`] and [`Step::CreateTemp`]: the system's error. The
-    /// target is untouched, and nothing stays behind.
+    /// replaced. At [`Step::Lock`], if a lock is asked for: [`Locked`](crate::ErrorKind::Locked),
+    /// `Unsupported` where there are no locks, or the system's error. At [`Step::SyncDirectory`],
+    /// if durability is required:
+    /// [`DurabilityUnavailable`](crate::ErrorKind::DurabilityUnavailable), or the system's error.
+    /// At [`Step::CreateParents`] and [`Step::CreateTemp`]: the system's error. The target is
+    /// untouched, and nothing stays behind.
     pub fn open(&self, path: impl AsRef<Path>) -> Result<AtomicDir> {
         AtomicDir::start(path.as_ref(), &self.options(), self.swap, Start::Empty)
     }

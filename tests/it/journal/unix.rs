@@ -242,3 +242,17 @@ fn a_journal_that_another_user_planted_is_not_believed() {
     recover(journal_of(&dir)).unwrap();
     check_contents(&dir, NAMES.len());
 }
+
+/// A journal names files and folders that only their owner may know of. One that can only be read,
+/// as a backup may leave it, is recovered like any other.
+#[test]
+fn a_journal_is_private_and_need_not_be_writable() {
+    if cannot_be_written() || lacks(&[Feature::Modes]) {
+        return;
+    }
+    let dir = died();
+    assert_eq!(dir.mode("state/journal"), 0o600);
+    chmod(journal_of(&dir), 0o400);
+    recover(journal_of(&dir)).unwrap();
+    check_new(&dir);
+}
