@@ -3,6 +3,7 @@
 
 mod batches;
 mod cases;
+mod displaced;
 mod gone;
 mod intruders;
 mod journals;

@@ -11,7 +11,7 @@ use crate::commit::VersionCheck;
 use crate::error::{Error, ErrorKind, Step, TargetState};
 use crate::fault::Op;
 use crate::options::{Durability, Options, Publish};
-use crate::sys::{self, Directory, Entry, Halfway, Replacing};
+use crate::sys::{self, Directory, Entry, FileKind, Halfway, Replacing};
 
 /// Proof that the new contents are visible under the target's name.
 #[derive(Debug)]
@@ -200,13 +200,27 @@ fn replace_existing(
 ) -> io::Result<OldName> {
     let exchange = || sys::exchange(from, to);
     if let Some(result) = with_rename_flags(Op::Exchange, to.directory, exchange) {
-        return result.map(|()| OldName::Present);
+        return result.and_then(|()| check_displaced(from, to)).map(|()| OldName::Present);
     }
     // Without an exchange, somebody may remove the target between the look and the rename.
     match sys::look(to.directory, to.name)? {
         Some(_) => replace(from, file, to, replacing),
         None => Err(io::ErrorKind::NotFound.into()),
     }
+}
+
+/// An exchange takes a directory too, which a rename refuses to replace. One that has taken the
+/// target's name since the last look is put back, with all that is in it.
+fn check_displaced(from: Entry<'_>, to: Entry<'_>) -> io::Result<()> {
+    let refusal = match sys::look(from.directory, from.name) {
+        Ok(Some(displaced)) if displaced.info.kind == FileKind::Directory => {
+            io::ErrorKind::IsADirectory.into()
+        }
+        Ok(_) => return Ok(()),
+        Err(error) => error,
+    };
+    sys::exchange(from, to)?;
+    Err(refusal)
 }
 
 thread_local! {

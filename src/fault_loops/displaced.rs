@@ -1,0 +1,67 @@
+//! A directory that takes the target's name right before the exchange.
+
+use std::path::{Path, PathBuf};
+use std::thread;
+
+use super::batches::portable;
+use super::cases::{Before, NEW};
+use super::place::Place;
+use crate::fault::{Interruption, Op, Plan, When, with_plan};
+use crate::{AtomicBatch, ErrorKind, Publish, Result, TargetState};
+
+/// `rm settings; mkdir settings` between the last look at a target that must exist and its publish:
+/// the exchange took the directory, with all that had been put into it, to where a batch, or the
+/// next sweep, removes what is staged. With a journal the commit even returned `Ok`.
+#[test]
+fn a_directory_that_took_the_name_of_the_target_is_put_back() {
+    check("a file", |path| existing().write(path, NEW).map(drop));
+    check("a batch", |path| batch(path, None));
+    check("a batch with a journal", |path| batch(path, Some("journal")));
+}
+
+fn existing() -> crate::Builder {
+    portable().publish(Publish::Existing).clone()
+}
+
+fn batch(path: &Path, journal: Option<&str>) -> Result<()> {
+    let mut batch = AtomicBatch::new();
+    batch.options(&existing());
+    if let Some(journal) = journal {
+        batch.journal(path.with_file_name(journal))?;
+    }
+    batch.write(path, NEW)?;
+    batch.commit().map(drop)
+}
+
+#[track_caller]
+fn check(name: &str, save: fn(&Path) -> Result<()>) {
+    let (_, clean, plan) = run(save, None);
+    clean.unwrap();
+    let exchange = plan.log.iter().position(|op| *op == Op::Exchange).expect("it is exchanged");
+    let (place, result, _) = run(save, Some(exchange));
+    let error = result.unwrap_err();
+    let became = (error.kind(), error.target_state());
+    assert_eq!(became, (ErrorKind::IsADirectory, TargetState::Untouched), "{name}: {error:?}");
+    let theirs = fs_err::read(place.path().join("theirs")).unwrap();
+    assert_eq!(theirs, b"theirs", "{name}");
+    let sweep = super::place::sweep_when_free(place.folder());
+    assert!(sweep.errors().is_empty(), "{name}: {sweep:?}");
+    assert!(place.path().join("theirs").exists(), "{name}");
+}
+
+fn run(save: fn(&Path) -> Result<()>, before: Option<usize>) -> (Place, Result<()>, Plan) {
+    let place = Place::new(Before::File);
+    let path: PathBuf = place.path();
+    let action = |path: &Path| {
+        fs_err::remove_file(path).unwrap();
+        fs_err::create_dir(path).unwrap();
+        fs_err::write(path.join("theirs"), "theirs").unwrap();
+    };
+    let interruption = |index| Interruption { when: When::At(index), action, path: path.clone() };
+    let interruptions = before.map(interruption).into_iter().collect();
+    let plan = Plan { interruptions, ..Plan::default() };
+    // What is known of the file systems is known by thread.
+    let (result, plan) =
+        thread::scope(|scope| scope.spawn(|| with_plan(plan, || save(&path))).join().unwrap());
+    (place, result, plan)
+}
