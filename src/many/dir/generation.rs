@@ -73,13 +73,22 @@ pub(super) struct Switched {
     old: Option<OsString>,
 }
 
+/// Takes the lock that tells a generation that no link names yet from an orphan. Who has it besides
+/// may let go of it at any moment. Where there is no such lock, nobody takes anything for an
+/// orphan.
+fn show_life(root: &Directory) -> io::Result<()> {
+    match lock::hold_directory(root)? {
+        Answer::Held | Answer::Unavailable => Ok(()),
+        Answer::Busy => Err(io::ErrorKind::WouldBlock.into()),
+    }
+}
+
 /// Publishes by switching the link.
 pub(super) fn publish(sealed: Sealed, target: &mut Target, options: &Options) -> Result<Switched> {
     let Sealed { staged, durability: contents } = sealed;
     let path = target.path.clone();
     let failed = |error| Error::failed(Step::Publish, &path, error);
-    let held = lock::hold_directory(staged.root()).map_err(failed);
-    if let Err(error) = held.and_then(|_| staged.id()) {
+    if let Err(error) = show_life(staged.root()).map_err(failed).and_then(|()| staged.id()) {
         return Err(staged.abandon(error));
     }
     let folder = staged.folder().to_path_buf();

@@ -195,3 +195,26 @@ fn a_link_that_another_user_planted_is_not_switched() {
     assert_eq!(fs::read_link(&site).unwrap().to_str(), Some("elsewhere"));
     dir.assert_only(&["elsewhere", "site"]);
 }
+
+/// A commit that did not get the lock of the new generation, since whoever filled the tree held it,
+/// went on without. Once they let go, a sweep took the generation, which no link named yet, for an
+/// orphan; then the link was switched to it. The commit returned `Ok`, and the tree was gone.
+#[test]
+fn a_generation_whose_lock_somebody_else_has_is_not_published() {
+    if lacks(&[Feature::Symlinks]) {
+        return;
+    }
+    let dir = Dir::new();
+    let first = builder().open(dir.path("site")).unwrap();
+    first.write("file", "first").unwrap();
+    first.commit().unwrap();
+    let second = builder().open(dir.path("site")).unwrap();
+    second.write("file", "second").unwrap();
+    let theirs = fs::File::open(second.path()).unwrap();
+    flock(theirs.file(), FlockOperation::NonBlockingLockExclusive).unwrap();
+    let error = second.commit().unwrap_err();
+    let became = (error.step(), error.target_state());
+    assert_eq!(became, (Step::Publish, TargetState::Untouched), "{error:?}");
+    drop(theirs);
+    check(&dir, "first");
+}
