@@ -3,10 +3,10 @@
 
 mod batches;
 mod cases;
-mod displaced;
 mod gone;
 mod intruders;
 mod journals;
+mod meanwhile;
 mod place;
 mod single;
 mod single_of_batches;

@@ -107,6 +107,9 @@ pub enum SpecialFiles {
     /// at all on a rollback; contents that outgrow the buffer wait in an unnamed file in
     /// [`std::env::temp_dir`]. Committing to a FIFO waits until somebody reads it.
     ///
+    /// What was redirected to a file gets the contents at its end, as with `>>`. That does not move
+    /// the descriptor itself: after `>`, what is written by it later goes over the contents.
+    ///
     /// Unix: a FIFO that another user may have planted is refused like such a symlink
     /// ([`Symlinks::Follow`]): it would hand the contents to that user.
     WriteThrough,

@@ -1,7 +1,7 @@
 //! A FIFO, a device, a socket or an open descriptor cannot be replaced, only written into.
 
 use std::fs::File;
-use std::io::{self, SeekFrom};
+use std::io;
 
 use super::staging::{Contents, Plan};
 use crate::commit::{Commit, Outcome};
@@ -23,10 +23,6 @@ pub(crate) fn commit(mut contents: Contents, plan: Plan<'_>, through: Through) -
         // A regular file has taken the name since: writing into it would destroy it.
         (FileKind::File, Through::File) => {
             return Err(Error::refused(ErrorKind::SpecialFile, Step::Publish, &target.path));
-        }
-        // A descriptor that was redirected to a file: what is in it already stays.
-        (FileKind::File, Through::Descriptor) => {
-            sys::seek(&file, SeekFrom::End(0)).map_err(failed(Step::Publish))?;
         }
         // Nor may another user's FIFO have taken it.
         (_, Through::File) => {

@@ -241,8 +241,10 @@ pub(crate) fn open_through(
     through: Through,
 ) -> io::Result<File> {
     let mut flags = OFlags::WRONLY | OFlags::NOCTTY | OFlags::CLOEXEC;
-    if through == Through::File {
-        flags |= OFlags::NOFOLLOW;
+    match through {
+        Through::File => flags |= OFlags::NOFOLLOW,
+        // What is in a file that it was redirected to stays, and what others append meanwhile.
+        Through::Descriptor => flags |= OFlags::APPEND,
     }
     Ok(File::from(fs::openat(directory.fd(), name, flags, Mode::empty())?))
 }

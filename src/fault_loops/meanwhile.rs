@@ -1,13 +1,15 @@
-//! A directory that takes the target's name right before the exchange.
+//! What somebody else does at the worst moment.
 
+use std::io::Write;
+use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
 use std::thread;
 
 use super::batches::portable;
-use super::cases::{Before, NEW};
+use super::cases::{Before, NEW, OLD};
 use super::place::Place;
 use crate::fault::{Interruption, Op, Plan, When, with_plan};
-use crate::{AtomicBatch, ErrorKind, Publish, Result, TargetState};
+use crate::{AtomicBatch, ErrorKind, Publish, Result, SpecialFiles, TargetState};
 
 /// `rm settings; mkdir settings` between the last look at a target that must exist and its publish:
 /// the exchange took the directory, with all that had been put into it, to where a batch, or the
@@ -64,4 +66,24 @@ fn run(save: fn(&Path) -> Result<()>, before: Option<usize>) -> (Place, Result<(
     let (result, plan) =
         thread::scope(|scope| scope.spawn(|| with_plan(plan, || save(&path))).join().unwrap());
     (place, result, plan)
+}
+
+/// `-o /dev/stdout` into a log: what another program appended between the look for the end of the
+/// log and the write was written over.
+#[test]
+fn what_others_append_to_a_redirected_file_stays() {
+    let place = Place::new(Before::File);
+    let append = |path: &Path| {
+        let log = fs_err::OpenOptions::new().append(true).open(path);
+        log.unwrap().write_all(b"theirs").unwrap();
+    };
+    let log = fs_err::OpenOptions::new().append(true).open(place.path()).unwrap();
+    let when = When::BeforeEach(Op::WriteThrough);
+    let interruptions = vec![Interruption { when, action: append, path: place.path() }];
+    let descriptor = format!("/proc/self/fd/{}", log.file().as_raw_fd());
+    let through = portable().special_files(SpecialFiles::WriteThrough).clone();
+    let plan = Plan { interruptions, ..Plan::default() };
+    let (result, _) = with_plan(plan, || through.write(descriptor, NEW));
+    result.unwrap();
+    assert_eq!(place.contents().unwrap(), [OLD, b"theirs", NEW].concat());
 }
