@@ -168,6 +168,10 @@ pub enum InUse {
 /// It is held from `open`, before anything is read or staged, until the writer has committed,
 /// rolled back or been dropped. A process that is killed while it holds the lock lets go of it,
 /// unless a child lives on that it has forked meanwhile without starting another program.
+///
+/// A thread that asks for a lock that it has itself is refused at once with
+/// [`ErrorKind::Locked`](crate::ErrorKind::Locked), since it would wait for ever. A writer that was
+/// moved to another thread counts as that of the thread that opened it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Lock {

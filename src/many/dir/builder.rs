@@ -71,11 +71,12 @@ impl AtomicDirBuilder {
     /// Starts a tree that is to be the directory at `path`, as a copy of the one that is there. If
     /// there is none, it starts empty.
     ///
-    /// Directories, files and symlinks are copied with their owners, modes, ACLs, xattrs and times,
-    /// files as [`copying`](AtomicDirBuilder::copying) says. Two hard links to one file become two
-    /// files, unless they are linked to the old tree's. If another tree is published meanwhile,
-    /// that one is copied anew. If somebody changes the old tree itself, the copy may have some of
-    /// the changes: a [`lock`](AtomicDirBuilder::lock) keeps out those who ask for it.
+    /// Directories and files are copied with their owners, modes, ACLs, xattrs and times, files as
+    /// [`copying`](AtomicDirBuilder::copying) says, symlinks with their owners alone. Two hard
+    /// links to one file become two files, unless they are linked to the old tree's. If another
+    /// tree is published meanwhile, that one is copied anew. If somebody changes the old tree
+    /// itself, the copy may have some of the changes: a [`lock`](AtomicDirBuilder::lock) keeps out
+    /// those who ask for it.
     ///
     /// # Errors
     ///
