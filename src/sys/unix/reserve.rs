@@ -33,6 +33,7 @@ mod tests {
     use super::*;
 
     #[test]
+    #[cfg_attr(miri, ignore = "Miri has no fstatvfs(2)")]
     fn where_nothing_can_be_reserved_so_much_must_be_free() {
         let file = tempfile::tempfile().unwrap();
         let check = |len| require_free_space(&file, len).map_err(|error| error.kind());
