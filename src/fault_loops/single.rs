@@ -1,17 +1,21 @@
 //! Single faults, and what they once led to.
 
+use std::cell::Cell;
 use std::ffi::OsStr;
 use std::io;
 use std::os::unix::fs::PermissionsExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use rustix::io::Errno;
 
 use super::cases::{Before, CASES, Case, NEW};
-use super::place::Place;
+use super::place::{Place, not_to_be_had_here};
 use super::run;
-use crate::fault::{Fault, Op, Plan, with_plan};
-use crate::{AtomicBatch, AtomicDir, ErrorKind, Step, Swap, SyncPlan, TargetState, sys};
+use crate::fault::{Fault, Interruption, Op, Plan, When, with_plan};
+use crate::{
+    AtomicBatch, AtomicDir, AtomicWriter, Builder, ErrorKind, Metadata, Preserve, Step, Swap,
+    SyncPlan, TargetState, sys,
+};
 
 #[test]
 fn the_fewest_syncs_are_made_where_they_are_known_to_be_enough() {
@@ -213,5 +217,52 @@ fn an_acl_of_which_nothing_is_known_gives_the_group_no_more_than_others() {
         result.unwrap();
         let now = fs_err::metadata(&target).unwrap().permissions().mode();
         assert_eq!(now & 0o7777, mode, "{owner}, {errno}");
+    }
+}
+
+thread_local! {
+    /// How many looks at a temp file there were.
+    static LOOKS: Cell<usize> = const { Cell::new(0) };
+}
+
+fn look_whether_it_is_the_owners_alone(folder: &Path) {
+    for entry in fs_err::read_dir(folder).unwrap().map(Result::unwrap) {
+        if entry.file_name().as_encoded_bytes().starts_with(b".wholefile-") {
+            let mode = entry.metadata().unwrap().permissions().mode();
+            assert_eq!(mode & 0o077, 0, "the temp file has mode {mode:o}");
+            LOOKS.set(LOOKS.get() + 1);
+        }
+    }
+}
+
+/// Symptom: a secret was saved with `mode(0o600)`, or by a user who could keep neither the owner
+/// nor the group, over a file with an ACL, and for a moment the temp file had the mode 640.
+/// Mechanism: the old ACL was set with all of its mask, and only the mode that followed took rights
+/// from it. Lost: the secret, to whom the old ACL named and the new mode shut out; what was opened
+/// in that moment can be read for as long as it is open.
+#[test]
+fn an_acl_lets_nobody_in_whom_the_mode_will_shut_out() {
+    if [Op::SetOwner, Op::SetXattr].iter().any(|op| not_to_be_had_here().contains(op)) {
+        return;
+    }
+    let with_mode: fn() -> Builder = || AtomicWriter::builder().mode(0o600).clone();
+    let without_owner: fn() -> Builder =
+        || AtomicWriter::builder().preserve(Metadata::Owner, Preserve::Skip).clone();
+    for builder in [with_mode, without_owner] {
+        let place = Place::new(Before::File);
+        let path = place.folder().to_path_buf();
+        let interruptions = Op::ALL.iter().map(|op| Interruption {
+            when: When::BeforeEach(*op),
+            action: look_whether_it_is_the_owners_alone,
+            path: path.clone(),
+        });
+        let plan = Plan { interruptions: interruptions.collect(), ..Plan::default() };
+        LOOKS.set(0);
+        let (result, plan) = with_plan(plan, || builder().write(place.path(), NEW));
+        result.unwrap();
+        let sets = plan.log.iter().filter(|op| [Op::SetXattr, Op::SetMode].contains(op)).count();
+        assert!(LOOKS.get() > sets && sets > 1, "{:?}", plan.log);
+        let end = fs_err::metadata(place.path()).unwrap().permissions().mode();
+        assert_eq!(end & 0o7777, 0o600);
     }
 }

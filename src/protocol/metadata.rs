@@ -2,9 +2,9 @@
 //!
 //! The order is such that the staged file is never readable by more people than the published one:
 //! plain xattrs, then the owner while the mode is narrow, then the ACL (whose entry for the owning
-//! group must not meet another group), then the mode (a change of owner clears setuid and setgid),
-//! then the file capabilities (a change of owner removes them), then the times, then the flags of
-//! chflags(2), since one of them may forbid any further change.
+//! group must not meet another group) as far as the mode to come allows it, then the mode (a change
+//! of owner clears setuid and setgid), then the file capabilities (a change of owner removes them),
+//! then the times, then the flags of chflags(2), since one of them may forbid any further change.
 
 mod acl;
 mod again;
@@ -150,10 +150,13 @@ impl Snapshot {
         }
         self.apply_xattrs(file, &mut losses, Turn::BeforeOwner)?;
         let owner = self.apply_owner(file, &now, &mut losses)?;
-        let acl = self.apply_acl(file, &mut losses)?;
+        if owner == Work::Some {
+            now = inspect(file, path)?; // the mode has changed as well
+        }
+        let acl = self.apply_acl(file, &now, &mut losses)?;
         self.remove_default_acl(file, &mut losses)?;
-        if [owner, acl].contains(&Work::Some) {
-            now = inspect(file, path)?; // both change the mode as well
+        if acl == Work::Some {
+            now = inspect(file, path)?; // here too
         }
         self.apply_mode(file, &now, modes, &mut losses)?;
         self.apply_xattrs(file, &mut losses, Turn::AfterOwner)?;
@@ -206,13 +209,17 @@ impl Snapshot {
     }
 
     /// Sets the old ACL, or removes the one that the directory's default gave to the temp file.
-    fn apply_acl(&mut self, file: &File, losses: &mut Losses<'_>) -> Result<Work> {
+    /// `now` is the temp file with its owner.
+    fn apply_acl(&mut self, file: &File, now: &Info, losses: &mut Losses<'_>) -> Result<Work> {
         let preserve = losses.options.preserve;
         if self.old.is_none() || [preserve.mode, preserve.xattrs].contains(&Preserve::Skip) {
             return Ok(Work::None);
         }
         let name = OsStr::new(acl::NAME);
         let changed = if let Acl::Present(value) = &self.acl {
+            // The mode is set later, and may leave less to others than the old ACL.
+            let mode = self.mode(now, losses.options).map_or(0, |(_, mode)| mode);
+            let value = &acl::narrowed(value, mode);
             // btrfs changes the mode before it has the ACL that the mode belongs to: for a moment
             // the mask would count as the group's rights. So the first one lets nobody in.
             let closed = acl::for_the_owner_alone(value);
@@ -256,6 +263,18 @@ impl Snapshot {
         Ok(())
     }
 
+    /// The mode that is wanted, and the one that may be set with the owner and the ACL that the
+    /// file has `now`; `None` if it is left as it is.
+    fn mode(&self, now: &Info, options: &Options) -> Option<(u32, u32)> {
+        match (options.mode, &self.old) {
+            (Some(mode), _) => Some((mode & 0o7777, mode & 0o7777)),
+            (None, Some(old)) if options.preserve.mode != Preserve::Skip => {
+                Some((old.mode, mode_for(old, now, &self.acl)))
+            }
+            _ => None,
+        }
+    }
+
     fn apply_mode(
         &self,
         file: &File,
@@ -263,13 +282,7 @@ impl Snapshot {
         modes: Modes,
         losses: &mut Losses<'_>,
     ) -> Result<()> {
-        let (wanted, mode) = match (losses.options.mode, &self.old) {
-            (Some(mode), _) => (mode & 0o7777, mode & 0o7777),
-            (None, Some(old)) if losses.options.preserve.mode != Preserve::Skip => {
-                (old.mode, mode_for(old, now, &self.acl))
-            }
-            _ => return Ok(()),
-        };
+        let Some((wanted, mode)) = self.mode(now, losses.options) else { return Ok(()) };
         let mut set = Ok(());
         if mode != now.mode {
             set = sys::set_mode(file, mode);

@@ -11,12 +11,12 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 
 use fs_err as fs;
-use wholefile::{AtomicWriter, ReadOnly, Staging};
+use wholefile::{AtomicWriter, Builder, ReadOnly, Staging};
 
 use crate::child::{self, Child};
 use crate::dir::{Dir, Stop, wait_until};
 use crate::place::{Feature, lacks};
-use crate::system::{chmod, chown, is_root, run, set_acl, xattr};
+use crate::system::{chmod, chown, is_root, run, set_acl, set_xattr, xattr};
 
 const ACL: &str = "system.posix_acl_access";
 /// So many looks at a temp file make a case.
@@ -67,6 +67,12 @@ fn has_acl(path: &Path) -> Option<bool> {
 /// Replaces the target until enough was seen.
 #[track_caller]
 fn watch(dir: &Dir, end: Final) {
+    watch_saves(dir, end, AtomicWriter::builder(), || {});
+}
+
+/// As [`watch`], with these options, after `before_each` has made the target what it is to be.
+#[track_caller]
+fn watch_saves(dir: &Dir, end: Final, builder: Builder, before_each: impl Fn()) {
     let (done, caught) = (AtomicBool::new(false), AtomicUsize::new(0));
     let modes = thread::scope(|scope| {
         let stop = Stop(&done);
@@ -85,7 +91,8 @@ fn watch(dir: &Dir, end: Final) {
         });
         let mut saves = 0;
         wait_until("the watcher has caught enough temp files", || {
-            save(dir, end, saves);
+            before_each();
+            save(dir, end, builder.clone(), saves);
             saves += 1;
             let enough = caught.load(Ordering::Relaxed) >= MIN_CAUGHT && saves >= MIN_SAVES;
             enough || watcher.is_finished()
@@ -99,9 +106,8 @@ fn watch(dir: &Dir, end: Final) {
 }
 
 /// One save, of each kind in turn. While its temp file is there, it is looked at too.
-fn save(dir: &Dir, end: Final, turn: usize) {
+fn save(dir: &Dir, end: Final, mut builder: Builder, turn: usize) {
     let staging = if turn % 2 == 0 { Staging::Named } else { Staging::Unnamed };
-    let mut builder = AtomicWriter::builder();
     builder.read_only(ReadOnly::Replace).staging(staging);
     let mut writer = builder.open(dir.path("target")).unwrap();
     if turn % 3 != 0 {
@@ -192,6 +198,32 @@ fn the_temp_file_has_no_mask_without_the_acl_that_it_belongs_to() {
         return;
     }
     const TEST: &str = "watcher::the_temp_file_has_no_mask_without_the_acl_that_it_belongs_to";
+    Child::of(TEST).umask(0).run(&Dir::new(), "");
+}
+
+#[test]
+fn the_temp_file_gives_no_rights_to_whom_the_old_acl_names_and_the_mode_shuts_out() {
+    const TEST: &str =
+        "watcher::the_temp_file_gives_no_rights_to_whom_the_old_acl_names_and_the_mode_shuts_out";
+    if let Some(child::Given { dir, .. }) = child::given() {
+        for (mode, acl_group) in [(0o600, 0), (0o640, 4), (0o620, 2)] {
+            let target = dir.write("target", "old");
+            set_acl(&target, "u:12345:rw,g::rw,o::r");
+            let acl = xattr(&target, ACL).unwrap();
+            let old = || {
+                set_xattr(&target, ACL, &acl);
+                chown(&target, 12345, 23456);
+            };
+            let builder = AtomicWriter::builder().mode(mode).clone();
+            watch_saves(&dir, Final { mode, gid: 23456, acl_group: Some(acl_group) }, builder, old);
+            assert!(xattr(&target, ACL).is_some());
+            fs::remove_file(target).unwrap();
+        }
+        return;
+    }
+    if lacks(&[Feature::Acls, Feature::Owners]) || !is_root(TEST) {
+        return;
+    }
     Child::of(TEST).umask(0).run(&Dir::new(), "");
 }
 

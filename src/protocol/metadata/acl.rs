@@ -34,21 +34,48 @@ const HEADER: &[u8] = &[2, 0, 0, 0];
 const HEADER_LEN: usize = HEADER.len();
 const ENTRY_LEN: usize = 8;
 const USER_OBJ: u16 = 0x01;
+const GROUP_OBJ: u16 = 0x04;
 const MASK: u16 = 0x10;
 const OTHER: u16 = 0x20;
 
 /// The same entries without any rights but the owner's. An ACL of another system is left as it is.
 pub(super) fn for_the_owner_alone(bytes: &[u8]) -> Vec<u8> {
+    with_at_most(bytes, |tag| if tag == USER_OBJ { 0o7 } else { 0 })
+}
+
+/// The same entries, but nobody may more than once the permissions are `mode`: as chmod(2) does,
+/// the group's bits go to the mask, and where there is none to the owning group. An ACL of another
+/// system is left as it is.
+pub(super) fn narrowed(bytes: &[u8], mode: u32) -> Vec<u8> {
+    let group = if entries(bytes).any(|(tag, _)| tag == MASK) { MASK } else { GROUP_OBJ };
+    with_at_most(bytes, |tag| match tag {
+        USER_OBJ => mode >> 6,
+        OTHER => mode,
+        tag if tag == group => mode >> 3,
+        _ => 0o7,
+    })
+}
+
+/// The same entries, each with no more rights than `most` leaves to its tag.
+fn with_at_most(bytes: &[u8], most: impl Fn(u16) -> u32) -> Vec<u8> {
     let mut bytes = bytes.to_vec();
     if !bytes.starts_with(HEADER) {
         return bytes;
     }
     for entry in bytes.get_mut(HEADER_LEN..).unwrap_or_default().chunks_exact_mut(ENTRY_LEN) {
-        if u16::from_le_bytes([entry[0], entry[1]]) != USER_OBJ {
-            entry[2..4].fill(0);
-        }
+        let most = most(u16::from_le_bytes([entry[0], entry[1]])) & 0o7;
+        entry[2] &= most as u8;
+        entry[3] = 0;
     }
     bytes
+}
+
+/// The tag and the rights of each entry.
+fn entries(bytes: &[u8]) -> impl Iterator<Item = (u16, u32)> {
+    bytes.get(HEADER_LEN..).unwrap_or_default().chunks_exact(ENTRY_LEN).map(|entry| {
+        let number = |at: usize| u16::from_le_bytes([entry[at], entry[at + 1]]);
+        (number(0), u32::from(number(2)))
+    })
 }
 
 /// The rights that every entry but the owner's gives: nobody gains by getting just these. Of an ACL
@@ -57,14 +84,8 @@ fn shared_rights(bytes: &[u8]) -> u32 {
     if !bytes.starts_with(HEADER) {
         return 0;
     }
-    let entries = || {
-        bytes.get(HEADER_LEN..).unwrap_or_default().chunks_exact(ENTRY_LEN).map(|entry| {
-            let number = |at: usize| u16::from_le_bytes([entry[at], entry[at + 1]]);
-            (number(0), u32::from(number(2)))
-        })
-    };
-    let mask = entries().find(|(tag, _)| *tag == MASK).map_or(0o7, |(_, rights)| rights);
-    let others = entries().filter(|(tag, _)| ![USER_OBJ, MASK].contains(tag));
+    let mask = entries(bytes).find(|(tag, _)| *tag == MASK).map_or(0o7, |(_, rights)| rights);
+    let others = entries(bytes).filter(|(tag, _)| ![USER_OBJ, MASK].contains(tag));
     let rights = others.map(|(tag, rights)| if tag == OTHER { rights } else { rights & mask });
     rights.reduce(|all, rights| all & rights).unwrap_or(0) & 0o7
 }
@@ -72,6 +93,8 @@ fn shared_rights(bytes: &[u8]) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const USER: u16 = 0x02;
 
     fn encode(entries: &[(u16, u16)]) -> Vec<u8> {
         let mut bytes = 2_u32.to_le_bytes().to_vec();
@@ -90,16 +113,36 @@ mod tests {
 
     #[test]
     fn only_the_owners_entry_is_left_its_rights() {
-        let before = encode(&[(USER_OBJ, 6), (0x02, 6), (0x04, 4), (MASK, 6), (OTHER, 4)]);
-        let after = encode(&[(USER_OBJ, 6), (0x02, 0), (0x04, 0), (MASK, 0), (OTHER, 0)]);
+        let before = encode(&[(USER_OBJ, 6), (USER, 6), (GROUP_OBJ, 4), (MASK, 6), (OTHER, 4)]);
+        let after = encode(&[(USER_OBJ, 6), (USER, 0), (GROUP_OBJ, 0), (MASK, 0), (OTHER, 0)]);
         assert_eq!(for_the_owner_alone(&before), after);
         assert_eq!(for_the_owner_alone(b"\x02"), b"\x02");
     }
 
     #[test]
+    fn nobody_may_more_than_under_the_mode_that_follows() {
+        for (mode, entries, expected) in [
+            // With a mask that is what gives way, and a named user's entry stays as it was.
+            (0o640, [6, 6, 4, 6, 4], [6, 6, 4, 4, 0]),
+            (0o600, [6, 6, 7, 7, 7], [6, 6, 7, 0, 0]),
+            (0o466, [6, 6, 4, 6, 4], [4, 6, 4, 6, 4]),
+            // Nobody gains anything.
+            (0o777, [6, 4, 0, 4, 0], [6, 4, 0, 4, 0]),
+        ] {
+            let acl = |rights: [u16; 5]| {
+                let tags = [USER_OBJ, USER, GROUP_OBJ, MASK, OTHER];
+                encode(&tags.into_iter().zip(rights).collect::<Vec<_>>())
+            };
+            assert_eq!(narrowed(&acl(entries), mode), acl(expected), "{mode:o}: {entries:?}");
+        }
+        let without_mask = encode(&[(USER_OBJ, 6), (GROUP_OBJ, 6), (OTHER, 4)]);
+        let expected = encode(&[(USER_OBJ, 6), (GROUP_OBJ, 4), (OTHER, 0)]);
+        assert_eq!(narrowed(&without_mask, 0o640), expected);
+        assert_eq!(narrowed(b"\x02", 0o600), b"\x02");
+    }
+
+    #[test]
     fn only_what_every_entry_gives_is_shared() {
-        const USER: u16 = 0x02;
-        const GROUP_OBJ: u16 = 0x04;
         let owner = (USER_OBJ, 6);
         check(&[owner, (GROUP_OBJ, 4), (OTHER, 4)], 4);
         // A named user may more than the group.
@@ -116,5 +159,6 @@ mod tests {
         let foreign = [&0x012c_c16d_u32.to_le_bytes()[..], &[0xff; 80]].concat();
         assert_eq!(shared_rights(&foreign), 0);
         assert_eq!(for_the_owner_alone(&foreign), foreign);
+        assert_eq!(narrowed(&foreign, 0o600), foreign);
     }
 }
