@@ -14,8 +14,8 @@ use std::time::Duration;
 pub use self::kinds::{ErrorKind, Step, TargetState};
 use self::sentences::{Aftermath, Reason};
 pub(crate) use self::sentences::{
-    Obstacle, forked, invalid_journal, late_journal, no_link, not_text, not_to_be_found_again,
-    not_whole, obstacle, panicked, planted,
+    Obstacle, foreign_stage, forked, invalid_journal, late_journal, no_link, not_text,
+    not_to_be_found_again, not_whole, obstacle, panicked, planted,
 };
 
 /// The result of everything in this crate that can fail.

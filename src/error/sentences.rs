@@ -95,6 +95,13 @@ pub(crate) fn obstacle(path: &Path, obstacle: Obstacle, others: usize) -> io::Er
     })
 }
 
+/// The cause of an [`ErrorKind::Unrecoverable`] where a journal names a directory that no batch has
+/// staged files in for it.
+pub(crate) fn foreign_stage(path: &Path) -> io::Error {
+    let reason = "it is not the staging directory of this journal";
+    io::Error::other(format!("`{}`: {reason}", path.display()))
+}
+
 /// The cause of an error where a directory has no path that a journal could have.
 pub(crate) fn not_to_be_found_again() -> io::Error {
     let reason = "its path does not lead to it, so that nothing in it could be recovered";

@@ -22,6 +22,7 @@
 
 pub(super) mod intent;
 pub(super) mod mark;
+mod place;
 mod recovery;
 
 use std::ffi::OsStr;
@@ -52,11 +53,16 @@ const MODE: u32 = 0o600;
 ///
 /// All that the journal says is held against what is on disk before anything is touched: the
 /// directories by their number, so that no link that has appeared since leads elsewhere, the
-/// staged files and the targets by their number, length and time of modification. Unless all of it
-/// is so, nothing is done; so a target is not replaced that somebody has replaced or written to
-/// between the commit's look at it and this one, whatever the clock says of when. One that is
-/// missing is made, unless [`Publish::Existing`] was asked for. The new files have the owners and
-/// permissions that the targets had at the commit, whoever has changed those since.
+/// staged files and the targets by their number, length and time of modification. The staging
+/// directories must be marked for this very journal, by its name and the number of the directory
+/// that it is in. Unless all of it is so, nothing is done; so a target is not replaced that
+/// somebody has replaced or written to between the commit's look at it and this one, whatever the
+/// clock says of when. One that is missing is made, unless [`Publish::Existing`] was asked for. The
+/// new files have the owners and permissions that the targets had at the commit, whoever has
+/// changed those since.
+///
+/// It is done with the rights of the caller: a journal belongs into a directory that nobody may
+/// write to who has fewer.
 ///
 /// # Errors
 ///
@@ -82,7 +88,12 @@ const MODE: u32 = 0o600;
 /// anew each time they are mounted (FAT and exFAT on Linux: `iunique` in fs/fat/inode.c and
 /// fs/exfat/inode.c; sshfs and other FUSE drivers). There a recovery works only until the next
 /// mount. After that it is [`ErrorKind::Unrecoverable`], a sweep keeps what was staged, and it is
-/// to be removed by hand once the journal is given up.
+/// to be removed by hand once the journal is given up. The same holds where only the journal is on
+/// such a file system.
+///
+/// On Unix, [`ErrorKind::PermissionDenied`] if the journal is in a sticky directory that everybody
+/// may write to, and belongs neither to the caller nor to root nor to the directory's owner, or has
+/// other hard links: another user may have planted it.
 ///
 /// # Examples
 ///
@@ -207,6 +218,12 @@ impl Claim<'_> {
     pub(super) fn mark(&self) -> String {
         let Journal { directory, directory_id, name, .. } = self.journal;
         mark::text(directory, directory_id.file, name)
+    }
+
+    /// Whether `text` is that of its mark.
+    fn is_marked(&self, text: &[u8]) -> bool {
+        let Journal { directory_id, name, .. } = self.journal;
+        mark::is_of(text, directory_id.file, name)
     }
 
     /// Writes the journal. If that fails and the journal is there all the same, the error names it:

@@ -85,6 +85,15 @@ pub(crate) enum Found {
     Orphan(Stage, Info),
 }
 
+/// How a directory is marked.
+#[derive(Debug)]
+pub(super) enum Marked {
+    Not,
+    With(Vec<u8>),
+    /// By something that is no file.
+    Oddly,
+}
+
 /// Why there is no staging directory, or not with what it was to have in it.
 #[derive(Debug)]
 pub(crate) struct NotMade {
@@ -210,10 +219,18 @@ impl Stage {
         let Some(name) = self.name.take() else { return Ok(()) };
         let sign = self.sign.take();
         let directory = mem::replace(&mut self.directory, Arc::clone(&self.parent));
-        let error = tree::empty(&directory, sign.as_ref().map(|_| OsStr::new(SIGN)));
+        let is_marked = self.on_drop == OnDrop::Keep;
+        let sign_is_last = sign.as_ref().map(|_| OsStr::new(SIGN));
+        let mark_is_last = is_marked.then_some(OsStr::new(JOURNAL));
+        let last: Vec<&OsStr> = sign_is_last.into_iter().chain(mark_is_last).collect();
+        let mut error = tree::empty(&directory, &last);
         if sign.is_some() {
             drop(sign); // Windows keeps the name of a file that is open
             let _ = sys::remove_entry(&directory, OsStr::new(SIGN));
+        }
+        // A recovery that finds more than an empty directory believes nothing but the mark.
+        if is_marked && error.is_none() {
+            error = sys::remove_entry(&directory, OsStr::new(JOURNAL)).err();
         }
         // Its lock is held until it is gone: else whoever has just made it and waits for the lock
         // would believe that it is theirs. Where it has none it is closed first, since Windows
@@ -226,7 +243,7 @@ impl Stage {
                 break;
             }
             thread::sleep(FIRST_PAUSE * 2_u32.pow(turn));
-            removed = remove_emptied(&self.parent, &name, tree::empty(directory, None));
+            removed = remove_emptied(&self.parent, &name, tree::empty(directory, &[]));
         }
         drop(held);
         removed
@@ -252,24 +269,33 @@ fn remove_emptied(parent: &Directory, name: &OsStr, error: Option<io::Error>) ->
 
 /// Whether a journal needs the staging directory of a dead owner.
 fn is_needed(directory: &Directory) -> io::Result<bool> {
-    let name = OsStr::new(JOURNAL);
-    match sys::look(directory, name)? {
-        None => Ok(false),
-        Some(existing) if existing.info.kind == FileKind::File => {
-            let file = sys::open_target(&existing, directory, name)?;
-            let mut mark = vec![0; mark::MAX_LEN];
-            let mut len = 0;
-            // Bounded by the buffer.
-            while len < mark.len() {
-                match sys::read(Op::ReadTarget, &file, &mut mark[len..])? {
-                    0 => break,
-                    read => len += read,
-                }
-            }
-            mark::needs(&mark[..len])
-        }
-        Some(_) => Ok(true),
+    match mark_in(directory)? {
+        Marked::Not => Ok(false),
+        Marked::With(text) => mark::needs(&text),
+        Marked::Oddly => Ok(true),
     }
+}
+
+/// The mark in what may be a staging directory.
+pub(super) fn mark_in(directory: &Directory) -> io::Result<Marked> {
+    let name = OsStr::new(JOURNAL);
+    let existing = match sys::look(directory, name)? {
+        None => return Ok(Marked::Not),
+        Some(existing) if existing.info.kind == FileKind::File => existing,
+        Some(_) => return Ok(Marked::Oddly),
+    };
+    let file = sys::open_target(&existing, directory, name)?;
+    let mut text = vec![0; mark::MAX_LEN];
+    let mut len = 0;
+    // Bounded by the buffer.
+    while len < text.len() {
+        match sys::read(Op::ReadTarget, &file, &mut text[len..])? {
+            0 => break,
+            read => len += read,
+        }
+    }
+    text.truncate(len);
+    Ok(Marked::With(text))
 }
 
 /// Makes the directory `name`. `AlreadyExists` asks for another name.

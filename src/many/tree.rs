@@ -15,9 +15,9 @@ const MAX_NAMES: usize = 1000;
 
 const ALL_OF_THE_OWNER: u32 = 0o700;
 
-/// Removes all that is in `root` except what bears that name, as far as it can. Gives the first
-/// thing that went wrong.
-pub(super) fn empty(root: &Directory, except: Option<&OsStr>) -> Option<io::Error> {
+/// Removes all that is in `root` except what bears one of those names, as far as it can. Gives the
+/// first thing that went wrong.
+pub(super) fn empty(root: &Directory, except: &[&OsStr]) -> Option<io::Error> {
     let mut removal = Removal { root, except, moved: 0, error: None };
     for _ in 0..MAX_TURNS {
         let before = removal.moved;
@@ -68,7 +68,7 @@ pub(super) fn enter_for_a_while(at: Entry<'_>) -> io::Result<(Directory, Option<
 
 struct Removal<'a> {
     root: &'a Directory,
-    except: Option<&'a OsStr>,
+    except: &'a [&'a OsStr],
     /// How many directories were moved up.
     moved: usize,
     error: Option<io::Error>,
@@ -81,7 +81,7 @@ impl Removal<'_> {
             Err(error) => return self.went_wrong(error),
         };
         for (name, kind) in names {
-            if level == 0 && self.except == Some(&*name) {
+            if level == 0 && self.except.contains(&&*name) {
                 continue;
             }
             if let Err(error) = self.remove(directory, &name, kind, level) {

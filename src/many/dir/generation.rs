@@ -300,7 +300,7 @@ fn is_linked(parent: &Directory, name: &OsStr) -> io::Result<bool> {
 impl Orphan {
     /// Removes it with all that is in it.
     pub(crate) fn remove(self, parent: &Directory) -> io::Result<()> {
-        let error = tree::empty(&self.directory, None);
+        let error = tree::empty(&self.directory, &[]);
         match sys::remove_directory(parent, &self.name) {
             // The writer who had switched from it took it away.
             Err(gone) if gone.kind() == io::ErrorKind::NotFound => Ok(()),

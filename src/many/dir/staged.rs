@@ -211,7 +211,7 @@ impl Staged {
                 return sys::remove_entry(&parent, &name).map_err(failed);
             }
             let inside = tree::enter(&parent, &name).map_err(failed)?;
-            let error = tree::empty(&inside, None);
+            let error = tree::empty(&inside, &[]);
             drop(inside);
             let removed = sys::remove_directory(&parent, &name);
             removed.map_err(|not_empty| failed(error.unwrap_or(not_empty)))

@@ -6,7 +6,8 @@
 //! ```
 //!
 //! The checksum is of the second line. It tells damage, not malice: who can write to the journal
-//! may do as its owner, and what it says is held against what is on disk before anything is done.
+//! may do as its owner, and what it says is held against what is on disk before anything is done,
+//! as are the marks in the staging directories (`mark.rs`), so that no other directory is emptied.
 //! The text has only one form, so that no byte of it can change unseen.
 
 use std::collections::HashSet;

@@ -6,6 +6,10 @@
 //! leads nowhere today may lead there tomorrow, when a file system is mounted again; so the mark
 //! has the identity of the journal's directory, and only that very directory can say that it has no
 //! journal.
+//!
+//! It is also what tells a staging directory from any other that a forged journal may name: without
+//! the mark of that journal, a recovery publishes nothing from it and removes nothing in it. So it
+//! is the last that is removed before the directory itself.
 
 use std::ffi::OsStr;
 use std::io;
@@ -35,6 +39,15 @@ pub(super) fn text(directory: &Utf8PathBuf, directory_id: u64, journal: &str) ->
     let mut text = serde_json::to_string(&mark).unwrap_or_default();
     text.push('\n');
     text
+}
+
+/// Whether `text` is the mark of the journal of that name. The path of its directory may be another
+/// by now.
+pub(super) fn is_of(text: &[u8], directory_id: u64, journal: &str) -> bool {
+    let mark = text.strip_suffix(b"\n").map(serde_json::from_slice::<Mark>);
+    let Some(Ok(mark)) = mark else { return false };
+    let key = |name: &str| sys::lock_key(OsStr::new(name));
+    mark.directory_id == directory_id && key(&mark.journal) == key(journal)
 }
 
 /// Whether the journal that `text` names may be there.

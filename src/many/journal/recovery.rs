@@ -6,17 +6,17 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::Claim;
-use super::intent::{File, Folder, Intent};
+use super::intent::Intent;
+use super::place::{Decision, Place};
 use crate::concurrency::update;
 use crate::concurrency::workers::Interruption;
 use crate::error::{self, Error, ErrorKind, Obstacle, Result, Step, TargetState};
-use crate::many::stage::Stage;
-use crate::options::{Options, Publish};
+use crate::options::Options;
 use crate::protocol::publish::{self, Unpublished};
 use crate::protocol::sync::{Sealed, Synced};
 use crate::protocol::target::{Destination, StagingPlace, Target};
 use crate::protocol::together;
-use crate::sys::{self, Directory, FileId, FileKind, Info};
+use crate::sys::{self, Directory, FileId};
 
 /// What [`recover`](crate::recover) did.
 #[derive(Debug, Default)]
@@ -42,28 +42,6 @@ impl Recovery {
     }
 }
 
-/// A folder of the journal as it is now.
-struct Place<'a> {
-    folder: &'a Folder,
-    directory: Arc<Directory>,
-    /// `None` once it is removed.
-    stage: Option<Arc<Directory>>,
-    /// Whether its name is that of another directory.
-    is_replaced: bool,
-}
-
-/// What is to be done with a file.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Decision {
-    /// Nothing: it is published.
-    Done,
-    Publish {
-        staged: FileId,
-        before: Option<FileId>,
-    },
-    Refuse(Obstacle),
-}
-
 /// A journal, and what follows from it here and now.
 struct Plan<'a> {
     path: &'a Path,
@@ -86,7 +64,7 @@ pub(super) fn recover(claim: &Claim<'_>, target: &Target) -> Result<Recovery> {
     let intent = Intent::parse(&text)
         .map_err(|invalid| failed(error::invalid_journal(invalid.reason())))
         .map_err(|error| error.with_kind(ErrorKind::InvalidJournal))?;
-    let mut plan = Plan::make(path, &intent)?;
+    let mut plan = Plan::make(claim, &intent)?;
     plan.refuse()?;
     // Its writer may have died before it did this: what is published now could outlive the journal.
     claim.sync_name().map_err(|error| error.with_journal(path))?;
@@ -106,8 +84,10 @@ pub(super) fn recover(claim: &Claim<'_>, target: &Target) -> Result<Recovery> {
 
 impl<'a> Plan<'a> {
     /// Looks at everything, and touches nothing.
-    fn make(path: &'a Path, intent: &'a Intent) -> Result<Plan<'a>> {
-        let places = intent.folders.iter().map(Place::find).collect::<io::Result<Vec<_>>>();
+    fn make(claim: &'a Claim<'_>, intent: &'a Intent) -> Result<Plan<'a>> {
+        let path = claim.path();
+        let places = intent.folders.iter().map(|folder| Place::find(folder, claim));
+        let places = places.collect::<io::Result<Vec<_>>>();
         let places = places.map_err(|error| Error::failed(Step::Recover, path, error))?;
         let mut decisions = Vec::with_capacity(intent.files.len());
         for file in &intent.files {
@@ -122,8 +102,14 @@ impl<'a> Plan<'a> {
         Ok(Plan { path, intent, places, decisions })
     }
 
-    /// If a single file cannot be published, none is.
+    /// If a single file cannot be published, none is; nor if a single staging directory, which is
+    /// to be removed with all that is in it, is none of this journal's.
     fn refuse(&self) -> Result<()> {
+        if let Some(place) = self.places.iter().flatten().find(|place| place.is_foreign()) {
+            let cause =
+                error::foreign_stage(place.folder.path.join(&place.folder.stage).as_std_path());
+            return Err(self.refusal(cause));
+        }
         let obstacles = self.decisions.iter().enumerate().filter_map(|(index, it)| match it {
             Decision::Refuse(obstacle) => Some((self.path_of(index), *obstacle)),
             Decision::Done | Decision::Publish { .. } => None,
@@ -131,9 +117,12 @@ impl<'a> Plan<'a> {
         let obstacles: Vec<_> = obstacles.collect();
         let Some((path, obstacle)) = obstacles.first() else { return Ok(()) };
         let cause = error::obstacle(path, *obstacle, obstacles.len() - 1);
-        let error =
-            Error::failed(Step::Recover, self.path, cause).with_kind(ErrorKind::Unrecoverable);
-        Err(self.tell(error, |_| TargetState::Untouched))
+        Err(self.refusal(cause))
+    }
+
+    fn refusal(&self, cause: io::Error) -> Error {
+        let error = Error::failed(Step::Recover, self.path, cause);
+        self.tell(error.with_kind(ErrorKind::Unrecoverable), |_| TargetState::Untouched)
     }
 
     fn publish(&self) -> Result<()> {
@@ -155,7 +144,7 @@ impl<'a> Plan<'a> {
         let (file, path) = (&self.intent.files[index], self.path_of(index));
         let gone = || Error::refused(ErrorKind::NotFound, Step::Publish, &path);
         let place = self.places[file.folder].as_ref().map_err(|_| gone())?;
-        let stage = place.stage.as_ref().ok_or_else(gone)?;
+        let stage = place.stage().ok_or_else(gone)?;
         let from = StagingPlace {
             directory: Arc::clone(stage),
             directory_name: (&place.folder.stage).into(),
@@ -191,13 +180,9 @@ impl<'a> Plan<'a> {
     fn remove_stages(&mut self) -> Option<Error> {
         let mut first: Option<Error> = None;
         for place in self.places.iter_mut().flatten() {
-            // Nobody holds it then: Windows removes no directory that is open.
-            let Some(directory) = place.stage.take() else { continue };
-            let name = OsStr::new(&place.folder.stage);
-            let stage = Stage::inherit(&place.directory, name, directory);
-            let path = place.folder.path.as_std_path();
-            let leftover = stage.path(path);
-            if let Err(error) = stage.remove() {
+            if let Err(error) = place.remove_stage() {
+                let path = place.folder.path.as_std_path();
+                let leftover = path.join(&place.folder.stage);
                 let error = Error::failed(Step::RemoveTemp, path, error);
                 first = Some(first.unwrap_or(error).with_leftover(Some(leftover)));
             }
@@ -232,164 +217,5 @@ impl<'a> Plan<'a> {
     fn path_of(&self, index: usize) -> PathBuf {
         let file = &self.intent.files[index];
         self.intent.folders[file.folder].path.join(&file.name).into()
-    }
-}
-
-impl<'a> Place<'a> {
-    /// The folder, if it is still the one that the journal means, whatever links lead to it.
-    fn find(folder: &'a Folder) -> io::Result<std::result::Result<Place<'a>, Obstacle>> {
-        let Some(directory) = unless_missing(sys::open_directory(None, folder.path.as_ref()))?
-        else {
-            return Ok(Err(Obstacle::Moved));
-        };
-        if sys::inspect_directory(&directory)?.id.file != folder.id {
-            return Ok(Err(Obstacle::Replaced));
-        }
-        let mut stage = unless_missing(sys::open_inside(&directory, folder.stage.as_ref()))?;
-        let is_replaced = match &stage {
-            Some(stage) => sys::inspect_directory(stage)?.id.file != folder.stage_id,
-            None => false,
-        };
-        stage = stage.filter(|_| !is_replaced);
-        let (directory, stage) = (Arc::new(directory), stage.map(Arc::new));
-        Ok(Ok(Place { folder, directory, stage, is_replaced }))
-    }
-
-    fn look_at(&self, file: &File) -> io::Result<Decision> {
-        let target = sys::look(&self.directory, file.name.as_ref())?.map(|it| it.info);
-        let staged = match &self.stage {
-            Some(stage) => sys::look(stage, file.staged.as_ref())?.map(|it| it.info),
-            None => None,
-        };
-        Ok(match decide(file, target.as_ref(), staged.as_ref()) {
-            Decision::Refuse(Obstacle::Gone) if self.is_replaced => {
-                Decision::Refuse(Obstacle::Replaced)
-            }
-            decision => decision,
-        })
-    }
-}
-
-/// What the state of the two names of a file means.
-fn decide(file: &File, target: Option<&Info>, staged: Option<&Info>) -> Decision {
-    let is_new = |info: &&Info| info.kind == FileKind::File && file.new.is_of(info);
-    if target.filter(is_new).is_some() {
-        return Decision::Done;
-    }
-    let Some(staged) = staged.filter(is_new) else { return Decision::Refuse(Obstacle::Gone) };
-    match (target, file.how.publish()) {
-        (Some(target), _) if target.kind == FileKind::Directory => {
-            Decision::Refuse(Obstacle::Directory)
-        }
-        // A link may have a number of its own (sshfs), so that this can be what was staged.
-        (Some(target), Publish::CreateNew) if file.new.is_like(target) => {
-            Decision::Refuse(Obstacle::Alike)
-        }
-        (Some(_), Publish::CreateNew) => Decision::Refuse(Obstacle::Exists),
-        // No clock tells which of two files is the later one: clocks are set back.
-        (Some(target), _) if !file.old.is_some_and(|old| old.is_of(target)) => {
-            Decision::Refuse(Obstacle::Changed)
-        }
-        (None, Publish::Existing) => Decision::Refuse(Obstacle::Missing),
-        (target, _) => {
-            let before = target.map(|target| target.id);
-            Decision::Publish { staged: staged.id, before }
-        }
-    }
-}
-
-/// `None` if no directory is there, or something else that is not to be followed.
-fn unless_missing(result: io::Result<Directory>) -> io::Result<Option<Directory>> {
-    match result {
-        Ok(directory) => Ok(Some(directory)),
-        Err(error) if sys::is_loop(&error) => Ok(None),
-        Err(error) => match error.kind() {
-            io::ErrorKind::NotFound
-            | io::ErrorKind::NotADirectory
-            | io::ErrorKind::CrossesDevices => Ok(None),
-            _ => Err(error),
-        },
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::many::journal::intent::{How, Identity};
-    use crate::sys::Times;
-
-    /// Two files whose numbers end alike have the same length.
-    fn identity(id: u64, modified: i64) -> Identity {
-        Identity { id, len: id % 10, modified: (modified, 0) }
-    }
-
-    fn info((id, modified, changed): (u64, i64, i64)) -> Info {
-        Info {
-            kind: FileKind::File,
-            id: FileId { device: 1, file: id },
-            len: id % 10,
-            links: 1,
-            read_only: false,
-            mode: 0o644,
-            uid: 0,
-            gid: 0,
-            flags: 0,
-            times: Times { accessed: (0, 0), modified: (modified, 0) },
-            changed: (changed, 0),
-        }
-    }
-
-    /// File 1 was there, and file 2 was staged, at 10 and 20 by the clock. A file that was saved or
-    /// written to after the commit had died counted as older if the clock had been set back, as it
-    /// is on a machine without a battery that has just started, or if the clock stood still in
-    /// between: the recovery went by the time of the last change of status alone, replaced the
-    /// file, and what somebody had saved was lost.
-    #[test]
-    fn what_is_to_be_done_follows_from_the_two_names() {
-        #[track_caller]
-        fn check(
-            how: How,
-            target: Option<(u64, i64, i64)>,
-            staged: Option<(u64, i64, i64)>,
-            expected: &str,
-        ) {
-            let file = File {
-                folder: 0,
-                name: "name".into(),
-                staged: "0".into(),
-                how,
-                new: identity(2, 20),
-                old: (how != How::CreateNew).then(|| identity(1, 10)),
-            };
-            let (target, staged) = (target.map(info), staged.map(info));
-            let found = match decide(&file, target.as_ref(), staged.as_ref()) {
-                Decision::Publish { staged, .. } if staged.file == 2 => "publish".to_owned(),
-                Decision::Refuse(obstacle) => format!("{obstacle:?}"),
-                decision => format!("{decision:?}"),
-            };
-            assert_eq!(found, expected);
-        }
-        const OLD: Option<(u64, i64, i64)> = Some((1, 10, 10));
-        const NEW: Option<(u64, i64, i64)> = Some((2, 20, 20));
-        const PUBLISHED: Option<(u64, i64, i64)> = Some((2, 20, 25));
-        check(How::Replace, OLD, NEW, "publish");
-        check(How::Replace, Some((1, 10, 30)), NEW, "publish"); // its mode was changed
-        check(How::Replace, None, NEW, "publish");
-        check(How::Replace, PUBLISHED, None, "Done");
-        check(How::Replace, PUBLISHED, OLD, "Done"); // exchanged
-        for clock in [5, 10, 20, 21] {
-            check(How::Replace, Some((1, clock + 1, clock)), NEW, "Changed");
-            check(How::Replace, Some((3, clock, clock)), NEW, "Changed");
-            check(How::CreateNew, Some((3, clock, clock)), NEW, "Exists");
-        }
-        check(How::Replace, OLD, None, "Gone");
-        check(How::Replace, OLD, Some((3, 20, 20)), "Gone");
-        check(How::Replace, OLD, Some((2, 21, 21)), "Gone");
-        check(How::Replace, None, None, "Gone");
-        check(How::CreateNew, None, NEW, "publish");
-        check(How::CreateNew, PUBLISHED, NEW, "Done"); // by a link
-        check(How::CreateNew, Some((12, 20, 25)), NEW, "Alike"); // its link, perhaps
-        check(How::Existing, None, NEW, "Missing");
-        check(How::Existing, OLD, NEW, "publish");
     }
 }

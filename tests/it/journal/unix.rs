@@ -3,15 +3,18 @@
 use std::ffi::OsStr;
 use std::ops::ControlFlow;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{MetadataExt, symlink};
 use std::time::Instant;
 
 use fs_err as fs;
 use rustix::process::{Signal, getpid, kill_process};
 use wholefile::{AtomicBatch, ErrorKind, Step, Sweeper, recover};
 
+use super::forged::journal_of as journal_text;
 use super::refusals::{check_refused, stage_in};
-use super::{NAMES, cannot_be_written, check_contents, check_new, died, journal_of, old, quick};
+use super::{
+    NAMES, batch, cannot_be_written, check_contents, check_new, died, journal_of, old, quick,
+};
 use crate::child::{self, Child};
 use crate::dir::{Dir, sweep_when_free};
 use crate::place::{Feature, lacks};
@@ -255,4 +258,94 @@ fn a_journal_is_private_and_need_not_be_writable() {
     chmod(journal_of(&dir), 0o400);
     recover(journal_of(&dir)).unwrap();
     check_new(&dir);
+}
+
+/// A journal that names `folder` and, as what was staged in it, the directory `stage` there, with
+/// the numbers that anybody can learn by stat(2), and no file.
+fn forge(dir: &Dir, folder: &str, stage: &str) {
+    let number = |path| fs::metadata(path).unwrap().ino();
+    let path = fs::canonicalize(dir.path(folder)).unwrap();
+    let (id, stage_id) = (number(path.clone()), number(path.join(stage)));
+    let folder = format!(
+        r#"{{"path":{:?},"id":{id},"stage":{stage:?},"stage_id":{stage_id}}}"#,
+        path.to_str().unwrap()
+    );
+    let body = format!(r#"{{"folders":[{folder}],"files":[]}}"#);
+    fs::write(journal_of(dir), journal_text(1, body.as_bytes())).unwrap();
+}
+
+/// A recovery removed any directory, with all that was in it, that the journal called a staging
+/// directory: it looked at nothing but its number. Whoever could write to the directory of a
+/// journal of root's could have root remove whatever they liked.
+#[test]
+fn a_directory_that_is_not_marked_for_the_journal_is_not_removed() {
+    let not_ours = "not the staging directory of this journal";
+    let dir = old();
+    dir.make("home/Documents/letters");
+    dir.write("home/Documents/letters/1", "precious");
+    forge(&dir, "home", "Documents");
+    check_refused(&dir, ErrorKind::Unrecoverable, not_ours);
+    // Nor one whose mark is none.
+    dir.make("home/Documents/journal");
+    forge(&dir, "home", "Documents");
+    check_refused(&dir, ErrorKind::Unrecoverable, not_ours);
+    fs::remove_dir(dir.path("home/Documents/journal")).unwrap();
+    for mark in ["", "journal", "{}\n"] {
+        dir.write("home/Documents/journal", mark);
+        check_refused(&dir, ErrorKind::Unrecoverable, not_ours);
+    }
+    // An empty one may have been ours, but does not look like it.
+    dir.make("home/empty");
+    forge(&dir, "home", "empty");
+    assert_eq!(recover(journal_of(&dir)).unwrap().files().len(), 0);
+    assert!(dir.path("home/empty").exists() && !journal_of(&dir).exists());
+    if cannot_be_written() {
+        return;
+    }
+    // One that another journal needs, whose name or whose directory is another.
+    for needed_by in ["state/other", "a/journal"] {
+        let dir = old();
+        let mut batch = AtomicBatch::new();
+        batch.options(&quick()).journal(dir.path(needed_by)).unwrap();
+        for name in ["b/file", "b/more"] {
+            batch.write(dir.path(name), "new").unwrap();
+        }
+        super::die_after(batch, 1);
+        let stage = stage_in(&dir, "b");
+        forge(&dir, "b", stage.file_name().unwrap().to_str().unwrap());
+        check_refused(&dir, ErrorKind::Unrecoverable, not_ours);
+        recover(dir.path(needed_by)).unwrap();
+        assert_eq!(dir.read("b/more"), "new");
+    }
+}
+
+/// The mark is the last to go: who died between that and the end of its directory has left an empty
+/// one, and that must not be in the way of the next recovery.
+#[test]
+fn a_staging_directory_that_was_all_but_removed_is_no_obstacle() {
+    if cannot_be_written() {
+        return;
+    }
+    for prefix in [None, Some("mine-")] {
+        let dir = old();
+        let mut builder = quick();
+        prefix.map(|prefix| builder.staging_prefix(prefix));
+        super::die_after(batch(&dir, &builder), NAMES.len());
+        let stage = match prefix {
+            None => stage_in(&dir, "b/c"),
+            Some(prefix) => {
+                let is_stage = |name: &String| name.contains(prefix) && name.ends_with("/journal");
+                let mark = dir.names().into_iter().find(|it| it.contains("b/c/") && is_stage(it));
+                dir.path(mark.unwrap()).parent().unwrap().to_path_buf()
+            }
+        };
+        fs::remove_file(stage.join("journal")).unwrap();
+        recover(journal_of(&dir)).unwrap();
+        // It does not show that it is ours where only a sweeper knows how those are named.
+        assert_eq!(stage.exists(), prefix.is_some());
+        if let Some(prefix) = prefix {
+            Sweeper::new().staging_prefix(prefix).run(dir.path("b/c")).unwrap();
+        }
+        check_new(&dir);
+    }
 }

@@ -1,0 +1,253 @@
+//! What the folders and files of a journal are now, and what is therefore to be done with each.
+
+use std::ffi::OsStr;
+use std::io;
+use std::mem;
+use std::sync::Arc;
+
+use super::Claim;
+use super::intent::{File, Folder};
+use crate::error::Obstacle;
+use crate::many::stage::{self, Marked, Stage};
+use crate::options::{Options, Publish};
+use crate::protocol::temp;
+use crate::sys::{self, Directory, FileId, FileKind, Info};
+
+/// A folder of the journal as it is now.
+pub(super) struct Place<'a> {
+    pub(super) folder: &'a Folder,
+    pub(super) directory: Arc<Directory>,
+    staging: Staging,
+}
+
+/// What the name of a staging directory stands for.
+#[derive(Debug)]
+enum Staging {
+    /// What the journal means.
+    There(Arc<Directory>),
+    /// That as well, but it was all but removed: its mark is the last to go.
+    Emptied,
+    /// Nothing any more.
+    Gone,
+    /// Another directory.
+    Replaced,
+    /// A directory that was not marked for this journal, and is none of its business.
+    Foreign,
+}
+
+/// What is to be done with a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Decision {
+    /// Nothing: it is published.
+    Done,
+    Publish {
+        staged: FileId,
+        before: Option<FileId>,
+    },
+    Refuse(Obstacle),
+}
+
+impl<'a> Place<'a> {
+    /// The folder, if it is still the one that the journal means, whatever links lead to it.
+    pub(super) fn find(
+        folder: &'a Folder,
+        claim: &Claim<'_>,
+    ) -> io::Result<Result<Place<'a>, Obstacle>> {
+        let Some(directory) = unless_missing(sys::open_directory(None, folder.path.as_ref()))?
+        else {
+            return Ok(Err(Obstacle::Moved));
+        };
+        if sys::inspect_directory(&directory)?.id.file != folder.id {
+            return Ok(Err(Obstacle::Replaced));
+        }
+        let staging = Staging::find(&directory, folder, claim)?;
+        Ok(Ok(Place { folder, directory: Arc::new(directory), staging }))
+    }
+
+    pub(super) fn look_at(&self, file: &File) -> io::Result<Decision> {
+        let target = sys::look(&self.directory, file.name.as_ref())?.map(|it| it.info);
+        let staged = match self.stage() {
+            Some(stage) => sys::look(stage, file.staged.as_ref())?.map(|it| it.info),
+            None => None,
+        };
+        Ok(match (decide(file, target.as_ref(), staged.as_ref()), &self.staging) {
+            (Decision::Refuse(Obstacle::Gone), Staging::Replaced) => {
+                Decision::Refuse(Obstacle::Replaced)
+            }
+            (decision, _) => decision,
+        })
+    }
+
+    /// Where its files are staged.
+    pub(super) fn stage(&self) -> Option<&Arc<Directory>> {
+        match &self.staging {
+            Staging::There(stage) => Some(stage),
+            _ => None,
+        }
+    }
+
+    /// Whether the journal names a directory that was never marked for it.
+    pub(super) fn is_foreign(&self) -> bool {
+        matches!(self.staging, Staging::Foreign)
+    }
+
+    /// Removes what is left of the staging directory.
+    pub(super) fn remove_stage(&mut self) -> io::Result<()> {
+        let name = OsStr::new(&self.folder.stage);
+        match mem::replace(&mut self.staging, Staging::Gone) {
+            Staging::There(stage) => Stage::inherit(&self.directory, name, stage).remove(),
+            // Nothing else tells that it is the crate's own. Others are left to a sweep, which
+            // knows of another prefix or suffix.
+            Staging::Emptied if temp::is_name(name, &Options::default()) => {
+                match sys::remove_directory(&self.directory, name) {
+                    Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+                    result => result,
+                }
+            }
+            Staging::Emptied | Staging::Gone | Staging::Replaced | Staging::Foreign => Ok(()),
+        }
+    }
+}
+
+impl Staging {
+    /// Looks at the staging directory of `folder`, which is `directory`.
+    fn find(directory: &Directory, folder: &Folder, claim: &Claim<'_>) -> io::Result<Staging> {
+        let Some(stage) = unless_missing(sys::open_inside(directory, folder.stage.as_ref()))?
+        else {
+            return Ok(Staging::Gone);
+        };
+        if sys::inspect_directory(&stage)?.id.file != folder.stage_id {
+            return Ok(Staging::Replaced);
+        }
+        // Anybody can learn the number of a directory, but not put a mark into one of another's.
+        Ok(match stage::mark_in(&stage)? {
+            Marked::With(text) if claim.is_marked(&text) => Staging::There(Arc::new(stage)),
+            Marked::Not if sys::list(&stage, |_, _| true)?.is_empty() => Staging::Emptied,
+            Marked::With(_) | Marked::Not | Marked::Oddly => Staging::Foreign,
+        })
+    }
+}
+
+/// What the state of the two names of a file means.
+fn decide(file: &File, target: Option<&Info>, staged: Option<&Info>) -> Decision {
+    let is_new = |info: &&Info| info.kind == FileKind::File && file.new.is_of(info);
+    if target.filter(is_new).is_some() {
+        return Decision::Done;
+    }
+    let Some(staged) = staged.filter(is_new) else { return Decision::Refuse(Obstacle::Gone) };
+    match (target, file.how.publish()) {
+        (Some(target), _) if target.kind == FileKind::Directory => {
+            Decision::Refuse(Obstacle::Directory)
+        }
+        // A link may have a number of its own (sshfs), so that this can be what was staged.
+        (Some(target), Publish::CreateNew) if file.new.is_like(target) => {
+            Decision::Refuse(Obstacle::Alike)
+        }
+        (Some(_), Publish::CreateNew) => Decision::Refuse(Obstacle::Exists),
+        // No clock tells which of two files is the later one: clocks are set back.
+        (Some(target), _) if !file.old.is_some_and(|old| old.is_of(target)) => {
+            Decision::Refuse(Obstacle::Changed)
+        }
+        (None, Publish::Existing) => Decision::Refuse(Obstacle::Missing),
+        (target, _) => {
+            let before = target.map(|target| target.id);
+            Decision::Publish { staged: staged.id, before }
+        }
+    }
+}
+
+/// `None` if no directory is there, or something else that is not to be followed.
+fn unless_missing(result: io::Result<Directory>) -> io::Result<Option<Directory>> {
+    match result {
+        Ok(directory) => Ok(Some(directory)),
+        Err(error) if sys::is_loop(&error) => Ok(None),
+        Err(error) => match error.kind() {
+            io::ErrorKind::NotFound
+            | io::ErrorKind::NotADirectory
+            | io::ErrorKind::CrossesDevices => Ok(None),
+            _ => Err(error),
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::many::journal::intent::{How, Identity};
+    use crate::sys::Times;
+
+    /// Two files whose numbers end alike have the same length.
+    fn identity(id: u64, modified: i64) -> Identity {
+        Identity { id, len: id % 10, modified: (modified, 0) }
+    }
+
+    fn info((id, modified, changed): (u64, i64, i64)) -> Info {
+        Info {
+            kind: FileKind::File,
+            id: FileId { device: 1, file: id },
+            len: id % 10,
+            links: 1,
+            read_only: false,
+            mode: 0o644,
+            uid: 0,
+            gid: 0,
+            flags: 0,
+            times: Times { accessed: (0, 0), modified: (modified, 0) },
+            changed: (changed, 0),
+        }
+    }
+
+    /// File 1 was there, and file 2 was staged, at 10 and 20 by the clock. A file that was saved or
+    /// written to after the commit had died counted as older if the clock had been set back, as it
+    /// is on a machine without a battery that has just started, or if the clock stood still in
+    /// between: the recovery went by the time of the last change of status alone, replaced the
+    /// file, and what somebody had saved was lost.
+    #[test]
+    fn what_is_to_be_done_follows_from_the_two_names() {
+        #[track_caller]
+        fn check(
+            how: How,
+            target: Option<(u64, i64, i64)>,
+            staged: Option<(u64, i64, i64)>,
+            expected: &str,
+        ) {
+            let file = File {
+                folder: 0,
+                name: "name".into(),
+                staged: "0".into(),
+                how,
+                new: identity(2, 20),
+                old: (how != How::CreateNew).then(|| identity(1, 10)),
+            };
+            let (target, staged) = (target.map(info), staged.map(info));
+            let found = match decide(&file, target.as_ref(), staged.as_ref()) {
+                Decision::Publish { staged, .. } if staged.file == 2 => "publish".to_owned(),
+                Decision::Refuse(obstacle) => format!("{obstacle:?}"),
+                decision => format!("{decision:?}"),
+            };
+            assert_eq!(found, expected);
+        }
+        const OLD: Option<(u64, i64, i64)> = Some((1, 10, 10));
+        const NEW: Option<(u64, i64, i64)> = Some((2, 20, 20));
+        const PUBLISHED: Option<(u64, i64, i64)> = Some((2, 20, 25));
+        check(How::Replace, OLD, NEW, "publish");
+        check(How::Replace, Some((1, 10, 30)), NEW, "publish"); // its mode was changed
+        check(How::Replace, None, NEW, "publish");
+        check(How::Replace, PUBLISHED, None, "Done");
+        check(How::Replace, PUBLISHED, OLD, "Done"); // exchanged
+        for clock in [5, 10, 20, 21] {
+            check(How::Replace, Some((1, clock + 1, clock)), NEW, "Changed");
+            check(How::Replace, Some((3, clock, clock)), NEW, "Changed");
+            check(How::CreateNew, Some((3, clock, clock)), NEW, "Exists");
+        }
+        check(How::Replace, OLD, None, "Gone");
+        check(How::Replace, OLD, Some((3, 20, 20)), "Gone");
+        check(How::Replace, OLD, Some((2, 21, 21)), "Gone");
+        check(How::Replace, None, None, "Gone");
+        check(How::CreateNew, None, NEW, "publish");
+        check(How::CreateNew, PUBLISHED, NEW, "Done"); // by a link
+        check(How::CreateNew, Some((12, 20, 25)), NEW, "Alike"); // its link, perhaps
+        check(How::Existing, None, NEW, "Missing");
+        check(How::Existing, OLD, NEW, "publish");
+    }
+}
