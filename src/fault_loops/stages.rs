@@ -126,6 +126,36 @@ fn what_is_hidden_in_a_staging_directory_is_removed_with_it() {
     assert_eq!(names(folder.path()).len(), 0);
 }
 
+/// Each attempt to move up what lies too deep counted as progress, so that what could not be moved,
+/// such as a directory of somebody else's, was tried anew 65,536 times, each time with a walk
+/// through all 32 levels: a commit or a sweep stood still for more than a minute. And an empty
+/// directory, which could have been removed where it was, was to be moved, too.
+#[test]
+fn what_cannot_be_moved_up_is_tried_once() {
+    #[track_caller]
+    fn check(levels: usize, moves: usize, expected: Result<(), io::ErrorKind>) {
+        let folder = place();
+        let denied = rustix::io::Errno::ACCESS.raw_os_error();
+        let plan = Plan { lacking: vec![(Op::MoveDirectory, denied)], ..Plan::default() };
+        let path = folder.path().to_path_buf();
+        let (result, plan) = with_plan(plan, || {
+            let folder = Arc::new(sys::open_directory(None, &path)?);
+            let stage = Stage::create(&folder, &Options::default())?;
+            let root = stage.path(&path);
+            fs_err::create_dir_all((0..levels).fold(root, |path, it| path.join(it.to_string())))?;
+            stage.remove()
+        });
+        assert_eq!(result.map_err(|error| error.kind()), expected);
+        let count = |op| plan.log.iter().filter(|it| **it == op).count();
+        assert_eq!((count(Op::MoveDirectory), names(folder.path()).len()), (moves, moves.min(1)));
+        assert_eq!(count(Op::List), levels.min(32) + 1, "one turn");
+    }
+    check(32, 0, Ok(()));
+    check(33, 0, Ok(()));
+    // Tried once more with all rights of the owner.
+    check(34, 2, Err(io::ErrorKind::PermissionDenied));
+}
+
 #[test]
 fn a_sweep_removes_what_a_dead_process_has_staged() {
     let mut left = 0;

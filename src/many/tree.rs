@@ -18,7 +18,7 @@ const ALL_OF_THE_OWNER: u32 = 0o700;
 /// Removes all that is in `root` except what bears one of those names, as far as it can. Gives the
 /// first thing that went wrong.
 pub(super) fn empty(root: &Directory, except: &[&OsStr]) -> Option<io::Error> {
-    let mut removal = Removal { root, except, moved: 0, error: None };
+    let mut removal = Removal { root, except, names: 0, moved: 0, error: None };
     for _ in 0..MAX_TURNS {
         let before = removal.moved;
         removal.empty(root, 0);
@@ -69,6 +69,8 @@ pub(super) fn enter_for_a_while(at: Entry<'_>) -> io::Result<(Directory, Option<
 struct Removal<'a> {
     root: &'a Directory,
     except: &'a [&'a OsStr],
+    /// How many names were tried for what is moved up.
+    names: usize,
     /// How many directories were moved up.
     moved: usize,
     error: Option<io::Error>,
@@ -112,9 +114,15 @@ impl Removal<'_> {
             return sys::remove_entry(directory, name);
         }
         if level == MAX_LEVELS {
-            return self.move_up(directory, name);
+            // An empty one need not be moved.
+            return sys::remove_directory(directory, name)
+                .or_else(|_| self.move_up(directory, name));
         }
-        let inside = enter(directory, name)?;
+        let inside = match enter(directory, name) {
+            Ok(inside) => inside,
+            // An empty one can be removed by who may not look into it.
+            Err(error) => return sys::remove_directory(directory, name).map_err(|_| error),
+        };
         self.empty(&inside, level + 1);
         drop(inside); // Windows removes no directory that is open
         sys::remove_directory(directory, name)
@@ -123,8 +131,8 @@ impl Removal<'_> {
     /// Moves a directory to the root, where it is removed at the next turn.
     fn move_up(&mut self, directory: &Directory, name: &OsStr) -> io::Result<()> {
         for _ in 0..MAX_NAMES {
-            self.moved += 1;
-            let up = OsString::from(format!("moved-{}", self.moved));
+            self.names += 1;
+            let up = OsString::from(format!("moved-{}", self.names));
             let (from, to) = (Entry { directory, name }, Entry { directory: self.root, name: &up });
             let mut result = sys::move_directory(from, to);
             if matches!(&result, Err(error) if error.kind() == io::ErrorKind::PermissionDenied) {
@@ -138,7 +146,10 @@ impl Removal<'_> {
                     | io::ErrorKind::DirectoryNotEmpty
                     | io::ErrorKind::NotADirectory,
                 ) => {}
-                _ => return result,
+                _ => {
+                    self.moved += usize::from(result.is_ok());
+                    return result;
+                }
             }
         }
         Err(io::ErrorKind::AlreadyExists.into())

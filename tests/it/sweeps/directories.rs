@@ -12,7 +12,7 @@ use wholefile::{Sweep, Sweeper, sweep};
 use crate::child::{self, Child};
 use crate::dir::Dir;
 use crate::place::{Feature, lacks};
-use crate::system::{Mount, chmod, is_root, make_fifo};
+use crate::system::{Mount, NOBODY, chmod, chown, is_root, make_fifo};
 
 const STAGE: &str = ".wholefile-abcDEF012345.tmp";
 
@@ -136,4 +136,33 @@ fn what_is_mounted_in_it_stays() {
     assert_eq!(fs::read(dir.path("elsewhere/file")).unwrap(), b"precious");
     let swept = sweep(dir.root()).unwrap();
     check(&swept, swept.removed());
+}
+
+/// An empty directory of somebody else's stayed, and with it all above it, although whoever may
+/// write to the directory that it is in may remove it: it could not be looked into.
+#[test]
+fn an_empty_directory_of_somebody_elses_is_removed_too() {
+    const TEST: &str = "sweeps::directories::an_empty_directory_of_somebody_elses_is_removed_too";
+    if let Some(child::Given { dir, .. }) = child::given() {
+        let swept = sweep(dir.root()).unwrap();
+        return check(&swept, swept.removed());
+    }
+    if lacks(&[Feature::Owners, Feature::Modes]) || !is_root(TEST) {
+        return;
+    }
+    let dir = Dir::new();
+    chown(dir.root(), NOBODY, NOBODY);
+    let mut deep = dir.path(STAGE);
+    // One is as deep as what is moved up.
+    for level in 0..33 {
+        fs::create_dir(&deep).unwrap();
+        chown(&deep, NOBODY, NOBODY);
+        if [0, 5, 32].contains(&level) {
+            fs::create_dir(deep.join("foreign")).unwrap();
+            chmod(deep.join("foreign"), 0o700);
+        }
+        deep.push("level");
+    }
+    Child::of(TEST).nobody().run(&dir, "");
+    dir.assert_only(&[]);
 }
