@@ -8,6 +8,7 @@
 
 mod commit;
 mod journalled;
+mod look_again;
 mod members;
 mod receipt;
 mod writer;

@@ -1,5 +1,6 @@
 //! The steps of a commit up to the publish, in the order of the protocol.
 
+use std::ffi::OsString;
 use std::fs::File;
 
 use crate::commit::{Commit, NotPreserved};
@@ -23,6 +24,8 @@ pub(crate) enum Readiness {
 #[derive(Debug)]
 pub(crate) struct Prepared {
     pub(crate) staged: Staged,
+    /// The names of the xattrs of the old file that it was given.
+    pub(crate) xattrs: Vec<OsString>,
     pub(crate) not_preserved: Vec<NotPreserved>,
 }
 
@@ -33,8 +36,9 @@ pub(super) fn prepare(contents: Contents, plan: Plan<'_>) -> Result<Prepared> {
         Err(error) => return Err(contents.abandon(&target.path, error)),
     };
     let staged = contents.stage(plan, &snapshot)?;
+    let xattrs = snapshot.xattr_names();
     match snapshot.apply(&staged.temp.file, &target.path, options) {
-        Ok(not_preserved) => Ok(Prepared { staged, not_preserved }),
+        Ok(not_preserved) => Ok(Prepared { staged, xattrs, not_preserved }),
         Err(error) => Err(staged.temp.abandon(&target.path, error)),
     }
 }
@@ -47,7 +51,7 @@ pub(super) enum Attempt {
 
 pub(super) fn publish_once(contents: Contents, plan: Plan<'_>) -> Result<Attempt> {
     let Plan { target, options } = plan;
-    let Prepared { staged, not_preserved } = prepare(contents, plan)?;
+    let Prepared { staged, not_preserved, .. } = prepare(contents, plan)?;
     let len = staged.len;
     let sealed = sync::seal(staged, target, options)?;
     let (sealed, tracked) = tracking::before(sealed, target, options)?;

@@ -5,21 +5,19 @@ use std::collections::{BTreeMap, HashSet};
 use std::fs::File;
 use std::io;
 use std::ops::ControlFlow;
-use std::sync::Arc;
 
 use super::journalled;
-use super::members::{Kind, Member, Members, Stamp, Waiting};
+use super::look_again::look_again;
+use super::members::{Kind, Member, Members, Waiting};
 use super::receipt::{BatchCommit, Progress};
 use crate::commit::{Commit, Outcome};
 use crate::concurrency::workers::Interruption;
 use crate::error::{self, Error, ErrorKind, Result, Step, TargetState};
 use crate::many::journal::{Claim, Journal};
-use crate::options::{Durability, Options, SyncPlan};
-use crate::protocol::metadata::Snapshot;
+use crate::options::{Durability, SyncPlan};
 use crate::protocol::publish::{self, Unpublished};
-use crate::protocol::sync::{self, Sealed, Synced};
-use crate::protocol::target::{Destination, StagingPlace, Target};
-use crate::protocol::temp::Temp;
+use crate::protocol::sync::Sealed;
+use crate::protocol::target::{Destination, StagingPlace};
 use crate::protocol::together::{self, Group};
 use crate::sys::{self, Directory};
 
@@ -106,49 +104,6 @@ fn recoverable(members: &mut Members, error: Error, claim: Option<&Claim<'_>>) -
     members.keep_stages();
     members.keep_parents();
     error.with_journal(claim.path())
-}
-
-/// Applies the policies to the targets as they are now, and the metadata of those that were changed
-/// since.
-fn look_again(members: &mut Members) -> Result<()> {
-    for index in 0..members.files.len() {
-        let file = &members.files[index];
-        let Kind::Staged(waiting) = &file.kind else { continue };
-        let Some(place) = members.place_of(file, waiting) else { continue };
-        let directory = Arc::clone(&members.folders[&file.folder].directory);
-        let mut target = Target::of(directory, file.name.clone(), members.path_of(file));
-        target.look_again(&file.options)?;
-        let now = target.existing.as_ref().map(|existing| Stamp::from(&existing.info));
-        if now == waiting.before {
-            continue;
-        }
-        let failed = |error| Error::failed(Step::Metadata, &target.path, error);
-        let temp = Temp::reopen(&place).map_err(failed)?;
-        let applied = Snapshot::take(&target, &file.options)
-            .and_then(|snapshot| snapshot.apply(&temp.file, &target.path, &file.options))
-            .and_then(|lost| Ok((lost, sync_if_last_chance(&temp, &target, &file.options)?)));
-        temp.keep(); // it goes with all the others, if it goes
-        let (not_preserved, synced) = applied?;
-        if let Kind::Staged(waiting) = &mut members.files[index].kind {
-            *waiting = Waiting {
-                number: waiting.number,
-                id: waiting.id,
-                before: now,
-                not_preserved,
-                synced,
-            };
-        }
-    }
-    Ok(())
-}
-
-/// Syncs a file that cannot be opened again for it.
-fn sync_if_last_chance(temp: &Temp, target: &Target, options: &Options) -> Result<Option<Synced>> {
-    let failed = |error| Error::failed(Step::Metadata, &target.path, error);
-    match sys::can_be_opened_again(&sys::inspect(&temp.file).map_err(failed)?) {
-        true => Ok(None),
-        false => sync::sync_contents(&temp.file, target, options).map(Some),
-    }
 }
 
 /// Syncs the files together that are on the same file system.

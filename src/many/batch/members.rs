@@ -100,6 +100,8 @@ pub(super) struct Waiting {
     pub(super) id: FileId,
     /// The target whose metadata it has.
     pub(super) before: Option<Stamp>,
+    /// The names of the xattrs of the target that it was given.
+    pub(super) xattrs: Vec<OsString>,
     pub(super) not_preserved: Vec<NotPreserved>,
     pub(super) synced: Option<Synced>,
 }

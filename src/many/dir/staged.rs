@@ -108,7 +108,8 @@ impl Staged {
             self.lost.extend(snapshot.apply_times_to(&file, &self.path, options)?);
             return Ok(());
         }
-        self.lost = snapshot.apply_after(&self.handed_on, &file, &self.path, options)?;
+        self.lost =
+            snapshot.apply_after(&self.handed_on.xattr_names(), &file, &self.path, options)?;
         self.handed_on = now;
         let mode = sys::inspect_directory(&self.root).map_err(failed)?.mode;
         self.mode = None;

@@ -1,5 +1,5 @@
-//! Handing metadata on a second time, to a directory that was given an older state of it when it
-//! was made, and may have been changed by its user since.
+//! Handing metadata on a second time, to a directory or a file that was given an older state of it
+//! when it was made, and may have been changed by its user since.
 
 use std::ffi::OsString;
 use std::fs::File;
@@ -28,7 +28,22 @@ struct Kept {
     flags: u32,
 }
 
+impl HandedOn {
+    pub(crate) fn xattr_names(&self) -> Vec<OsString> {
+        names_of(&self.xattrs)
+    }
+}
+
+fn names_of(xattrs: &[(OsString, Vec<u8>)]) -> Vec<OsString> {
+    xattrs.iter().map(|(name, _)| name.clone()).collect()
+}
+
 impl Snapshot {
+    /// The names of the xattrs that it hands on.
+    pub(crate) fn xattr_names(&self) -> Vec<OsString> {
+        names_of(&self.xattrs)
+    }
+
     /// What it hands on.
     pub(crate) fn handed_on(&self) -> HandedOn {
         let info = self.old.as_ref();
@@ -38,16 +53,16 @@ impl Snapshot {
         HandedOn { info, xattrs, acl: self.acl.clone() }
     }
 
-    /// As [`apply`](Snapshot::apply), to what was given `before` when it was made.
+    /// As [`apply`](Snapshot::apply), to what was given the xattrs `before` when it was made.
     pub(crate) fn apply_after(
         self,
-        before: &HandedOn,
+        before: &[OsString],
         file: &File,
         path: &Path,
         options: &Options,
     ) -> Result<Vec<NotPreserved>> {
         let is_gone = |name: &OsString| self.xattrs.iter().all(|(kept, _)| kept != name);
-        let mut gone = before.xattrs.iter().map(|(name, _)| name).filter(|name| is_gone(name));
+        let mut gone = before.iter().filter(|name| is_gone(name));
         let mut lost = Vec::new();
         if let Some(first) = gone.next() {
             let failed = |error| Error::failed(Step::Metadata, path, error);

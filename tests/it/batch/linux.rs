@@ -2,11 +2,13 @@
 
 use std::io::{BufRead, BufReader};
 use std::ops::ControlFlow;
+use std::os::unix::fs::MetadataExt;
 use std::process::Stdio;
 
 use fs_err as fs;
 use wholefile::{
-    AtomicBatch, AtomicWriter, Durability, ErrorKind, ReadOnly, Step, SyncPlan, TargetState, sweep,
+    AtomicBatch, AtomicWriter, Durability, ErrorKind, Outcome, ReadOnly, Step, Symlinks, SyncPlan,
+    TargetState, sweep,
 };
 
 use super::{check, states};
@@ -14,7 +16,7 @@ use crate::child::{self, Child};
 use crate::dir::Dir;
 use crate::images::{Image, Recipe};
 use crate::place::{Feature, lacks};
-use crate::system::{Mount, NOBODY, chmod, chown, is_root, xattr};
+use crate::system::{Mount, NOBODY, chmod, chown, is_root, set_acl, set_xattr, xattr, xattrs};
 
 fn open_files() -> usize {
     fs::read_dir("/proc/self/fd").unwrap().count()
@@ -119,6 +121,59 @@ fn metadata_that_changed_meanwhile_is_the_one_that_is_kept() {
     assert_eq!(xattr(&dir.path("changed"), "user.test").as_deref(), Some(&b"value"[..]));
     chmod(dir.path("closed"), 0o600);
     assert_eq!(dir.read("closed"), "new");
+}
+
+/// A staged file was given the metadata of a target that was changed later on top of what it had
+/// from before: an xattr that had been removed meanwhile, such as a file capability, was published
+/// again, and a file whose target had been removed had the owner, the mode and the xattrs of that.
+#[test]
+fn metadata_that_was_revoked_meanwhile_is_not_published() {
+    if lacks(&[Feature::Modes, Feature::Symlinks, Feature::UserXattrs]) {
+        return;
+    }
+    let dir = Dir::new();
+    let names = ["revoked", "replaced", "removed", "a link"];
+    for name in names {
+        chmod(dir.write(name, "old"), 0o640);
+        set_xattr(&dir.path(name), "user.revoked", b"value");
+        set_xattr(&dir.path(name), "user.kept", b"value");
+    }
+    let is_root = rustix::process::geteuid().is_root() && !lacks(&[Feature::Owners]);
+    if is_root {
+        chown(dir.path("removed"), NOBODY, NOBODY);
+    }
+    if !lacks(&[Feature::Acls, Feature::DefaultAcls]) {
+        set_acl(dir.root(), "d:u::rw,d:u:12345:r,d:g::-,d:m::r,d:o::-");
+    }
+    let mut batch = AtomicBatch::new();
+    batch.options(AtomicWriter::builder().symlinks(Symlinks::Replace));
+    for name in names {
+        batch.write(dir.path(name), "new").unwrap();
+    }
+    rustix::fs::removexattr(dir.path("revoked"), "user.revoked").unwrap();
+    chmod(dir.path("revoked"), 0o600);
+    chmod(dir.write("other", "other"), 0o604);
+    fs::rename(dir.path("other"), dir.path("replaced")).unwrap();
+    fs::remove_file(dir.path("removed")).unwrap();
+    fs::remove_file(dir.path("a link")).unwrap();
+    std::os::unix::fs::symlink("elsewhere", dir.path("a link")).unwrap();
+    let commit = batch.commit().unwrap();
+    assert!(commit.commits().iter().all(|commit| commit.not_preserved().is_empty()), "{commit:?}");
+    assert_eq!(commit.commits()[2].outcome(), Outcome::Created);
+    let new = dir.write("new", "as any new file");
+    let owner = |name: &str| fs::metadata(dir.path(name)).map(|it| (it.uid(), it.gid())).unwrap();
+    for name in ["removed", "a link"] {
+        assert_eq!((dir.mode(name), owner(name)), (dir.mode("new"), owner("new")), "{name}");
+        assert_eq!(xattrs(&dir.path(name)), xattrs(&dir.path("new")), "{name}");
+    }
+    assert_eq!((dir.mode("revoked"), dir.mode("replaced")), (0o600, 0o604));
+    for name in names {
+        assert_eq!((dir.read(name), xattr(&dir.path(name), "user.revoked")), ("new".into(), None));
+        let is_kept = xattr(&dir.path(name), "user.kept").is_some();
+        assert_eq!(is_kept, name == "revoked", "{name}");
+    }
+    fs::remove_file(new).unwrap();
+    dir.assert_only(&["a link", "removed", "replaced", "revoked"]);
 }
 
 #[test]
