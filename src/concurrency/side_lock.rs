@@ -17,7 +17,7 @@ use crate::error::{self, Error, ErrorKind, Result, Step};
 use crate::fnv::fnv_1a;
 use crate::options::Lock;
 use crate::protocol::target::Target;
-use crate::sys::{self, Directory, Entry, FileId, FileKind};
+use crate::sys::{self, Directory, Entry, FileId, FileKind, Origin};
 
 const PREFIX: &str = ".wholefile-";
 const LOCK: &str = ".lock";
@@ -89,15 +89,15 @@ impl SideLock {
         let failed = |error| Error::failed(Step::Lock, path, error);
         let mut misses = 0;
         for _ in 0..MAX_ATTEMPTS {
-            let file = match sys::open_side_file(directory, &name) {
+            let (file, origin) = match sys::open_side_file(directory, &name) {
                 Err(error) if sys::is_gone(&error) && misses < MAX_MISSES => {
                     misses += 1;
                     continue;
                 }
-                file => file.map_err(failed)?,
+                opened => opened.map_err(failed)?,
             };
             let gave_up = |error| {
-                remove_if_free(&file, directory, &name);
+                remove_if_free(&file, origin, directory, &name);
                 failed(error)
             };
             let info = match sys::inspect(&file) {
@@ -124,8 +124,7 @@ impl SideLock {
                 Answer::Held => {}
                 Answer::Busy => return Err(locked(started.elapsed())),
                 Answer::Unavailable => {
-                    // Nobody can hold it, so it is nobody's.
-                    let _ = sys::remove_side_file(directory, &name);
+                    remove_if_free(&file, origin, directory, &name);
                     return Err(Error::refused(ErrorKind::Unsupported, Step::Lock, path));
                 }
             }
@@ -175,12 +174,20 @@ pub(crate) fn id_of(directory: &Directory, name: &OsStr) -> io::Result<Option<Fi
 }
 
 /// After a failure: the file may be one that this call has made, and nobody else will remove it
-/// soon. As ever, only whoever holds the lock may, and only if the name stands for what is locked;
-/// where there are no locks, nobody can hold it.
-fn remove_if_free(file: &File, directory: &Directory, name: &OsStr) {
-    let (Ok(answer), Ok(info)) = (lock::hold(file), sys::inspect(file)) else { return };
-    let is_there = || sys::id_at(Entry { directory, name }).is_ok_and(|now| now == Some(info.id));
-    if answer != Answer::Busy && info.kind == FileKind::File && is_there() {
+/// soon. As ever, only whoever holds the lock may, and only if the name stands for what is locked.
+/// If the lock cannot be had, it must be one that this call has made: what was there before may
+/// well be held, since ENOLCK is also said to one host without a lock daemon (nfs(5)), and where
+/// the kernel is short of memory (flock(2)).
+fn remove_if_free(file: &File, origin: Origin, directory: &Directory, name: &OsStr) {
+    let is_free = match lock::hold(file) {
+        Ok(Answer::Held) => sys::inspect(file).is_ok_and(|info| {
+            let now = sys::id_at(Entry { directory, name });
+            info.kind == FileKind::File && now.is_ok_and(|now| now == Some(info.id))
+        }),
+        Ok(Answer::Unavailable) | Err(_) => origin == Origin::Created,
+        Ok(Answer::Busy) => false,
+    };
+    if is_free {
         let _ = sys::remove_side_file(directory, name);
     }
 }
@@ -241,7 +248,7 @@ fn has_form(name: &OsStr, suffix: &str) -> bool {
 mod tests {
     use super::*;
     #[cfg(unix)]
-    use crate::fault::{Op, Plan, with_plan};
+    use crate::fault::{Fault, Op, Plan, with_plan};
 
     /// Where a server answered that each file of a lock was gone as soon as it was open (NFS,
     /// ESTALE), the wait asked for it a million times, which takes hours there, and then said that
@@ -265,6 +272,55 @@ mod tests {
             let asked = plan.log.iter().filter(|it| **it == op).count();
             // Perhaps once more, to remove what may be its own.
             assert!((MAX_MISSES + 1..=MAX_MISSES + 2).contains(&asked), "{op:?}: {asked}");
+        }
+    }
+
+    /// Symptom: two updates ran at a time, and one of them was lost. Mechanism: to a third process
+    /// the system said that it had no locks to give (ENOLCK: short of memory, or its host without a
+    /// lock daemon), which removed the file of the lock as one that nobody could hold; the next
+    /// process made another and locked that, while the holder of the first was still at work. Lost:
+    /// the update that was published first.
+    #[test]
+    #[cfg_attr(miri, ignore = "Miri has no openat(2)")]
+    #[cfg(unix)]
+    fn without_locks_nothing_is_removed_but_what_this_call_has_made() {
+        let dir = tempfile::tempdir().unwrap();
+        let directory = Arc::new(sys::open_directory(None, dir.path()).unwrap());
+        let (path, name) = (dir.path().join("target"), name_for("target".as_ref()));
+        let file = dir.path().join(&name);
+        let acquire = |plan| {
+            let acquire = || SideLock::acquire_named(&directory, name.clone(), &path, Lock::Try);
+            with_plan(plan, || acquire().map(drop))
+        };
+        let lacking = sys::lacking_error(Op::Lock);
+        let first = acquire(Plan::default()).1.log.iter().position(|op| *op == Op::Lock).unwrap();
+        let once = Plan { at: Some((first, Fault::Error(lacking))), ..Plan::default() };
+        let always = Plan { lacking: vec![(Op::Lock, lacking)], ..Plan::default() };
+        for (plan, was_there, is_held, stays) in [
+            (&always, true, true, true),
+            (&once, true, true, true),
+            (&always, true, false, true),
+            (&once, true, false, false),
+            (&always, false, false, false),
+            (&once, false, false, false),
+        ] {
+            let case = format!("{plan:?}, {was_there}, {is_held}");
+            let holder = was_there.then(|| fs_err::File::create(&file).unwrap().into_parts().0);
+            if is_held {
+                assert_eq!(lock::hold(holder.as_ref().unwrap()).unwrap(), Answer::Held);
+            }
+            let error = acquire(plan.clone()).0.unwrap_err();
+            assert_eq!(
+                (error.kind(), error.step()),
+                (ErrorKind::Unsupported, Step::Lock),
+                "{case}"
+            );
+            assert_eq!(file.exists(), stays, "{case}");
+            let next = acquire(Plan::default()).0.map_err(|error| error.kind());
+            assert_eq!(next, if is_held { Err(ErrorKind::Locked) } else { Ok(()) }, "{case}");
+            drop(holder);
+            acquire(Plan::default()).0.unwrap();
+            assert!(!file.exists(), "{case}");
         }
     }
 

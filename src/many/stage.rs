@@ -342,7 +342,7 @@ fn show_life(directory: &Directory) -> io::Result<(Answer, Option<File>)> {
     if sys::DIRECTORIES_CAN_BE_LOCKED {
         return Ok((lock::hold_directory(directory)?, None));
     }
-    let sign = sys::open_side_file(directory, OsStr::new(SIGN))?;
+    let (sign, _) = sys::open_side_file(directory, OsStr::new(SIGN))?;
     Ok((lock::hold(&sign)?, Some(sign)))
 }
 

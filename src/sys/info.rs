@@ -54,6 +54,13 @@ pub(crate) struct Existing {
     pub(crate) handle: Handle,
 }
 
+/// Whether a file that was to be opened or created was there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Origin {
+    Found,
+    Created,
+}
+
 /// How a special file is reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Through {

@@ -52,7 +52,7 @@ pub(crate) use contents::{
     write_all, write_vectored,
 };
 pub(crate) use copies::{clone_contents, file_of, make_symlink, mount_below, set_owner_of_link};
-pub(crate) use info::{Existing, FileId, FileKind, Info, Through, Times};
+pub(crate) use info::{Existing, FileId, FileKind, Info, Origin, Through, Times};
 pub(crate) use metadata::{
     get_xattr_of, list_xattrs, list_xattrs_of, remove_xattr, set_flags, set_mode, set_owner,
     set_times, set_xattr,
@@ -221,8 +221,9 @@ pub(crate) fn open_orphan(directory: &Directory, name: &OsStr) -> io::Result<Fil
 }
 
 /// Opens the file `name` that stands for a lock, and creates it if it is missing. Who may write to
-/// the owner's files may open it; others may not, since they could hold the lock forever.
-pub(crate) fn open_side_file(directory: &Directory, name: &OsStr) -> io::Result<File> {
+/// the owner's files may open it; others may not, since they could hold the lock forever. One that
+/// was there and goes meanwhile is `NotFound`.
+pub(crate) fn open_side_file(directory: &Directory, name: &OsStr) -> io::Result<(File, Origin)> {
     run(Op::OpenSideFile, || arm::open_side_file(directory, name))
 }
 

@@ -9,8 +9,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use fs_err as fs;
 
-use super::portable::{kind_of, mode_of, times_of};
-use super::{Creation, Entry, Existing, FileId, FileKind, Info, Replacing, Through};
+use super::portable::{kind_of, mode_of, open_or_create, times_of};
+use super::{Creation, Entry, Existing, FileId, FileKind, Info, Origin, Replacing, Through};
 use crate::options::Durability;
 
 pub(crate) use super::not_windows::{
@@ -134,10 +134,8 @@ pub(crate) fn create_temp(
 /// It is not known.
 pub(crate) const CASE_MAY_NOT_MATTER: bool = true;
 
-pub(crate) fn open_side_file(directory: &Directory, name: &OsStr) -> io::Result<File> {
-    let mut options = fs::OpenOptions::new();
-    options.write(true).create(true).truncate(false);
-    Ok(options.open(directory.join(name))?.into_parts().0)
+pub(crate) fn open_side_file(directory: &Directory, name: &OsStr) -> io::Result<(File, Origin)> {
+    open_or_create(&directory.join(name))
 }
 
 pub(crate) fn inspect(file: &File) -> io::Result<Info> {

@@ -2,12 +2,12 @@
 //! has, and the conversions between the crate's types and those of std.
 
 use std::ffi::{OsStr, OsString};
-use std::fs::{File, FileTimes, Metadata};
+use std::fs::{File, FileTimes, Metadata, OpenOptions};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use super::{Directory, Entry, Existing, FileId, FileKind, FileSystem, Info, Times};
+use super::{Directory, Entry, Existing, FileId, FileKind, FileSystem, Info, Origin, Times};
 
 /// Nothing holds an existing file: it is opened anew, and checked to be the same where the system
 /// can tell.
@@ -17,6 +17,17 @@ pub(crate) struct Handle;
 impl Entry<'_> {
     pub(super) fn path(self) -> PathBuf {
         self.directory.join(self.name)
+    }
+}
+
+/// Opens the file for writing, and creates it if it is missing.
+pub(super) fn open_or_create(path: &Path) -> io::Result<(File, Origin)> {
+    match OpenOptions::new().write(true).create_new(true).open(path) {
+        Ok(file) => Ok((file, Origin::Created)),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            Ok((OpenOptions::new().write(true).open(path)?, Origin::Found))
+        }
+        Err(error) => Err(error),
     }
 }
 

@@ -30,7 +30,7 @@ use rustix::fs::{self, AtFlags, CWD, FileType, Mode, OFlags, Stat};
 use rustix::path::DecInt;
 use rustix::process::geteuid;
 
-use super::{Creation, Entry, Existing, FileId, FileKind, Info, Through, Times};
+use super::{Creation, Entry, Existing, FileId, FileKind, Info, Origin, Through, Times};
 
 pub(crate) use super::not_windows::{
     Security, is_negative_seek, may_name_file, security_of, set_access_of, set_owner_of,
@@ -284,17 +284,21 @@ fn creation_mode(mode: Option<u32>) -> Mode {
 /// macOS file systems overlook it by default.
 pub(crate) const CASE_MAY_NOT_MATTER: bool = cfg!(target_vendor = "apple");
 
-pub(crate) fn open_side_file(directory: &Directory, name: &OsStr) -> io::Result<File> {
+pub(crate) fn open_side_file(directory: &Directory, name: &OsStr) -> io::Result<(File, Origin)> {
     // Without O_NONBLOCK, a FIFO that somebody put here would block.
-    let flags = OFlags::WRONLY
-        | OFlags::CREATE
-        | OFlags::NOFOLLOW
-        | OFlags::NONBLOCK
-        | OFlags::NOCTTY
-        | OFlags::CLOEXEC;
+    let flags =
+        OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
     // For the group to write and not to read: a umask that lets the group share files lets it share
     // locks, any other does not.
-    Ok(File::from(fs::openat(directory.fd(), name, flags, raw_mode(0o620))?))
+    let exclusively = flags | OFlags::CREATE | OFlags::EXCL;
+    match fs::openat(directory.fd(), name, exclusively, raw_mode(0o620)) {
+        Ok(fd) => Ok((File::from(fd), Origin::Created)),
+        Err(rustix::io::Errno::EXIST) => {
+            let fd = fs::openat(directory.fd(), name, flags, Mode::empty())?;
+            Ok((File::from(fd), Origin::Found))
+        }
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// The kernel takes as much of `mode` as its type holds, which is less on some systems.

@@ -1,7 +1,7 @@
 //! Opening the file that stands for a lock, which its last holder may just have removed.
 
 use std::ffi::OsStr;
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -13,6 +13,8 @@ use windows_sys::Win32::Foundation::{
 use super::ladder::PATIENCE;
 use super::verdicts::is_one_of;
 use super::{Directory, look};
+use crate::sys::Origin;
+use crate::sys::portable::open_or_create;
 
 const PAUSE: Duration = Duration::from_millis(1);
 /// As often may a real denial be one that was over before the look at its reason.
@@ -28,15 +30,15 @@ enum Reason {
     Other,
 }
 
-pub(crate) fn open_side_file(directory: &Directory, name: &OsStr) -> io::Result<File> {
+pub(crate) fn open_side_file(directory: &Directory, name: &OsStr) -> io::Result<(File, Origin)> {
     let deadline = Instant::now() + PATIENCE;
     let path = directory.join(name);
     let mut denials = 0;
     // Bounded by the deadline and by MAX_DENIALS.
     loop {
-        let error = match OpenOptions::new().write(true).create(true).truncate(false).open(&path) {
-            Ok(file) => return Ok(file),
+        let error = match open_or_create(&path) {
             Err(error) => error,
+            opened => return opened,
         };
         match reason(&error, || look(directory, name).map(drop)) {
             Reason::Passing if Instant::now() < deadline => thread::sleep(PAUSE),
