@@ -335,8 +335,9 @@ impl AtomicWriter {
 
     fn look_again(&mut self, looked_at: LookedAt) -> Result<()> {
         match looked_at {
-            LookedAt::Now => Ok(()),
-            LookedAt::Before => self.target.look_again(&self.options),
+            // What went to disk since may have taken any time.
+            LookedAt::Now if self.contents.in_memory().is_some() => Ok(()),
+            LookedAt::Now | LookedAt::Before => self.target.look_again(&self.options),
         }
     }
 

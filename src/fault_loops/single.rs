@@ -8,13 +8,13 @@ use std::path::{Path, PathBuf};
 
 use rustix::io::Errno;
 
-use super::cases::{Before, CASES, Case, NEW};
+use super::cases::{Before, CASES, Case, NEW, OLD};
 use super::place::{Place, not_to_be_had_here};
 use super::run;
 use crate::fault::{Fault, Interruption, Op, Plan, When, with_plan};
 use crate::{
-    AtomicBatch, AtomicDir, AtomicWriter, Builder, ErrorKind, Metadata, Preserve, Step, Swap,
-    SyncPlan, TargetState, sys,
+    AtomicBatch, AtomicDir, AtomicWriter, Builder, ErrorKind, HardLinks, Metadata, Preserve, Step,
+    Swap, SyncPlan, TargetState, sys,
 };
 
 #[test]
@@ -264,5 +264,68 @@ fn an_acl_lets_nobody_in_whom_the_mode_will_shut_out() {
         assert!(LOOKS.get() > sets && sets > 1, "{:?}", plan.log);
         let end = fs_err::metadata(place.path()).unwrap().permissions().mode();
         assert_eq!(end & 0o7777, 0o600);
+    }
+}
+
+const NEW_MODE: u32 = 0o600;
+
+fn make_private(path: &Path) {
+    fs_err::set_permissions(path, PermissionsExt::from_mode(NEW_MODE)).unwrap();
+}
+
+fn make_read_only(path: &Path) {
+    fs_err::set_permissions(path, PermissionsExt::from_mode(0o400)).unwrap();
+}
+
+/// Right before each write, and so perhaps more than once.
+fn give_a_second_name(path: &Path) {
+    let _ = fs_err::hard_link(path, path.with_file_name("another name"));
+}
+
+/// Whether a save of much by `save` sees what `action` does to the target while it writes.
+#[track_caller]
+fn check_seen(
+    action: fn(&Path),
+    refused: Option<ErrorKind>,
+    save: impl FnOnce(&Path, &[u8]) -> crate::Result<()>,
+) {
+    let root = tempfile::tempdir().unwrap();
+    let path = root.path().join("target");
+    fs_err::write(&path, OLD).unwrap();
+    fs_err::set_permissions(&path, PermissionsExt::from_mode(0o644)).unwrap();
+    let new = vec![b'n'; 300_000];
+    let when = When::BeforeEach(Op::Write);
+    let interruptions = vec![Interruption { when, action, path: path.clone() }];
+    let plan = Plan { interruptions, ..Plan::default() };
+    let (result, plan) = with_plan(plan, || save(&path, &new));
+    assert!(plan.log.contains(&Op::Write), "{:?}", plan.log);
+    assert_eq!(result.err().map(|error| error.kind()), refused);
+    let contents = fs_err::read(&path).unwrap();
+    assert!(contents == if refused.is_some() { OLD } else { &new });
+    if refused.is_none() {
+        let mode = fs_err::metadata(&path).unwrap().permissions().mode();
+        assert_eq!(mode & 0o7777, NEW_MODE);
+    }
+}
+
+/// Symptom: somebody made a file private while gigabytes were saved over it in one call, and the
+/// new file was everybody's to read again; one that had become read-only, or had got a second name,
+/// was replaced although the options refuse that. Mechanism: one call that opens and commits did
+/// not look at the target a second time, even where writing the contents had taken seconds. Lost:
+/// the change of the permissions, and what the policy was to protect.
+#[test]
+fn what_becomes_of_the_target_while_much_is_written_counts() {
+    let builder = AtomicWriter::builder().hard_links(HardLinks::Refuse).clone();
+    for (action, refused) in [
+        (make_private as fn(&Path), None),
+        (make_read_only, Some(ErrorKind::ReadOnly)),
+        (give_a_second_name, Some(ErrorKind::HardLinked)),
+    ] {
+        check_seen(action, refused, |path, new| builder.write(path, new).map(drop));
+        check_seen(action, refused, |path, new| {
+            let mut batch = AtomicBatch::new();
+            batch.options(&builder).write(path, new)?;
+            batch.commit().map(drop)
+        });
     }
 }
