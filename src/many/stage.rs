@@ -40,7 +40,7 @@ use crate::sys::{self, Creation, Directory, Entry, FileKind, Info};
 pub(crate) const JOURNAL: &str = "journal";
 
 /// The file whose lock is the sign of life where a directory's own cannot be.
-const SIGN: &str = "lock";
+pub(super) const SIGN: &str = "lock";
 
 const MODE: u32 = 0o700;
 /// As often, a staging directory is emptied anew because something is in it all the same: libfuse

@@ -99,9 +99,10 @@ impl<'a> Place<'a> {
             // Nothing else tells that it is the crate's own. Others are left to a sweep, which
             // knows of another prefix or suffix.
             Staging::Emptied if temp::is_name(name, &Options::default()) => {
-                match sys::remove_directory(&self.directory, name) {
-                    Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-                    result => result,
+                let removed = sys::remove_directory(&self.directory, name);
+                match removed.as_ref().map_err(io::Error::kind) {
+                    Err(io::ErrorKind::NotFound | io::ErrorKind::DirectoryNotEmpty) => Ok(()),
+                    _ => removed,
                 }
             }
             Staging::Emptied | Staging::Gone | Staging::Replaced | Staging::Foreign => Ok(()),
@@ -119,10 +120,12 @@ impl Staging {
         if sys::inspect_directory(&stage)?.id.file != folder.stage_id {
             return Ok(Staging::Replaced);
         }
+        // A sweeper that let go of it leaves its lock.
+        let is_left = |name: &OsStr, _| sys::DIRECTORIES_CAN_BE_LOCKED || name != stage::SIGN;
         // Anybody can learn the number of a directory, but not put a mark into one of another's.
         Ok(match stage::mark_in(&stage)? {
             Marked::With(text) if claim.is_marked(&text) => Staging::There(Arc::new(stage)),
-            Marked::Not if sys::list(&stage, |_, _| true)?.is_empty() => Staging::Emptied,
+            Marked::Not if sys::list(&stage, is_left)?.is_empty() => Staging::Emptied,
             Marked::With(_) | Marked::Not | Marked::Oddly => Staging::Foreign,
         })
     }
