@@ -64,6 +64,10 @@ pub fn sweep(dir: impl AsRef<Path>) -> Result<Sweep> {
 ///
 /// On Windows temp files are not locked, and are reported as [`unknown`](Sweep::unknown).
 ///
+/// On NFS the lock of a directory is known only to the host that has it (Linux: flock(2) goes to
+/// the server for files alone, `nfs_dir_operations` in fs/nfs/dir.c): sweep only while no other
+/// host has a batch or a directory tree in the making there.
+///
 /// # Examples
 ///
 /// ```
