@@ -133,15 +133,15 @@ impl Snapshot {
 
     /// Applies it to the staged file, and gives what could not be kept.
     pub(crate) fn apply(
-        mut self,
+        &mut self,
         file: &File,
         path: &Path,
         options: &Options,
     ) -> Result<Vec<NotPreserved>> {
-        if self.work(options) == Work::None {
-            return Ok(self.not_preserved);
-        }
         let mut not_preserved = std::mem::take(&mut self.not_preserved);
+        if self.work(options) == Work::None {
+            return Ok(not_preserved);
+        }
         let mut losses = Losses::new(options, path, &mut not_preserved);
         let mut now = inspect(file, path)?;
         let modes = self.modes_of(&now, options);

@@ -1,6 +1,5 @@
 //! The steps of a commit up to the publish, in the order of the protocol.
 
-use std::ffi::OsString;
 use std::fs::File;
 
 use crate::commit::{Commit, NotPreserved};
@@ -24,21 +23,20 @@ pub(crate) enum Readiness {
 #[derive(Debug)]
 pub(crate) struct Prepared {
     pub(crate) staged: Staged,
-    /// The names of the xattrs of the old file that it was given.
-    pub(crate) xattrs: Vec<OsString>,
+    /// The metadata that they were given.
+    pub(crate) snapshot: Snapshot,
     pub(crate) not_preserved: Vec<NotPreserved>,
 }
 
 pub(super) fn prepare(contents: Contents, plan: Plan<'_>) -> Result<Prepared> {
     let Plan { target, options } = plan;
-    let snapshot = match Snapshot::take(target, options) {
+    let mut snapshot = match Snapshot::take(target, options) {
         Ok(snapshot) => snapshot,
         Err(error) => return Err(contents.abandon(&target.path, error)),
     };
     let staged = contents.stage(plan, &snapshot)?;
-    let xattrs = snapshot.xattr_names();
     match snapshot.apply(&staged.temp.file, &target.path, options) {
-        Ok(not_preserved) => Ok(Prepared { staged, xattrs, not_preserved }),
+        Ok(not_preserved) => Ok(Prepared { staged, snapshot, not_preserved }),
         Err(error) => Err(staged.temp.abandon(&target.path, error)),
     }
 }

@@ -39,14 +39,8 @@ pub(super) fn look_again(members: &mut Members) -> Result<()> {
         temp.keep(); // it goes with all the others, if it goes
         let ((xattrs, not_preserved), synced) = applied?;
         if let Kind::Staged(waiting) = &mut members.files[index].kind {
-            *waiting = Waiting {
-                number: waiting.number,
-                id: waiting.id,
-                before: now,
-                xattrs,
-                not_preserved,
-                synced,
-            };
+            let Waiting { number, id, .. } = *waiting;
+            *waiting = Waiting { number, id, before: now, xattrs, not_preserved, synced };
         }
     }
     Ok(())
@@ -61,14 +55,13 @@ fn apply(
     target: &mut Target,
     options: &Options,
 ) -> Result<(Vec<OsString>, Vec<NotPreserved>)> {
-    let snapshot = match (target.existing_file(), &waiting.before) {
+    let mut snapshot = match (target.existing_file(), &waiting.before) {
         // It has what the removed one had.
         (None, Some(_)) => model(place, target, options)?,
         _ => Snapshot::take(target, options)?,
     };
-    let xattrs = snapshot.xattr_names();
     let lost = snapshot.apply_after(&waiting.xattrs, &temp.file, &target.path, options)?;
-    Ok((xattrs, lost))
+    Ok((snapshot.xattr_names(), lost))
 }
 
 /// What a new file gets where `target` is: only the system knows of the umask and of the

@@ -169,7 +169,7 @@ fn complete(
 
 /// Closes the staged file, and keeps what is to be known about it.
 fn park(prepared: Prepared, number: u64, target: &Target, options: &Options) -> Result<Waiting> {
-    let Prepared { staged: Staged { temp, len }, xattrs, not_preserved } = prepared;
+    let Prepared { staged: Staged { temp, len }, snapshot, not_preserved } = prepared;
     let info = match sys::inspect(&temp.file) {
         Ok(info) if info.len == len => info,
         Ok(_) => {
@@ -201,6 +201,7 @@ fn park(prepared: Prepared, number: u64, target: &Target, options: &Options) -> 
             });
         }
     }
+    let xattrs = snapshot.xattr_names();
     Ok(Waiting { number, id: info.id, before, xattrs, not_preserved, synced })
 }
 

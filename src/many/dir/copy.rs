@@ -79,7 +79,7 @@ impl Visitor for Copy<'_> {
     fn leave(&mut self, _: Directory, path: &Path) -> Result<()> {
         let failed = |error| Error::failed(Step::Metadata, path, error);
         let filled = self.to.go_up().map_err(failed)?;
-        let (Some(filled), Some(snapshot)) = (filled, self.directories.pop()) else {
+        let (Some(filled), Some(mut snapshot)) = (filled, self.directories.pop()) else {
             return Ok(());
         };
         let file = sys::file_of(&filled).map_err(failed)?;
@@ -112,7 +112,7 @@ impl Copy<'_> {
         if self.copying == Copying::HardLinks && self.link_file(at, place, &existing) {
             return Ok(());
         }
-        let snapshot = Snapshot::of(&existing, at, path, self.options)?;
+        let mut snapshot = Snapshot::of(&existing, at, path, self.options)?;
         let creation = snapshot.creation(self.options);
         let to = sys::create_temp(place.directory, place.name, creation)
             .map_err(|error| Error::failed(Step::Write, path, error))?;

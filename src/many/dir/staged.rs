@@ -99,7 +99,7 @@ impl Staged {
     ///
     /// If it was given the same before, only the times are set: whatever else it has by now, its
     /// user has given it.
-    pub(super) fn dress(&mut self, snapshot: Snapshot, options: &Options) -> Result<()> {
+    pub(super) fn dress(&mut self, mut snapshot: Snapshot, options: &Options) -> Result<()> {
         let failed = |error| Error::failed(Step::Metadata, &self.path, error);
         let file = sys::file_of(&self.root).map_err(failed)?;
         let now = snapshot.handed_on();

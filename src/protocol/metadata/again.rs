@@ -55,7 +55,7 @@ impl Snapshot {
 
     /// As [`apply`](Snapshot::apply), to what was given the xattrs `before` when it was made.
     pub(crate) fn apply_after(
-        self,
+        &mut self,
         before: &[OsString],
         file: &File,
         path: &Path,
