@@ -70,6 +70,8 @@ pub(crate) fn each(
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     /// Miri takes more than a minute for a thousand.
@@ -94,17 +96,42 @@ mod tests {
         }
     }
 
-    #[test]
-    fn nothing_more_is_begun_after_a_failure_or_a_cancellation() {
+    /// How many things are begun of `count` if the one numbered 5 fails and each after it, which
+    /// can only be another thread's, takes a millisecond.
+    fn begun_until_failure(count: usize, threads: usize) -> usize {
         let begun = AtomicUsize::new(0);
         let work = |index: usize| {
             begun.fetch_add(1, Ordering::Relaxed);
-            if index == 5 { Err(io::ErrorKind::StorageFull.into()) } else { Ok(()) }
+            if index == 5 {
+                return Err(io::ErrorKind::StorageFull.into());
+            }
+            if index > 5 {
+                thread::sleep(Duration::from_millis(1));
+            }
+            Ok(())
         };
-        let result = each(1000, 2, &work, &mut |_| ControlFlow::Continue(()));
+        let result = each(count, threads, &work, &mut |_| ControlFlow::Continue(()));
         assert!(matches!(result, Err(Interruption::Failed(5, _))), "{result:?}");
-        let result = each(5, 1, &work, &mut |_| ControlFlow::Break(()));
+        begun.into_inner()
+    }
+
+    #[test]
+    fn nothing_more_is_begun_after_a_failure() {
+        assert_eq!(begun_until_failure(1000, 1), 6);
+        // A thread that has begun with the failing thing may have to wait for a processor.
+        let ten_seconds = MANY * 10;
+        assert!(begun_until_failure(ten_seconds, 2) < ten_seconds);
+    }
+
+    #[test]
+    fn nothing_more_is_begun_after_a_cancellation() {
+        let begun = AtomicUsize::new(0);
+        let work = |_| {
+            begun.fetch_add(1, Ordering::Relaxed);
+            Ok(())
+        };
+        let result = each(1000, 1, &work, &mut |_| ControlFlow::Break(()));
         assert!(matches!(result, Err(Interruption::Cancelled)), "{result:?}");
-        assert!(begun.load(Ordering::Relaxed) < 500);
+        assert_eq!(begun.into_inner(), 1);
     }
 }
