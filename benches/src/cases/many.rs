@@ -36,10 +36,22 @@ pub(crate) fn run(bench: &mut Bench) -> Result<()> {
         }
         save(bench, place, (THOUSAND, 2), 3, &all)?;
         if bench.extent == Extent::Whole {
-            // There, each file is waited for by itself, and nothing new is to be seen.
             let rounds = if bench.places[place].name == BTRFS { 1 } else { 3 };
             save(bench, place, (HUNDRED_THOUSAND, 1), rounds, BATCHES)?;
             save(bench, place, (HUNDRED_THOUSAND, 2), 1, BATCHES)?;
+        }
+    }
+    Ok(())
+}
+
+/// Each by itself, beside the batch. A contender takes minutes, and has one turn.
+pub(crate) fn run_one_by_one(bench: &mut Bench) -> Result<()> {
+    for place in bench.places_named(&[EXT4, XFS]) {
+        for threads in [1, 2] {
+            let files = files_of(bench, HUNDRED_THOUSAND);
+            let case = format!("{}, one by one", name(files, threads));
+            let all = [OURS, FULL, FEWEST, BARE_FULL, AWF];
+            race(bench, place, &case, Work::OverwriteMany { files, threads }, 1, &all)?;
         }
     }
     Ok(())
@@ -52,16 +64,32 @@ fn save(
     rounds: usize,
     contenders: &[&'static str],
 ) -> Result<()> {
-    let files = match bench.extent {
+    let files = files_of(bench, files);
+    let work = Work::OverwriteMany { files, threads };
+    race(bench, place, &name(files, threads), work, rounds, contenders)
+}
+
+fn files_of(bench: &Bench, files: usize) -> usize {
+    match bench.extent {
         Extent::Whole => files,
         Extent::Quick => files.min(100),
-    };
-    let process = if files == HUNDRED_THOUSAND { Process::Own } else { Process::Shared };
+    }
+}
+
+fn race(
+    bench: &mut Bench,
+    place: usize,
+    case: &str,
+    work: Work,
+    rounds: usize,
+    contenders: &[&'static str],
+) -> Result<()> {
+    let is_long = work.pieces() == HUNDRED_THOUSAND;
     let course = Course {
-        case: &name(files, threads),
-        work: Work::OverwriteMany { files, threads },
+        case,
+        work,
         contents: Contents::Bytes(SMALL),
-        process,
+        process: if is_long { Process::Own } else { Process::Shared },
         pace: bench.long_pace(rounds),
     };
     bench.race(place, &course, contenders)

@@ -16,10 +16,11 @@ use crate::bench::Bench;
 pub(crate) type Part = fn(&mut Bench) -> Result<()>;
 
 /// All of them, in order.
-pub(crate) const PARTS: [(&str, Part); 7] = [
+pub(crate) const PARTS: [(&str, Part); 8] = [
     ("single", single::run),
     ("update", update::run),
     ("many", many::run),
+    ("one-by-one", many::run_one_by_one),
     ("busy", busy::run),
     ("tree", tree::run),
     ("stream", stream::run),
