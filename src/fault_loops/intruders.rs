@@ -63,6 +63,10 @@ thread_local! {
     static SAVES: Cell<usize> = const { Cell::new(0) };
 }
 
+fn moved_away(path: &Path) -> PathBuf {
+    path.with_file_name("moved away")
+}
+
 fn theirs(save: usize) -> Vec<u8> {
     format!("theirs, {save}").into_bytes()
 }
@@ -72,6 +76,8 @@ enum Deed {
     Replace,
     ChangeInPlace,
     Remove,
+    /// To a name of its own, as who rotates logs does.
+    MoveAway,
     Sweep,
 }
 
@@ -93,6 +99,7 @@ impl Deed {
                 SAVES.set(SAVES.get() + 1);
             },
             Deed::Remove => |path| fs_err::remove_file(path).unwrap(),
+            Deed::MoveAway => |path| fs_err::rename(path, moved_away(path)).unwrap(),
             Deed::Sweep => |path| drop(crate::sweep(path.parent().unwrap()).unwrap()),
         }
     }
@@ -258,6 +265,36 @@ fn nor_is_a_second_or_a_third_one_lost_while_the_first_is_put_back() {
         }
     }
     assert!(runs > 100, "only {runs} runs");
+}
+
+/// A save of somebody else's was gone if a third program moved the target away in the moment
+/// between the exchange and the one that takes it back: what it moved was the new file, but the
+/// put-back found no target, took it for removed, and removed what had been displaced.
+#[test]
+fn nor_is_what_was_displaced_lost_when_the_target_is_moved_away() {
+    let (mut moves, mut put_back) = (0, 0);
+    for case in CASES {
+        let exchange = exchange_in(&clean(case));
+        let first = Deed::Replace.at(exchange);
+        let log = run(case, &[first], None).plan.log;
+        for index in exchange + 1..log.len() {
+            let name = format!("{} moved away before {index}", case.name);
+            let run = run(case, &[first, Deed::MoveAway.at(index)], None);
+            run.check_conflict(&name);
+            let moved = run.place.others();
+            assert_eq!(moved, [moved_away(&run.place.path())], "{name}: {:?}", run.result);
+            let moved = fs_err::read(&moved[0]).unwrap();
+            let target = run.target();
+            moves += 1;
+            if moved == NEW {
+                assert_eq!(target, Some(run.theirs()), "{name}: {:?}", run.result);
+                put_back += 1;
+            } else {
+                assert_eq!((moved, target), (run.theirs(), None), "{name}: {:?}", run.result);
+            }
+        }
+    }
+    assert!(moves > put_back && put_back >= CASES.len(), "{moves} moves, {put_back} put back");
 }
 
 /// What was displaced has nobody's lock, and a sweep that takes it for an orphan would destroy the

@@ -229,14 +229,17 @@ fn look_at_displaced(
 fn put_back(new: &Candidate, target: &Target) -> io::Result<()> {
     let (from, to) = (new.name.entry(), entry_of(target));
     // What the target is, unless somebody replaces it. Held, so that nothing else has its number.
-    let mut at_target: Option<Existing>;
+    let mut at_target: Option<Existing> = None;
     let mut expected_back = new.file.id()?;
     for _ in 0..MAX_ROUNDS {
         let at_name = look(from)?;
         match sys::exchange(from, to) {
-            // Somebody has removed the target, and meant whatever it was.
             Err(error) if error.kind() == io::ErrorKind::NotFound && look(to)?.is_none() => {
-                return Ok(());
+                return if is_removed(at_target.as_ref(), new, to)? {
+                    Ok(()) // by somebody who meant whatever the target was
+                } else {
+                    move_back(from, to)
+                };
             }
             result => result?,
         }
@@ -250,6 +253,31 @@ fn put_back(new: &Candidate, target: &Target) -> io::Result<()> {
         }
     }
     Err(io::ErrorKind::ResourceBusy.into())
+}
+
+/// Whether the file that was the target, the new one if it is none of somebody else's, has lost a
+/// name. It has not if somebody gave it another one.
+fn is_removed(theirs: Option<&Existing>, new: &Candidate, to: Entry<'_>) -> io::Result<bool> {
+    let (before, now) = match (theirs, &new.file) {
+        (Some(theirs), _) => (theirs.info.links, sys::inspect_held(theirs, to.directory, to.name)),
+        (None, SealedFile::Open(file)) => (1, sys::inspect(file)),
+        (None, SealedFile::Closed(_) | SealedFile::Recoverable(_)) => return Ok(true),
+    };
+    match now {
+        Ok(info) => Ok(info.links < before),
+        Err(error) if sys::is_gone(&error) => Ok(true),
+        Err(error) => Err(error),
+    }
+}
+
+/// Makes what was displaced the target again, after somebody has moved away what was put in its
+/// place. They have that one now, and this may be the only copy.
+fn move_back(from: Entry<'_>, to: Entry<'_>) -> io::Result<()> {
+    match sys::rename_no_replace(from, to) {
+        // Since then somebody has saved again, as if this had been moved.
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        result => result,
+    }
 }
 
 /// Whether the names say so, whatever an error said.
