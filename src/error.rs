@@ -66,6 +66,17 @@ impl From<NoExchange> for io::Error {
     }
 }
 
+impl Details {
+    /// Whether what was left is what the target had.
+    fn has_displaced(&self) -> bool {
+        match self.state {
+            TargetState::Displaced => true,
+            TargetState::Untouched => false,
+            TargetState::Replaced | TargetState::Unknown => self.kind == ErrorKind::Conflict,
+        }
+    }
+}
+
 impl Error {
     /// What went wrong.
     #[must_use]
@@ -121,6 +132,10 @@ impl Error {
 
     /// The temp file that stayed behind, if one did because removing it failed as well. The first
     /// of the [`leftovers`](Error::leftovers).
+    ///
+    /// With [`TargetState::Displaced`], and with [`ErrorKind::Conflict`] where the target is not
+    /// [`Untouched`](TargetState::Untouched), it has the contents that the target had, and may be
+    /// the only copy of what somebody else has saved: it is not to be deleted.
     #[must_use]
     pub fn leftover(&self) -> Option<&Path> {
         self.leftovers().next()

@@ -162,6 +162,8 @@ mod injection {
         DoneThenError(i32),
         /// Half of the bytes are moved and reported.
         Short,
+        /// No byte is moved, and that is no error.
+        Nothing,
         /// Somebody else does this right before it.
         Meanwhile(fn()),
         /// The process dies before it: this operation and all later ones do nothing.
@@ -288,9 +290,11 @@ mod injection {
 
     pub(crate) fn allowance(_: Op, len: usize) -> usize {
         PLAN.with_borrow(|plan| match plan {
-            Some(Plan { at: Some((at, Fault::Short)), log, .. }) if *at == log.len() => {
-                len.div_ceil(2)
-            }
+            Some(Plan { at: Some((at, fault)), log, .. }) if *at == log.len() => match fault {
+                Fault::Short => len.div_ceil(2),
+                Fault::Nothing => 0,
+                _ => len,
+            },
             _ => len,
         })
     }

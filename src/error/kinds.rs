@@ -130,8 +130,9 @@ pub enum ErrorKind {
     /// The caller did not want to go on
     /// ([`AtomicBatch::commit_with`](crate::AtomicBatch::commit_with)).
     Cancelled,
-    /// Somebody has put another directory in the place of the staged one
-    /// ([`AtomicDir::path`](crate::AtomicDir::path)), which has not been synced.
+    /// Somebody has put something else in the place of what is staged, which has not been synced:
+    /// another directory ([`AtomicDir::path`](crate::AtomicDir::path)), or another file
+    /// ([`AtomicWriter::staging_path`](crate::AtomicWriter::staging_path)).
     StagingReplaced,
     /// An earlier operation on the writer failed, so what is staged may be incomplete.
     Poisoned,

@@ -157,7 +157,7 @@ impl ErrorKind {
             ErrorKind::InvalidJournal => "it is not a journal",
             ErrorKind::Unrecoverable => "what it says does not match what is there",
             ErrorKind::StagingReplaced => {
-                "another directory is in the place of the staged one, and has not been synced"
+                "something else is in the place of what was staged, and has not been synced"
             }
             ErrorKind::Poisoned => "an earlier operation on the writer failed",
             ErrorKind::Closure => "the closure that writes the contents failed",
@@ -241,9 +241,7 @@ impl fmt::Display for Aftermath<'_> {
         }
         match &*self.0.leftovers {
             [] => Ok(()),
-            [path, ..]
-                if self.0.state == TargetState::Displaced || self.0.kind == ErrorKind::Conflict =>
-            {
+            [path, ..] if self.0.has_displaced() => {
                 write!(f, "; the old contents are in `{}`", path.display())
             }
             [path] => write!(f, "; the temp file `{}` stayed behind", path.display()),

@@ -48,6 +48,16 @@ fn a_sentence_names_operation_path_reason_and_aftermath() {
          the old contents are in `/etc/.t.old`",
         io::ErrorKind::ResourceBusy,
     );
+    // The new ones, unless the target was touched.
+    let conflict = |state| {
+        Error::refused(ErrorKind::Conflict, Step::Publish, path)
+            .with_state(state)
+            .with_leftover(Some("/etc/.t".into()))
+            .to_string()
+    };
+    assert!(conflict(TargetState::Untouched).ends_with("the temp file `/etc/.t` stayed behind"));
+    assert!(conflict(TargetState::Unknown).ends_with("the old contents are in `/etc/.t`"));
+    assert!(conflict(TargetState::Replaced).ends_with("the old contents are in `/etc/.t`"));
 }
 
 /// All kinds, each with what it becomes where no system call has failed.

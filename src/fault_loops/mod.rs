@@ -55,7 +55,8 @@ fn faults_of(op: Op) -> Vec<Fault> {
         Op::Rename | Op::RenameNoReplace => {
             faults.extend(sys::errors_of(op).into_iter().map(Fault::DoneThenError));
         }
-        Op::Write | Op::ReadTemp | Op::ReadTarget | Op::WriteThrough => faults.push(Fault::Short),
+        Op::Write | Op::WriteThrough => faults.extend([Fault::Short, Fault::Nothing]),
+        Op::ReadTemp | Op::ReadTarget => faults.push(Fault::Short),
         _ => {}
     }
     faults
@@ -211,6 +212,13 @@ impl Faulted<'_> {
         let name = format!("{}: {op:?} {fault:?}: {result:?}", case.name);
         let (code, done) = match fault {
             Fault::Short => return assert!(result.is_ok() == self.clean_error.is_none(), "{name}"),
+            Fault::Nothing => {
+                let error = result.as_ref().unwrap_err();
+                assert!(steps_of(*op).contains(&error.step()), "{name}: step");
+                let cause = error.io_error().map(io::Error::kind);
+                assert_eq!(cause, Some(io::ErrorKind::WriteZero), "{name}: cause");
+                return check_result(case, place, result, plan);
+            }
             Fault::Error(code) => (*code, false),
             Fault::DoneThenError(code) => (*code, true),
             Fault::Die | Fault::Meanwhile(_) => unreachable!("has a test of its own"),
@@ -294,6 +302,8 @@ impl Faulted<'_> {
             // To the name that is then exchanged, which shows that it was done.
             Op::Rename => matches!(self.fault, Fault::DoneThenError(_)) && self.is_expecting(),
             Op::RemoveSideFile => true, // the next one takes it
+            // It was only to be the writer's own.
+            Op::Look if later.first() == Some(&Op::RemoveSideFile) => true,
             Op::OpenSideFile | Op::Look => is_made_anew,
             // A device that is not known cannot be remembered.
             Op::Inspect => {

@@ -2,7 +2,7 @@
 
 use std::cell::Cell;
 use std::ffi::OsStr;
-use std::io;
+use std::io::{self, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
@@ -159,12 +159,36 @@ fn all_that_stays_behind_is_named() {
     assert_eq!((named.len(), named), (2, others), "{commit:?}");
 }
 
+/// A system may write nothing and report no error. A caller of `write` was told of 0 bytes, and the
+/// commit after it published a file without them.
+#[test]
+fn a_write_of_nothing_has_failed() {
+    let write = |at| {
+        let place = Place::new(Before::File);
+        with_plan(Plan { at, ..Plan::default() }, || {
+            let mut writer = AtomicWriter::builder().buffer_size(4).open(place.path()).unwrap();
+            let written = writer.write(NEW).map_err(|error| error.kind());
+            (written, writer.commit())
+        })
+    };
+    let ((written, committed), clean) = write(None);
+    assert_eq!((written, committed.is_ok()), (Ok(NEW.len()), true));
+    let first = clean.log.iter().position(|op| *op == Op::Write).unwrap();
+    let ((written, committed), _) = write(Some((first, Fault::Nothing)));
+    assert_eq!(written, Err(io::ErrorKind::WriteZero));
+    assert_eq!(committed.unwrap_err().kind(), ErrorKind::Poisoned);
+}
+
 /// A network file system says when a file is closed that there was no room for what was written to
 /// it. Without durability nothing else asks for it, and nobody listened: the save succeeded, and
 /// the file was short.
 #[test]
 fn what_was_not_whole_when_it_was_closed_is_told() {
-    for name in ["create without durability", "replace without durability"] {
+    for name in [
+        "create without durability",
+        "replace without durability",
+        "write through without durability",
+    ] {
         let case = CASES.iter().find(|case| case.name == name).unwrap();
         let (_, result, plan) = run(case, None);
         result.unwrap();

@@ -234,7 +234,8 @@ fn faults(op: Op, case: &Case) -> Vec<Fault> {
         seen.insert(match fault {
             Fault::Error(code) => (0, Some(kind_of(*code))),
             Fault::DoneThenError(code) => (1, Some(kind_of(*code))),
-            Fault::Short | Fault::Die | Fault::Meanwhile(_) => (2, None),
+            Fault::Nothing => (2, None),
+            Fault::Short | Fault::Die | Fault::Meanwhile(_) => (3, None),
         })
     });
     let is_of_publishing = [Op::Exchange, Op::Rename, Op::RenameNoReplace, Op::MoveDirectory];

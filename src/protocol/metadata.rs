@@ -116,6 +116,14 @@ impl Snapshot {
         Creation { mode: self.creation_mode(options), owner_of, access_of }
     }
 
+    /// The same for a file that is staged for longer, while the target may be closed to others.
+    pub(crate) fn creation_for_longer(&self, options: &Options) -> Creation<'_> {
+        let creation = self.creation(options);
+        // What a planted file leaves is not set later.
+        let kept = if self.ceiling.is_some() { 0o777 } else { 0o700 };
+        Creation { mode: creation.mode.map(|mode| mode & kept), ..creation }
+    }
+
     /// The permissions with which the temp file is created: at most those of the published file
     /// whoever owns it meanwhile, or `None` for those that any new file gets.
     fn creation_mode(&self, options: &Options) -> Option<u32> {
@@ -139,7 +147,7 @@ impl Snapshot {
         options: &Options,
     ) -> Result<Vec<NotPreserved>> {
         let mut not_preserved = std::mem::take(&mut self.not_preserved);
-        if self.work(options) == Work::None {
+        if self.has_nothing_to_set(options) {
             return Ok(not_preserved);
         }
         let mut losses = Losses::new(options, path, &mut not_preserved);
@@ -165,9 +173,9 @@ impl Snapshot {
         Ok(not_preserved)
     }
 
-    fn work(&self, options: &Options) -> Work {
-        let nothing = self.old.is_none() && options.mode.is_none();
-        if nothing { Work::None } else { Work::Some }
+    /// Whether the permissions with which the file is created are those that it keeps.
+    pub(crate) fn has_nothing_to_set(&self, options: &Options) -> bool {
+        self.old.is_none() && options.mode.is_none()
     }
 
     /// `now` is the temp file as it was created.

@@ -104,6 +104,9 @@ impl Contents {
     }
 
     pub(crate) fn write(&mut self, plan: Plan<'_>, bytes: &[u8]) -> Result<usize> {
+        if bytes.is_empty() {
+            return Ok(0);
+        }
         self.make_room(plan, bytes.len())?;
         if bytes.len() >= self.capacity && !self.takes_in_memory(bytes.len()) {
             self.write_out(plan, |file| sys::write(Op::Write, file, bytes))
@@ -119,6 +122,9 @@ impl Contents {
         slices: &[IoSlice<'_>],
     ) -> Result<usize> {
         let len = slices.iter().fold(0_usize, |len, slice| len.saturating_add(slice.len()));
+        if len == 0 {
+            return Ok(0);
+        }
         self.make_room(plan, len)?;
         if len >= self.capacity && !self.takes_in_memory(len) {
             self.write_out(plan, |file| sys::write_vectored(file, slices))
@@ -205,7 +211,7 @@ impl Contents {
             return Err(Error::refused(ErrorKind::Unsupported, Step::CreateTemp, path));
         };
         temp.ensure_name(plan.options).map_err(plan.failed(Step::CreateTemp))?;
-        temp.path(path).ok_or_else(|| Error::refused(ErrorKind::Io, Step::CreateTemp, path))
+        temp.show(path).ok_or_else(|| Error::refused(ErrorKind::Io, Step::CreateTemp, path))
     }
 
     pub(crate) fn reserve(&mut self, plan: Plan<'_>, len: u64) -> Result<()> {
@@ -328,9 +334,6 @@ impl Contents {
 
     /// Puts `bytes`, for which there is room, into the buffer.
     fn buffer_write(&mut self, bytes: &[u8]) {
-        if bytes.is_empty() {
-            return; // a seek alone does not lengthen a file
-        }
         if self.buffer.capacity() == 0 {
             self.buffer.reserve_exact(FIRST_CAPACITY.min(self.capacity).max(bytes.len()));
         }
@@ -364,7 +367,7 @@ impl Contents {
                     // It may be long until it is published, and others may be given its path.
                     None => {
                         let snapshot = Snapshot::take(target, options)?;
-                        Temp::create_seen(target, options, snapshot.creation(options))?
+                        Temp::create_seen(target, options, snapshot.creation_for_longer(options))?
                     }
                 })
             }

@@ -109,7 +109,8 @@ pub(crate) fn check_required(target: &Target, options: &Options) -> Result<()> {
 /// Step 3 of a commit: syncs the staged file. A sync that fails is never tried again on the same
 /// file, since the system may have forgotten what it could not write (fsync(2), "EIO").
 pub(crate) fn seal(mut staged: Staged, target: &Target, options: &Options) -> Result<Sealed> {
-    let result = sync_contents(&staged.temp.file, target, options)
+    let result = check_name(&staged, target)
+        .and_then(|()| sync_contents(&staged.temp.file, target, options))
         .and_then(|sync| give_name(&mut staged, target, options, sync));
     let sync = match result {
         Ok(sync) => sync,
@@ -118,6 +119,19 @@ pub(crate) fn seal(mut staged: Staged, target: &Target, options: &Options) -> Re
     match staged.temp.into_parts() {
         (Some(name), file) => Ok(Sealed { name, file: SealedFile::Open(file), sync }),
         (None, _) => Err(Error::refused(ErrorKind::Unsupported, Step::CreateTemp, &target.path)),
+    }
+}
+
+/// Refuses what another program has put in the place of the staged file, since it is neither synced
+/// nor has it the metadata.
+fn check_name(staged: &Staged, target: &Target) -> Result<()> {
+    let is_replaced = staged
+        .temp
+        .is_replaced()
+        .map_err(|error| Error::failed(Step::SyncFile, &target.path, error))?;
+    match is_replaced {
+        true => Err(Error::refused(ErrorKind::StagingReplaced, Step::SyncFile, &target.path)),
+        false => Ok(()),
     }
 }
 

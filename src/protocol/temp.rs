@@ -32,6 +32,10 @@ pub(crate) struct Temp {
     name: Option<TempName>,
     pub(crate) file: File,
     directory: Arc<Directory>,
+    /// The permissions that were asked for; `None` for those of any new file.
+    mode: Option<u32>,
+    /// Whether another program was given the path.
+    is_shown: bool,
 }
 
 /// The name of a temp file. Dropped, it removes the file.
@@ -58,7 +62,7 @@ impl Temp {
         let directory = Arc::clone(&target.directory);
         if options.staging == Staging::Unnamed {
             match create_unnamed(&directory, creation.mode) {
-                Ok(file) => return Ok(Temp { name: None, file, directory }),
+                Ok(file) => return Ok(Temp::of(None, file, directory, creation.mode)),
                 Err(error) if sys::lacks_unnamed(&error) => {}
                 Err(error) => return Err(failed(error)),
             }
@@ -74,7 +78,7 @@ impl Temp {
         })
         .map_err(failed)?;
         let name = Some(TempName::in_directory(&directory, name));
-        let temp = Temp { name, file, directory };
+        let temp = Temp::of(name, file, directory, creation.mode);
         match locked {
             Ok(()) => Ok(temp),
             Err(error) => Err(temp.abandon(&target.path, failed(error))),
@@ -85,15 +89,23 @@ impl Temp {
     fn create_at(place: &StagingPlace, creation: Creation<'_>) -> io::Result<Temp> {
         let directory = Arc::clone(&place.directory);
         let file = sys::create_temp(&directory, &place.name, creation)?;
-        let name = TempName::of(place);
-        Ok(Temp { name: Some(name), file, directory })
+        Ok(Temp::of(Some(TempName::of(place)), file, directory, creation.mode))
+    }
+
+    fn of(
+        name: Option<TempName>,
+        file: File,
+        directory: Arc<Directory>,
+        mode: Option<u32>,
+    ) -> Temp {
+        Temp { name, file, directory, mode, is_shown: false }
     }
 
     /// Opens one again that was created there and closed.
     pub(crate) fn reopen(place: &StagingPlace) -> io::Result<Temp> {
         let directory = Arc::clone(&place.directory);
         let file = sys::open_staged(&directory, &place.name)?;
-        Ok(Temp { name: Some(TempName::of(place)), file, directory })
+        Ok(Temp::of(Some(TempName::of(place)), file, directory, None))
     }
 
     /// As [`Temp::create`], and sees that nobody who looks for orphans took the file for one before
@@ -133,6 +145,30 @@ impl Temp {
         }
         let now = sys::id_at(Entry { directory: &self.directory, name })?;
         Ok(now == Some(sys::inspect(&self.file)?.id))
+    }
+
+    /// Gives the file the permissions that it would be created with now, if it was with others.
+    /// What the umask and the directory make of them shows in another file.
+    pub(crate) fn as_if_created(
+        &self,
+        options: &Options,
+        creation: Creation<'_>,
+    ) -> io::Result<()> {
+        if self.mode == creation.mode {
+            return Ok(());
+        }
+        let create = |name: &OsStr| sys::create_temp(&self.directory, name, creation);
+        let (sample, name) = with_random_name(options, create)?;
+        let mode = sys::inspect(&sample).map(|info| info.mode);
+        TempName::in_directory(&self.directory, name).remove()?;
+        sys::set_mode(&self.file, mode?)
+    }
+
+    /// Whether a program that was given the path has put another file in this one's place.
+    pub(crate) fn is_replaced(&self) -> io::Result<bool> {
+        let Some(name) = self.name.as_ref().filter(|_| self.is_shown) else { return Ok(false) };
+        let now = sys::id_at(name.entry())?;
+        Ok(now.is_some() && now != Some(sys::inspect(&self.file)?.id))
     }
 
     /// The name, once there is one.
@@ -177,8 +213,9 @@ impl Temp {
         (self.name, self.file)
     }
 
-    /// The path of the temp file, absolute where the system can tell.
-    pub(crate) fn path(&self, target: &Path) -> Option<PathBuf> {
+    /// The path of the temp file for another program, absolute where the system can tell.
+    pub(crate) fn show(&mut self, target: &Path) -> Option<PathBuf> {
+        self.is_shown = true;
         let name = self.name.as_ref()?;
         match sys::path_of(&self.directory) {
             Some(directory) => Some(directory.join(name.entry().name)),

@@ -42,6 +42,12 @@ pub(crate) fn commit(mut contents: Contents, plan: Plan<'_>, through: Through) -
     }
     let len = copy(&mut contents, plan, &file)?;
     let durability = sync(&file, plan).map_err(|error| error.with_state(TargetState::Replaced))?;
+    if durability == Durability::None {
+        // The first and the last time that a network file system can say what it had no room for.
+        sys::close(file)
+            .map_err(failed(Step::Write))
+            .map_err(|error| error.with_state(TargetState::Replaced))?;
+    }
     let (path, not_preserved) = (target.path.clone(), Vec::new());
     let (version, version_check) = (None, None);
     Ok(Commit {

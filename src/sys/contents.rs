@@ -12,27 +12,29 @@ pub(crate) fn reserve(file: &File, len: u64) -> io::Result<()> {
     run(Op::Reserve, || arm::reserve(file, len))
 }
 
-/// Writes some of `bytes` at the file's cursor.
+/// Writes some of `bytes` at the file's cursor, of which there is at least one.
 pub(crate) fn write(op: Op, file: &File, bytes: &[u8]) -> io::Result<usize> {
     let allowed = fault::allowance(op, bytes.len());
-    run(op, || io::Write::write(&mut &*file, &bytes[..allowed]))
+    some(run(op, || io::Write::write(&mut &*file, &bytes[..allowed]))?)
+}
+
+/// A system that writes nothing and reports no error would be asked forever, or be believed.
+fn some(written: usize) -> io::Result<usize> {
+    if written == 0 { Err(io::ErrorKind::WriteZero.into()) } else { Ok(written) }
 }
 
 /// Writes all of `bytes` at the file's cursor.
 pub(crate) fn write_all(op: Op, file: &File, mut bytes: &[u8]) -> io::Result<()> {
-    // Bounded: every turn but the last moves at least one byte.
+    // Bounded: every turn moves at least one byte.
     while !bytes.is_empty() {
-        match write(op, file, bytes)? {
-            0 => return Err(io::ErrorKind::WriteZero.into()),
-            n => bytes = &bytes[n..],
-        }
+        bytes = &bytes[write(op, file, bytes)?..];
     }
     Ok(())
 }
 
-/// Writes some of `slices` at the file's cursor.
+/// Writes some of `slices` at the file's cursor, in which there is at least one byte.
 pub(crate) fn write_vectored(file: &File, slices: &[IoSlice<'_>]) -> io::Result<usize> {
-    run(Op::Write, || io::Write::write_vectored(&mut &*file, slices))
+    some(run(Op::Write, || io::Write::write_vectored(&mut &*file, slices))?)
 }
 
 /// Reads at the file's cursor.

@@ -3,7 +3,7 @@
 use std::fs::File;
 
 use crate::commit::{Commit, NotPreserved};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, Step};
 use crate::protocol::metadata::Snapshot;
 use crate::protocol::publish::{Published, Unpublished};
 use crate::protocol::staging::{Contents, Plan, Staged};
@@ -35,10 +35,26 @@ pub(super) fn prepare(contents: Contents, plan: Plan<'_>) -> Result<Prepared> {
         Err(error) => return Err(contents.abandon(&target.path, error)),
     };
     let staged = contents.stage(plan, &snapshot)?;
-    match snapshot.apply(&staged.temp.file, &target.path, options) {
+    match give_metadata(&mut snapshot, &staged, plan) {
         Ok(not_preserved) => Ok(Prepared { staged, snapshot, not_preserved }),
         Err(error) => Err(staged.temp.abandon(&target.path, error)),
     }
+}
+
+fn give_metadata(
+    snapshot: &mut Snapshot,
+    staged: &Staged,
+    plan: Plan<'_>,
+) -> Result<Vec<NotPreserved>> {
+    let Plan { target, options } = plan;
+    if snapshot.has_nothing_to_set(options) {
+        // The file whose mode it was to have may be gone since it was staged.
+        staged
+            .temp
+            .as_if_created(options, snapshot.creation(options))
+            .map_err(|error| Error::failed(Step::Metadata, &target.path, error))?;
+    }
+    snapshot.apply(&staged.temp.file, &target.path, options)
 }
 
 /// What came of steps 1 to 4 of the protocol.

@@ -55,10 +55,8 @@ impl AtomicWriter {
     fn write_all_on(&mut self, mut bytes: &[u8]) -> io::Result<()> {
         // Bounded: every turn moves at least one byte.
         while !bytes.is_empty() {
-            match self.write_on(bytes)? {
-                0 => return Err(io::ErrorKind::WriteZero.into()),
-                len => bytes = &bytes[len..],
-            }
+            let len = self.write_on(bytes)?;
+            bytes = &bytes[len..];
         }
         Ok(())
     }

@@ -4,7 +4,7 @@ use std::io::{Read, Seek, SeekFrom, Write};
 
 use proptest::prelude::{Just, Strategy, any, prop_oneof};
 use proptest::test_runner::{Config, TestCaseError, TestRunner};
-use wholefile::{AtomicWriter, ErrorKind, Staging, Step};
+use wholefile::{AtomicWriter, ErrorKind, Staging, Step, TargetState};
 
 use crate::dir::Dir;
 use crate::model::{self, End, Op};
@@ -212,6 +212,28 @@ fn an_unnamed_staging_has_no_name_until_one_is_asked_for() {
     assert_eq!(dir.temps().len(), 1);
     writer.rollback().unwrap();
     dir.assert_only(&[]);
+}
+
+/// `sed -i` and many editors put another file in the place of the one that they are given. That was
+/// published, neither synced nor with the metadata, and with a receipt that said otherwise.
+#[test]
+fn a_staged_file_that_was_replaced_is_not_published() {
+    let dir = Dir::new();
+    let target = dir.write("target", "old");
+    let mut writer = AtomicWriter::builder().open(&target).unwrap();
+    writer.write_all(b"new").unwrap();
+    let staging = writer.staging_path().unwrap();
+    let other = dir.write("other", "edited");
+    match fs_err::rename(other, staging) {
+        Ok(()) => {}
+        Err(error) if cfg!(windows) => return eprintln!("it cannot be replaced here: {error}"),
+        Err(error) => panic!("{error}"),
+    }
+    let error = writer.commit().unwrap_err();
+    assert_eq!((error.kind(), error.step()), (ErrorKind::StagingReplaced, Step::SyncFile));
+    assert_eq!(error.target_state(), TargetState::Untouched);
+    assert_eq!(dir.read("target"), "old");
+    dir.assert_only(&["target"]);
 }
 
 fn any_op() -> impl Strategy<Value = Op> {

@@ -1,5 +1,6 @@
 //! The permission bits and the times.
 
+use std::io::Write;
 use std::time::{Duration, SystemTime};
 
 use fs_err as fs;
@@ -49,6 +50,31 @@ fn the_mode_of_the_old_file_is_kept_under_every_umask() {
             Child::of("metadata::modes::the_mode_of_the_old_file_is_kept_under_every_umask");
         child.umask(umask).run(&Dir::new(), "");
     }
+}
+
+/// The target was closed to others while a long save was on its way, and they could still read the
+/// new contents, in a temp file that had been open to whom the old ones were.
+#[test]
+fn what_is_staged_for_longer_is_open_to_its_owner_alone() {
+    if lacks(&[Feature::Modes]) {
+        return;
+    }
+    let mut staged = 0;
+    each_way(|builder, new| {
+        let dir = Dir::new();
+        let target = dir.write("target", "old");
+        chmod(&target, 0o666);
+        let mut writer = builder.open(&target).unwrap();
+        writer.write_all(new).unwrap();
+        for temp in dir.temps() {
+            assert_eq!(dir.mode(&temp) & 0o077, 0);
+            staged += 1;
+        }
+        chmod(&target, 0o604);
+        writer.commit().unwrap();
+        assert_eq!(dir.mode("target"), 0o604);
+    });
+    assert!(staged > 0);
 }
 
 #[test]

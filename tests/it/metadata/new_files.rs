@@ -1,5 +1,7 @@
 //! A new file gets what `File::create` would give it.
 
+use std::io::Write;
+
 use fs_err as fs;
 use wholefile::Outcome;
 
@@ -19,11 +21,37 @@ fn compare(dir: &Dir) -> super::Metadata {
         assert!(commit.not_preserved().is_empty());
         let (expected, is) = (metadata(&dir.path("plain")), metadata(&dir.path("new")));
         assert_eq!(is, expected);
-        fs::remove_file(dir.path("plain")).unwrap();
         fs::remove_file(dir.path("new")).unwrap();
+        if !builder.in_batch {
+            check_removed_meanwhile(builder, new, dir, &expected);
+        }
+        fs::remove_file(dir.path("plain")).unwrap();
         all.push(is);
     });
     all.pop().unwrap()
+}
+
+/// What had been staged while there was an old file had got its mode, and kept that although the
+/// file was new by the time it was published: whoever was shut out by the umask could read it.
+#[track_caller]
+fn check_removed_meanwhile(
+    builder: &wholefile::Builder,
+    new: &[u8],
+    dir: &Dir,
+    expected: &super::Metadata,
+) {
+    for mode in [0o604, 0o777, 0o400] {
+        let target = dir.write("new", "old");
+        chmod(&target, mode);
+        let mut writer = builder.open(&target).unwrap();
+        writer.write_all(new).unwrap();
+        fs::remove_file(&target).unwrap();
+        let commit = writer.commit().unwrap();
+        assert_eq!(commit.outcome(), Outcome::Created);
+        assert_eq!(&metadata(&target), expected, "was {mode:o}");
+        fs::remove_file(&target).unwrap();
+        dir.assert_only(&["plain"]);
+    }
 }
 
 #[test]
@@ -41,6 +69,28 @@ fn the_umask_applies() {
         let child = Child::of("metadata::new_files::the_umask_applies").umask(umask);
         child.run(&Dir::new(), mode);
     }
+}
+
+/// Before Linux 6.0 no umask was applied to a file without a name on a file system without ACLs:
+/// what had been staged, and the published file after it, could be written by everybody. Only where
+/// there is no umask does such a file have that mode elsewhere.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_file_that_no_umask_was_applied_to_is_not_used() {
+    const TEST: &str = "metadata::new_files::a_file_that_no_umask_was_applied_to_is_not_used";
+    if let Some(child::Given { dir, case }) = child::given() {
+        let mut builder = wholefile::AtomicWriter::builder();
+        let mut writer =
+            builder.staging(wholefile::Staging::Unnamed).open(dir.path("new")).unwrap();
+        writer.write_all(&[0; 100_000]).unwrap();
+        assert_eq!(format!("{} named", dir.temps().len()), case);
+        return;
+    }
+    if lacks(&[Feature::Unnamed, Feature::Modes]) {
+        return;
+    }
+    Child::of(TEST).umask(0o022).run(&Dir::new(), "0 named");
+    Child::of(TEST).umask(0o000).run(&Dir::new(), "1 named");
 }
 
 #[test]
