@@ -126,8 +126,10 @@ impl Builder {
     ///
     /// [`ErrorKind::Locked`] if the lock could not be had, also where this thread holds it already;
     /// [`ErrorKind::Unsupported`] at [`Step::Lock`] on a file system without locks;
-    /// [`ErrorKind::Closure`] if `f` fails; at [`Step::Read`] if the old contents cannot be read:
-    /// the target is untouched each time. Otherwise as for [`write`](Builder::write).
+    /// [`ErrorKind::Closure`] if `f` fails; at [`Step::Read`] if the old contents cannot be read,
+    /// and with [`ErrorKind::Symlink`] if a symlink is to be replaced, whose contents are those of
+    /// another file: the target is untouched each time. Otherwise as for
+    /// [`write`](Builder::write).
     ///
     /// # Examples
     ///
@@ -156,14 +158,19 @@ impl Builder {
         }
         let expected = self.expected.as_ref();
         let mut writer = AtomicWriter::open(None, path.as_ref(), &options, expected)?;
-        let old = writer.old_contents()?;
+        let old = match writer.old_contents() {
+            Ok(old) => old,
+            Err(error) => return Err(writer.abandon_after(error)),
+        };
         let new = match f(old.clone()) {
             Ok(new) => new,
             Err(error) => return Err(writer.abandon(ErrorKind::Closure, Step::Write, error)),
         };
         if old.is_some_and(|old| old == new) {
-            if let Some(commit) = writer.unchanged_by_update()? {
-                return writer.leave(commit, Some(&new));
+            match writer.unchanged_by_update() {
+                Ok(Some(commit)) => return writer.leave(commit, Some(&new)),
+                Ok(None) => {}
+                Err(error) => return Err(writer.abandon_after(error)),
             }
         }
         match io::Write::write_all(&mut writer, &new) {

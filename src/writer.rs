@@ -25,7 +25,7 @@ use crate::options::Options;
 use crate::protocol::staging::{Contents, Plan};
 use crate::protocol::target::Target;
 use crate::protocol::{sync, temp, tracking, write_through};
-use crate::sys::Directory;
+use crate::sys::{Directory, Through};
 use steps::{Attempt, prepare, publish_once};
 use unchanged::Difference;
 
@@ -98,7 +98,10 @@ impl AtomicWriter {
         let base = base.map(Arc::new);
         let way = Way::for_receipt(base.as_ref(), path, options)?;
         let mut target = Target::resolve(base, path, options, expected)?;
-        let lock = SideLock::acquire(&target, options.lock)?;
+        let lock = match target.through {
+            Some(Through::Descriptor) => None, // there can be no file beside it
+            Some(Through::File) | None => SideLock::acquire(&target, options.lock)?,
+        };
         if lock.is_some() {
             // Whoever held it before has most likely replaced the target.
             target.look_again(options)?;
@@ -126,7 +129,7 @@ impl AtomicWriter {
         if reserve > 0 && writer.target.through.is_none() {
             let (contents, plan) = writer.parts();
             if let Err(error) = contents.reserve(plan, reserve) {
-                return Err(writer.contents.abandon(&writer.target.path, error));
+                return Err(writer.abandon_after(error));
             }
         }
         Ok(writer)
@@ -240,13 +243,13 @@ impl AtomicWriter {
         }
         match self.look_again(looked_at) {
             Ok(()) => Ok(self),
-            Err(error) => Err(self.contents.abandon(&self.target.path, error)),
+            Err(error) => Err(self.abandon_after(error)),
         }
     }
 
     /// What the target has now, `None` where there is no file.
-    pub(crate) fn old_contents(&self) -> Result<Option<Vec<u8>>> {
-        update::contents_of(&self.target)
+    pub(crate) fn old_contents(&mut self) -> Result<Option<Vec<u8>>> {
+        update::contents_of(&mut self.target, &self.options)
     }
 
     /// The protocol, once more for each time that the temp file was taken for an orphan before it
@@ -331,6 +334,11 @@ impl AtomicWriter {
             Err(error) => failed(error),
         };
         self.contents.abandon(path, error)
+    }
+
+    /// Rolls back after an error that says all there is to say, or names the temp file as well.
+    pub(crate) fn abandon_after(self, error: Error) -> Error {
+        self.contents.abandon(&self.target.path, error)
     }
 
     fn look_again(&mut self, looked_at: LookedAt) -> Result<()> {

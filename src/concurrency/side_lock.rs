@@ -149,7 +149,10 @@ impl SideLock {
 
 impl Drop for SideLock {
     fn drop(&mut self) {
-        if self.on_drop == OnDrop::Remove {
+        // Somebody may have removed it, and another process holds the next one.
+        let is_anothers =
+            || matches!(id_of(&self.directory, &self.name), Ok(Some(id)) if id != self.id);
+        if self.on_drop == OnDrop::Remove && !is_anothers() {
             // If it stays, it is a lock that nobody holds, and the next one takes it.
             let _ = sys::remove_side_file(&self.directory, &self.name);
         }

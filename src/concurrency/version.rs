@@ -21,6 +21,9 @@ use crate::sys::{self, Directory, Existing, FileKind, Info};
 /// As much is read at a time for a hash of the contents.
 const CHUNK_LEN: usize = 64 << 10;
 
+/// As often as this may others replace the file between the look at it and its opening.
+const MAX_LOOKS: usize = 100;
+
 /// What a file was at a moment, or that there was none: for an editor that was open for an hour and
 /// must not overwrite what others have saved meanwhile.
 ///
@@ -181,12 +184,22 @@ impl Version {
 
     fn see(path: &Path, tracking: Tracking) -> Result<Version> {
         let way = Way::of(None, path)?;
-        let Some(mut target) = way.find()? else {
-            return Ok(Version(Arc::new(Seen { way, file: None })));
-        };
-        let Some(mut existing) = target.existing.take() else {
-            return Ok(Version(Arc::new(Seen { way, file: None })));
-        };
+        let mut seen = Version::see_file(&way, path, tracking);
+        for _ in 1..MAX_LOOKS {
+            match seen {
+                // Another one bears the name by now, or none.
+                Err(error) if error.kind() == ErrorKind::NotFound => {
+                    seen = Version::see_file(&way, path, tracking);
+                }
+                _ => break,
+            }
+        }
+        Ok(Version(Arc::new(Seen { way, file: seen? })))
+    }
+
+    fn see_file(way: &Way, path: &Path, tracking: Tracking) -> Result<Option<SeenFile>> {
+        let Some(mut target) = way.find()? else { return Ok(None) };
+        let Some(mut existing) = target.existing.take() else { return Ok(None) };
         let (directory, name) = (&target.directory, &target.name);
         let failed = |error| Error::failed(Step::Read, path, error);
         sys::hold(&mut existing, directory, name).map_err(failed)?;
@@ -198,7 +211,7 @@ impl Version {
             }
             Tracking::None | Tracking::Metadata => None,
         };
-        Ok(Version(Arc::new(Seen { way, file: Some(SeenFile { existing, contents }) })))
+        Ok(Some(SeenFile { existing, contents }))
     }
 
     /// Of a file that is held, as it is on disk now.

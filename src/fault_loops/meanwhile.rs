@@ -9,7 +9,7 @@ use super::batches::portable;
 use super::cases::{Before, NEW, OLD};
 use super::place::Place;
 use crate::fault::{Interruption, Op, Plan, When, with_plan};
-use crate::{AtomicBatch, ErrorKind, Publish, Result, SpecialFiles, TargetState};
+use crate::{AtomicBatch, ErrorKind, Publish, Result, SpecialFiles, Step, TargetState, Version};
 
 /// `rm settings; mkdir settings` between the last look at a target that must exist and its publish:
 /// the exchange took the directory, with all that had been put into it, to where a batch, or the
@@ -86,4 +86,72 @@ fn what_others_append_to_a_redirected_file_stays() {
     let (result, _) = with_plan(plan, || through.write(descriptor, NEW));
     result.unwrap();
     assert_eq!(place.contents().unwrap(), [OLD, b"theirs", NEW].concat());
+}
+
+/// Runs `save` while somebody else does `deed` right before its first operation of a kind.
+fn run_while<T: Send>(
+    op: Op,
+    deed: fn(&Path),
+    save: impl Fn(&Path) -> Result<T> + Sync,
+) -> (Place, Result<T>) {
+    let once = |index: Option<usize>| {
+        let place = Place::new(Before::File);
+        let path: PathBuf = place.path();
+        let interruption =
+            |index| Interruption { when: When::At(index), action: deed, path: path.clone() };
+        let interruptions = index.map(interruption).into_iter().collect();
+        let plan = Plan { interruptions, ..Plan::default() };
+        let run = || with_plan(plan, || save(&path));
+        let (result, plan) = thread::scope(|scope| scope.spawn(run).join().unwrap());
+        (place, result, plan)
+    };
+    let (_, _, plan) = once(None);
+    let index = plan.log.iter().position(|it| *it == op).expect("it does that");
+    let (place, result, _) = once(Some(index));
+    (place, result)
+}
+
+fn replace(path: &Path) {
+    let other = path.with_file_name("somebody else's");
+    fs_err::write(&other, "theirs").unwrap();
+    fs_err::rename(other, path).unwrap();
+}
+
+/// Somebody who knows nothing of locks replaced the target between the look at it and its opening:
+/// the answer was "not found", of a file that never ceased to be there. A program that writes its
+/// defaults where there is no file would have written them over what was saved.
+#[test]
+fn what_is_replaced_before_it_is_open_is_looked_at_again() {
+    let update = |path: &Path| {
+        portable().update(path, |old| Ok([old.unwrap_or_default(), NEW.to_vec()].concat()))
+    };
+    let (place, result) = run_while(Op::OpenTarget, replace, update);
+    result.unwrap();
+    assert_eq!(place.contents().unwrap(), [b"theirs", NEW].concat());
+
+    let see = |path: &Path| Version::with_contents_of(path);
+    let (_place, result) = run_while(Op::OpenTarget, replace, see);
+    assert!(result.unwrap().is_current().unwrap());
+
+    // What is removed is not there, and that is no error.
+    let (place, result) =
+        run_while(Op::OpenTarget, |path| fs_err::remove_file(path).unwrap(), update);
+    result.unwrap();
+    assert_eq!(place.contents().as_deref(), Some(NEW));
+}
+
+/// While an update waited for its lock, the target became a link to another file, which that update
+/// did not follow: it took the link for an empty file, and what it made of that replaced the link.
+#[test]
+fn a_link_that_takes_the_name_is_not_taken_for_an_empty_file() {
+    let deed = |path: &Path| {
+        let other = path.with_file_name("other");
+        fs_err::rename(path, &other).unwrap();
+        std::os::unix::fs::symlink(&other, path).unwrap();
+    };
+    let update = |path: &Path| portable().update(path, |old| Ok(old.unwrap_or_default()));
+    let (place, result) = run_while(Op::Lock, deed, update);
+    let error = result.unwrap_err();
+    assert_eq!((error.kind(), error.step()), (ErrorKind::Symlink, Step::Read));
+    assert_eq!(place.contents().as_deref(), Some(OLD));
 }

@@ -23,7 +23,9 @@ pub(crate) fn of(directory: &Directory) -> Result<FileSystem, NothingKnown> {
         return Ok(FileSystem::Unknown);
     }
     let Ok(mount) = sys::mount_of(directory) else { return Ok(FileSystem::Unknown) };
-    let known = KNOWN.with_borrow(|known| known.iter().find(|(it, _)| *it == mount).copied());
+    // A thread that ends and saves in a destructor has forgotten all of it.
+    let known = KNOWN.try_with(|known| known.borrow().iter().find(|(it, _)| *it == mount).copied());
+    let known = known.ok().flatten();
     known.map(|(_, file_system)| file_system).ok_or(NothingKnown(mount))
 }
 
@@ -31,7 +33,8 @@ impl NothingKnown {
     /// Finds out, once something on the file system was synced.
     pub(crate) fn learn(self, directory: &Directory) -> FileSystem {
         let file_system = sys::file_system_of(directory).unwrap_or(FileSystem::Unknown);
-        KNOWN.with_borrow_mut(|known| {
+        let _ = KNOWN.try_with(|known| {
+            let mut known = known.borrow_mut();
             known.truncate(MAX_KNOWN - 1);
             known.push((self.0, file_system));
         });

@@ -238,15 +238,17 @@ pub(super) fn with_rename_flags(
     rename: impl FnOnce() -> io::Result<()>,
 ) -> Option<io::Result<()>> {
     let device = || sys::inspect_directory(directory).map(|info| info.id.device);
+    // A thread that ends and saves in a destructor has forgotten all of it.
+    let lacking = LACKING.try_with(|lacking| lacking.borrow().clone()).unwrap_or_default();
     // The device is asked for only where some file system is known to lack something.
-    let any = LACKING.with_borrow(|lacking| !lacking.is_empty());
-    if any && device().is_ok_and(|it| LACKING.with_borrow(|lacking| lacking.contains(&(op, it)))) {
+    if !lacking.is_empty() && device().is_ok_and(|it| lacking.contains(&(op, it))) {
         return None;
     }
     match rename() {
         Err(error) if sys::lacks_rename_flags(&error) => {
             if let Ok(device) = device() {
-                LACKING.with_borrow_mut(|lacking| {
+                let _ = LACKING.try_with(|lacking| {
+                    let mut lacking = lacking.borrow_mut();
                     lacking.truncate(MAX_LACKING - 1);
                     lacking.push((op, device));
                 });

@@ -36,7 +36,7 @@ pub(crate) fn check(contents: &mut Contents, plan: Plan<'_>) -> Result<Option<Co
         }
     };
     match same.unwrap_or(false) {
-        true => receipt(plan, existing, Some(old)).map(Some),
+        true => receipt(plan, existing, Some(old)),
         false => Ok(None),
     }
 }
@@ -45,7 +45,7 @@ pub(crate) fn check(contents: &mut Contents, plan: Plan<'_>) -> Result<Option<Co
 /// else about the target is to change.
 pub(crate) fn check_update(plan: Plan<'_>) -> Result<Option<Commit>> {
     match candidate(plan)? {
-        Some(existing) => receipt(plan, existing, None).map(Some),
+        Some(existing) => receipt(plan, existing, None),
         None => Ok(None),
     }
 }
@@ -63,7 +63,8 @@ fn candidate(plan: Plan<'_>) -> Result<Option<&Existing>> {
     Ok((!is_planted).then_some(existing))
 }
 
-fn receipt(plan: Plan<'_>, existing: &Existing, old: Option<File>) -> Result<Commit> {
+/// `None` if another file bears the name by now.
+fn receipt(plan: Plan<'_>, existing: &Existing, old: Option<File>) -> Result<Option<Commit>> {
     let Plan { target, options } = plan;
     let (directory, name) = (&target.directory, &target.name);
     let failed = |error| Error::failed(Step::Read, &target.path, error);
@@ -77,11 +78,14 @@ fn receipt(plan: Plan<'_>, existing: &Existing, old: Option<File>) -> Result<Com
         // Who insists on it gets it, for the contents that are there.
         let old = match old {
             Some(old) => old,
-            None => sys::open_target(existing, directory, name).map_err(failed)?,
+            None => match sys::open_target(existing, directory, name) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+                old => old.map_err(failed)?,
+            },
         };
         durability = sync::unchanged(&old, target, options)?;
     }
-    Ok(Commit {
+    Ok(Some(Commit {
         outcome: Outcome::Unchanged,
         durability,
         sync_plan: SyncPlan::Portable,
@@ -90,7 +94,7 @@ fn receipt(plan: Plan<'_>, existing: &Existing, old: Option<File>) -> Result<Com
         not_preserved: Vec::new(),
         version: None,
         version_check: None,
-    })
+    }))
 }
 
 fn have_same_contents(

@@ -10,14 +10,15 @@ impl AtomicWriter {
     /// The path of the temp file, so that another program can write to it.
     ///
     /// Forces the contents onto disk, under a name. The path is absolute where the system can tell
-    /// (Linux: always). The program must write into the file and not replace it.
+    /// (Linux: always). The program must write into the file and not replace it: a commit of
+    /// another file of this name is refused with [`ErrorKind::StagingReplaced`].
     ///
     /// # Errors
     ///
     /// [`Step::CreateTemp`] or [`Step::Write`], with the kind of the system's error, if the
     /// contents could not be put on disk; [`ErrorKind::Unsupported`] if the target is written
     /// through ([`SpecialFiles::WriteThrough`](crate::SpecialFiles::WriteThrough)), since its
-    /// staged file has no name. The target is untouched.
+    /// staged file has no name; the writer is as before then. The target is untouched.
     ///
     /// # Examples
     ///
@@ -34,6 +35,11 @@ impl AtomicWriter {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn staging_path(&mut self) -> Result<PathBuf> {
+        if self.poison.is_none() && self.target.through.is_some() {
+            // Nothing has failed: what was written so far can still be committed.
+            let path = &self.target.path;
+            return Err(Error::refused(ErrorKind::Unsupported, Step::CreateTemp, path));
+        }
         self.run(|contents, plan| contents.path_on_disk(plan))
     }
 

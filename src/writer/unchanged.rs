@@ -2,6 +2,7 @@
 
 use super::AtomicWriter;
 use crate::commit::Commit;
+use crate::concurrency::version::has_same_state;
 use crate::error::Result;
 use crate::protocol::staging::Plan;
 use crate::protocol::{tracking, unchanged};
@@ -18,7 +19,7 @@ impl AtomicWriter {
         match self.unchanged() {
             Ok(None) => Ok(Difference::Some(self)),
             Ok(Some(commit)) => self.leave(commit, None).map(Difference::None),
-            Err(error) => Err(self.contents.abandon(&self.target.path, error)),
+            Err(error) => Err(self.abandon_after(error)),
         }
     }
 
@@ -31,9 +32,17 @@ impl AtomicWriter {
     }
 
     /// The receipt of an update that made the same bytes of those that it was given, unless there
-    /// is something else to change.
-    pub(crate) fn unchanged_by_update(&self) -> Result<Option<Commit>> {
-        unchanged::check_update(Plan { target: &self.target, options: &self.options })
+    /// is something else to change, or somebody who knows nothing of the lock has changed it since.
+    pub(crate) fn unchanged_by_update(&mut self) -> Result<Option<Commit>> {
+        // Held until the end, so that nothing else has its number.
+        let seen = self.target.existing.take();
+        self.target.look_again(&self.options)?;
+        match (&seen, &self.target.existing) {
+            (Some(seen), Some(now)) if has_same_state(&seen.info, &now.info) => {
+                unchanged::check_update(Plan { target: &self.target, options: &self.options })
+            }
+            _ => Ok(None),
+        }
     }
 
     /// Ends a save that has nothing to write: the target has the contents of the writer already, or
@@ -43,7 +52,7 @@ impl AtomicWriter {
             let (contents, plan) = self.parts();
             match tracking::of_unchanged(contents, new, plan, existing, way) {
                 Ok(version) => commit.version = Some(version),
-                Err(error) => return Err(self.contents.abandon(&self.target.path, error)),
+                Err(error) => return Err(self.abandon_after(error)),
             }
         }
         self.rollback().map(|()| commit)

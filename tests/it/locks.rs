@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use fs_err as fs;
 use wholefile::{
-    AtomicWriter, Builder, Durability, Error, ErrorKind, Lock, Outcome, Step, TargetState,
+    AtomicWriter, Builder, Durability, Error, ErrorKind, Lock, Outcome, Step, TargetState, Version,
 };
 
 use crate::dir::Dir;
@@ -147,6 +147,40 @@ fn an_update_gets_what_is_there_and_writes_only_what_is_new() {
         assert!(fs::read(&target).unwrap() == new);
         old = Some(new);
         dir.assert_only(&["target"]);
+    }
+}
+
+/// Somebody who knows nothing of the lock replaced or removed the target while an update was under
+/// way that changed nothing: the update said that the target had those contents.
+#[test]
+fn an_update_that_changes_nothing_looks_again() {
+    let dir = Dir::new();
+    let target = dir.path("target");
+    let replace = |path: &Path| {
+        fs::write(path.with_file_name("other"), "other").unwrap();
+        fs::rename(path.with_file_name("other"), path).unwrap();
+    };
+    let remove = |path: &Path| fs::remove_file(path).unwrap();
+    for (meanwhile, outcome) in
+        [(&replace as &dyn Fn(&Path), Outcome::Replaced), (&remove, Outcome::Created)]
+    {
+        for expects in [false, true] {
+            fs::write(&target, "same").unwrap();
+            let mut builder = builder(Lock::Wait);
+            if expects {
+                builder.expect(&Version::of(&target).unwrap());
+            }
+            let result = builder.update(&target, |old| {
+                meanwhile(&target);
+                Ok(old.unwrap())
+            });
+            if expects {
+                assert_eq!(result.unwrap_err().kind(), ErrorKind::Conflict);
+            } else {
+                assert_eq!(result.unwrap().outcome(), outcome);
+                assert_eq!(dir.read("target"), "same");
+            }
+        }
     }
 }
 

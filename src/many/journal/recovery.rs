@@ -60,7 +60,7 @@ pub(super) fn recover(claim: &Claim<'_>, target: &Target) -> Result<Recovery> {
             return Err(failed(error::planted()));
         }
     }
-    let text = update::contents_of(target)?.unwrap_or_default();
+    let text = update::read(target)?.unwrap_or_default();
     let intent = Intent::parse(&text)
         .map_err(|invalid| failed(error::invalid_journal(invalid.reason())))
         .map_err(|error| error.with_kind(ErrorKind::InvalidJournal))?;

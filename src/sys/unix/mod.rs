@@ -8,6 +8,7 @@ mod copies;
 mod file_system;
 #[cfg(any(target_vendor = "apple", target_os = "freebsd", test))]
 mod growing;
+mod held;
 #[cfg(test)]
 mod injected;
 mod look;
@@ -38,6 +39,7 @@ pub(crate) use super::not_windows::{
 pub(crate) use copies::{clone_contents, file_of, make_symlink, mount_below, set_owner_of_link};
 pub(crate) use fd_lock::RwLock;
 pub(crate) use file_system::{Mount, file_system_of, mount_of, write_out};
+pub(crate) use held::{hold, inspect_held, open_target};
 #[cfg(test)]
 pub(crate) use injected::{errors_of, lacking_error};
 pub(crate) use look::look;
@@ -202,39 +204,6 @@ pub(crate) fn leads_to_descriptor(_: &Directory, _: &OsStr) -> io::Result<bool> 
     Ok(false)
 }
 
-pub(crate) fn open_target(
-    existing: &Existing,
-    directory: &Directory,
-    name: &OsStr,
-) -> io::Result<File> {
-    // Without O_NONBLOCK, a FIFO that has taken the name meanwhile would block here.
-    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-    let file = File::from(fs::openat(directory.fd(), name, flags, Mode::empty())?);
-    if inspect(&file)?.id == existing.info.id {
-        Ok(file)
-    } else {
-        Err(io::ErrorKind::NotFound.into())
-    }
-}
-
-pub(crate) fn hold(existing: &mut Existing, directory: &Directory, name: &OsStr) -> io::Result<()> {
-    if existing.handle.fd.is_none() {
-        existing.handle.fd = Some(open_target(existing, directory, name)?.into());
-    }
-    Ok(())
-}
-
-pub(crate) fn inspect_held(
-    held: &Existing,
-    directory: &Directory,
-    name: &OsStr,
-) -> io::Result<Info> {
-    match &held.handle.fd {
-        Some(fd) => Ok(info_of(&fs::fstat(fd)?)),
-        None => Ok(look(directory, name)?.info),
-    }
-}
-
 pub(crate) fn open_through(
     directory: &Directory,
     name: &OsStr,
@@ -312,7 +281,12 @@ pub(crate) fn create_unnamed(directory: &Directory, mode: Option<u32>) -> io::Re
     let flags = OFlags::RDWR | OFlags::TMPFILE | OFlags::CLOEXEC;
     let file = File::from(fs::openat(directory.fd(), ".", flags, creation_mode(mode))?);
     // Without /proc it could never get a name: better to learn that before the data is written.
-    fs::statat(CWD, descriptor_path(&file).as_c_str(), AtFlags::empty())?;
+    let stat = fs::statat(CWD, descriptor_path(&file).as_c_str(), AtFlags::empty())?;
+    // Without ACLs, no umask was applied to such a file before Linux 6.0 (fs/namei.c, vfs_tmpfile).
+    // If there is none, a file with a name does as well.
+    if mode.is_none() && info_of(&stat).mode == NEW_FILE_MODE {
+        return Err(io::ErrorKind::Unsupported.into());
+    }
     Ok(file)
 }
 

@@ -8,7 +8,7 @@ use std::thread;
 
 use fs_err as fs;
 use rustix::fs::{CWD, Mode, OFlags, openat};
-use wholefile::{ErrorKind, Lock, Outcome, Publish, Step, TargetState};
+use wholefile::{ErrorKind, Lock, Outcome, Publish, Step, Symlinks, TargetState};
 
 use super::{ask, builder, check_locked};
 use crate::child::{self, Child};
@@ -30,6 +30,45 @@ fn whatever_path_leads_to_the_target_it_has_one_lock() {
     for path in ["folder/link", "second link", "folder/../target"] {
         check_locked(&ask(&dir.path(path), Lock::Try).unwrap_err(), &dir);
     }
+}
+
+/// `git clean -fdx` took the file of a lock that somebody held. The next writer made another, which
+/// the first removed as its own, and so on: none of them kept the next but one out any more.
+#[test]
+fn whoever_has_lost_the_file_of_the_lock_leaves_the_next_one_alone() {
+    let dir = Dir::new();
+    let target = dir.write("target", "old");
+    let first = builder(Lock::Try).open(&target).unwrap();
+    let locks = dir.names().into_iter().filter(|name| name.ends_with(".lock"));
+    locks.for_each(|name| fs::remove_file(dir.path(&name)).unwrap());
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            let _second = builder(Lock::Try).open(&target).unwrap();
+            drop(first);
+            check_locked(&ask(&target, Lock::Try).unwrap_err(), &dir);
+        });
+    });
+    dir.assert_only(&["target"]);
+}
+
+/// An update of a link that is to be replaced was given nothing, although a read of the path gives
+/// contents: what it made of that took the link's place.
+#[test]
+fn an_update_takes_no_link_for_an_empty_file() {
+    if lacks(&[Feature::Symlinks]) {
+        return;
+    }
+    let dir = Dir::new();
+    dir.write("file", "contents");
+    let link = dir.path("link");
+    symlink("file", &link).unwrap();
+    let error = builder(Lock::Wait)
+        .symlinks(Symlinks::Replace)
+        .update(&link, |_| panic!("of what?"))
+        .unwrap_err();
+    assert_eq!((error.kind(), error.step()), (ErrorKind::Symlink, Step::Read));
+    assert_eq!(error.target_state(), TargetState::Untouched);
+    dir.assert_only(&["file", "link"]);
 }
 
 #[test]

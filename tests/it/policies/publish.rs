@@ -1,11 +1,13 @@
 //! Whether the target must exist, must not, or may: at `open` and at `commit`.
 
+use std::cell::OnceCell;
 use std::io::Write;
+use std::path::{Path, PathBuf};
 use std::sync::Barrier;
 use std::thread;
 
 use fs_err as fs;
-use wholefile::{AtomicWriter, ErrorKind, Outcome, Publish, Staging, Step, TargetState};
+use wholefile::{AtomicWriter, ErrorKind, Outcome, Publish, Staging, Step, SyncPlan, TargetState};
 
 use crate::dir::{Dir, wait_until};
 use crate::place::{Feature, has, lacks};
@@ -26,6 +28,38 @@ enum Expected {
     Done(Outcome),
     AtOpen(ErrorKind),
     AtCommit(ErrorKind),
+}
+
+/// A program that saves in the destructor of something that belongs to a thread: what had been
+/// learned about file systems was gone by then, and to ask for it ended the process.
+#[test]
+fn a_thread_can_save_in_its_last_moments() {
+    struct LastWords(PathBuf);
+
+    impl Drop for LastWords {
+        fn drop(&mut self) {
+            save(&self.0, "last");
+        }
+    }
+
+    fn save(dir: &Path, name: &str) {
+        let mut builder = AtomicWriter::builder();
+        builder.publish(Publish::CreateNew).sync_plan(SyncPlan::Fewest);
+        builder.write(dir.join(name), "words").unwrap();
+    }
+
+    thread_local! {
+        static LAST_WORDS: OnceCell<LastWords> = const { OnceCell::new() };
+    }
+    let dir = Dir::new();
+    let root = dir.root().to_path_buf();
+    let thread = thread::spawn(move || {
+        // Before anything is learned, so that it goes after that.
+        LAST_WORDS.with(|it| it.set(LastWords(root.clone())).ok().unwrap());
+        save(&root, "first");
+    });
+    thread.join().unwrap();
+    dir.assert_only(&["first", "last"]);
 }
 
 #[track_caller]

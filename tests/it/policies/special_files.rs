@@ -11,7 +11,7 @@ use std::thread;
 use fs_err as fs;
 use rustix::fs::{CWD, Mode, OFlags, openat};
 use wholefile::{
-    AtomicWriter, Builder, Durability, ErrorKind, Outcome, SpecialFiles, Step, TargetState,
+    AtomicWriter, Builder, Durability, ErrorKind, Lock, Outcome, SpecialFiles, Step, TargetState,
 };
 
 use crate::child::{self, Child};
@@ -143,7 +143,10 @@ fn a_socket_cannot_be_written_through_and_stays() {
 #[test]
 fn the_staged_file_of_a_special_file_has_no_path() {
     let mut writer = through().open("/dev/null").unwrap();
+    writer.write_all(b"contents").unwrap();
     assert_eq!(writer.staging_path().unwrap_err().kind(), ErrorKind::Unsupported);
+    // That is no failure of what was written: the answer was `Poisoned`.
+    assert_eq!(writer.commit().unwrap().len(), 8);
     let error = through().open("/dev/null").unwrap().keep().unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Unsupported);
     let mut writer = through().open("/dev/null").unwrap();
@@ -216,10 +219,12 @@ fn an_open_descriptor_to_a_file_is_appended_to() {
     }
     // Who insists on durability learns before anything is written whether it can be had.
     let path = format!("/proc/self/fd/{}", log.as_raw_fd());
-    let commit = through().require_durability(true).write(path, "three ").unwrap();
+    let commit = through().require_durability(true).write(&path, "three ").unwrap();
     assert_eq!(commit.durability(), Durability::Full);
     assert_eq!(dir.read("log"), "before one two three ");
     dir.assert_only(&["log"]);
+    // There is no place for the file of a lock beside it, and no other writer of this descriptor.
+    through().lock(Lock::Try).write(path, "four").unwrap();
 }
 
 /// Writes to its own stdout, as a program does that is told `-o /dev/stdout`.
