@@ -70,7 +70,7 @@ pub enum Outcome {
     /// The target was replaced. Whether there was one is as seen right before it was published.
     Replaced,
     /// The target had these contents already, and nothing was written
-    /// ([`skip_unchanged`](crate::Builder::skip_unchanged)).
+    /// ([`skip_unchanged`](crate::Builder::skip_unchanged), [`update`](crate::Builder::update)).
     Unchanged,
     /// The contents were written into a FIFO, a device or an open descriptor
     /// ([`SpecialFiles::WriteThrough`](crate::SpecialFiles::WriteThrough)).
@@ -111,7 +111,8 @@ impl Commit {
     /// `F_BARRIERFSYNC`, else [`Durability::None`], since a bare fsync leaves the data in the
     /// drive's cache, to be written in any order (fsync(2) of macOS). And it is
     /// [`Durability::None`] where nothing was written at all ([`Outcome::Unchanged`]), since
-    /// nothing was synced either.
+    /// nothing was synced either, unless
+    /// [`require_durability`](crate::Builder::require_durability) asks for it.
     #[must_use]
     pub fn durability(&self) -> Durability {
         self.durability

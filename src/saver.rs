@@ -114,7 +114,8 @@ pub struct SaverBuilder {
 }
 
 impl SaverBuilder {
-    /// The options of each commit. Default: those of [`Builder`].
+    /// The options of each commit. Default: those of [`Builder`]. A version that they expect
+    /// ([`Builder::expect`]) can only be that of the first: any later commit is a conflict with it.
     pub fn options(&mut self, options: &Builder) -> &mut Self {
         self.builder = options.clone();
         self
@@ -244,8 +245,8 @@ impl Saver {
     ///
     /// # Errors
     ///
-    /// That of the commit that was waited for: as for [`Builder::write`], and at [`Step::Save`], if
-    /// it panicked in a function that the options brought along. [`ErrorKind::Deadlock`] from
+    /// That of the commit that was waited for: as for [`Builder::write`], and at [`Step::Save`] if
+    /// it panicked. [`ErrorKind::Deadlock`] from
     /// within the callback, which the commit would wait for. [`ErrorKind::Unsupported`] at
     /// [`Step::Save`] in a forked process.
     ///

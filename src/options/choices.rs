@@ -69,7 +69,9 @@ pub enum Publish {
     /// [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported).
     CreateNew,
     /// Replaces the target and never creates: where nothing bears its name, even since `open`,
-    /// `commit` fails with [`ErrorKind::NotFound`](crate::ErrorKind::NotFound).
+    /// `commit` fails with [`ErrorKind::NotFound`](crate::ErrorKind::NotFound). On a file system
+    /// that cannot exchange two files, it is looked for right before it is replaced, and one that
+    /// is removed in between is created.
     Existing,
 }
 
@@ -172,6 +174,9 @@ pub enum InUse {
 /// A thread that asks for a lock that it has itself is refused at once with
 /// [`ErrorKind::Locked`](crate::ErrorKind::Locked), since it would wait for ever. A writer that was
 /// moved to another thread counts as that of the thread that opened it.
+///
+/// An open descriptor that is written through (`/dev/stdout`) has no lock, since there can be no
+/// file beside it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Lock {
