@@ -17,8 +17,8 @@ pub enum Swap {
     /// link right before it was switched may find its generation gone, and tries again. A target
     /// that is a directory itself cannot be switched and is refused; one that is a link to anywhere
     /// else can, and what it led to stays. A generation is named like a temp file, with `.tree` at
-    /// its end. One that another link beside it names stays as long as that does; one that no link
-    /// beside it names any more is an orphan.
+    /// its end. One that another link beside it leads to or through, by whatever path, stays as
+    /// long as that does; one that no link beside it names any more is an orphan.
     ///
     /// Unix only.
     Link,

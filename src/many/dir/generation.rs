@@ -284,13 +284,17 @@ pub(crate) fn find(parent: &Directory, name: &OsStr) -> io::Result<Found> {
     Ok(Found::Orphan(Orphan { name: name.to_owned(), directory }, info))
 }
 
+/// Whether a link in `parent` leads to the generation or through it. However that spells the way,
+/// it has the name in it, which is random, so that nothing else does.
 fn is_linked(parent: &Directory, name: &OsStr) -> io::Result<bool> {
     let may_be_link = |kind: Option<FileKind>| kind.is_none_or(|kind| kind == FileKind::Symlink);
     for (link, _) in sys::list(parent, |_, kind| may_be_link(kind))? {
         let Some(existing) = sys::look(parent, &link)? else { continue };
-        if existing.info.kind == FileKind::Symlink
-            && sys::read_link(&existing, parent, &link)? == Path::new(name)
-        {
+        if existing.info.kind != FileKind::Symlink {
+            continue;
+        }
+        let text = sys::read_link(&existing, parent, &link)?;
+        if text.components().any(|it| it == Component::Normal(name)) {
             return Ok(true);
         }
     }

@@ -1,7 +1,7 @@
 //! Trees that are switched by a link.
 
 use std::os::unix::fs::{lchown, symlink};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use fs_err as fs;
 use rustix::fs::{FlockOperation, flock};
@@ -94,31 +94,41 @@ fn a_link_to_anywhere_is_switched_and_what_it_led_to_stays() {
 
 /// The generation that a link had led to was removed with the next commit, whoever else used it: a
 /// second link beside it, made for a preview or for a way back, led nowhere from then on, and the
-/// files of that generation were lost.
+/// files of that generation were lost. Later only a link with the bare name counted, and none that
+/// was made with the full path of the generation or led to a directory in it.
 #[test]
 fn a_generation_that_another_link_names_stays() {
+    #[track_caller]
+    fn check_spelled(spell: fn(&Dir, &Path) -> PathBuf) {
+        let dir = Dir::new();
+        let publish = |contents: &str| {
+            let staged = builder().open(dir.path("site")).unwrap();
+            staged.create_dir_all("sub").unwrap();
+            staged.write("file", contents).unwrap();
+            staged.write("sub/file", contents).unwrap();
+            staged.commit().unwrap()
+        };
+        publish("first");
+        let first = fs::read_link(dir.path("site")).unwrap();
+        symlink(spell(&dir, &first), dir.path("preview")).unwrap();
+        for contents in ["second", "third"] {
+            assert_eq!(publish(contents).leftover(), None);
+            assert_eq!(dir.read("site/file"), contents);
+            assert_eq!(dir.read("preview/file"), "first");
+            assert_eq!(generations(&dir).len(), 2);
+            assert!(sweep(dir.root()).unwrap().removed().is_empty());
+        }
+        fs::remove_file(dir.path("preview")).unwrap();
+        assert_eq!(sweep(dir.root()).unwrap().removed(), [dir.path(first)]);
+        check(&dir, "third");
+    }
     if lacks(&[Feature::Symlinks]) {
         return;
     }
-    let dir = Dir::new();
-    let publish = |contents: &str| {
-        let staged = builder().open(dir.path("site")).unwrap();
-        staged.write("file", contents).unwrap();
-        staged.commit().unwrap()
-    };
-    publish("first");
-    let first = fs::read_link(dir.path("site")).unwrap();
-    symlink(&first, dir.path("preview")).unwrap();
-    for contents in ["second", "third"] {
-        assert_eq!(publish(contents).leftover(), None);
-        assert_eq!(dir.read("site/file"), contents);
-        assert_eq!(dir.read("preview/file"), "first");
-        assert_eq!(generations(&dir).len(), 2);
-        assert!(sweep(dir.root()).unwrap().removed().is_empty());
-    }
-    fs::remove_file(dir.path("preview")).unwrap();
-    assert_eq!(sweep(dir.root()).unwrap().removed(), [dir.path(first)]);
-    check(&dir, "third");
+    check_spelled(|_, first| first.to_path_buf());
+    check_spelled(|_, first| Path::new(".").join(first));
+    check_spelled(|dir, first| fs::canonicalize(dir.path(first)).unwrap());
+    check_spelled(|_, first| first.join("sub"));
 }
 
 #[test]
