@@ -9,7 +9,7 @@ use rustix::io::Errno;
 use super::{Before, Place};
 use crate::fault::{Fault, Interruption, Op, Plan, When, with_plan};
 use crate::{
-    AtomicDir, Durability, ErrorKind, Metadata, NotPreserved, Preserve, Step, TargetState,
+    AtomicDir, Durability, ErrorKind, Metadata, NotPreserved, Preserve, Step, Swap, TargetState,
 };
 
 fn without(op: Op) -> Plan {
@@ -37,6 +37,35 @@ fn a_staging_directory_that_stays_is_named_by_the_error_of_opening() {
         named += leftover.len();
     }
     assert!(named > 5, "only {named} were named");
+}
+
+/// A network file system may switch a link and say that it has not. Where the link could not be
+/// read either, that was believed: the new generation was taken back, and the target, which led
+/// there by then, led nowhere.
+#[test]
+fn a_generation_stays_where_nobody_can_tell_whether_the_link_leads_there() {
+    let publish = |plan| {
+        let place = Place::new(Before::Nothing);
+        let path = place.target();
+        let publish = move || {
+            let staged = AtomicDir::builder().swap(Swap::Link).open(path)?;
+            staged.write("index", "new")?;
+            staged.commit()
+        };
+        let (result, plan) = with_plan(plan, publish);
+        (place, result, plan)
+    };
+    let (_, clean, plan) = publish(without(Op::ReadLink));
+    clean.unwrap();
+    let switch = plan.log.iter().rposition(|op| *op == Op::Rename).unwrap();
+    let at = Some((switch, Fault::DoneThenError(Errno::STALE.raw_os_error())));
+    let (place, result, _) = publish(Plan { at, ..without(Op::ReadLink) });
+    let error = result.unwrap_err();
+    assert_eq!((error.step(), error.target_state()), (Step::Publish, TargetState::Unknown));
+    assert_eq!(fs_err::read(place.target().join("index")).unwrap(), b"new");
+    // What may be in use is nothing that was left behind.
+    assert_eq!(error.leftovers().count(), 0, "{error:?}");
+    assert_eq!(place.others(), Vec::<PathBuf>::new());
 }
 
 fn set_mode(path: PathBuf, mode: u32) {

@@ -122,8 +122,9 @@ pub(super) fn publish(sealed: Sealed, target: &mut Target, options: &Options) ->
         return Err(match state {
             TargetState::Untouched => take_back(stage, folder, &name, target, error),
             state => {
-                let kept = if state == TargetState::Replaced { old } else { Some(name) };
-                let kept = kept.map(|name| target.path.with_file_name(name));
+                // Where nobody can tell, either generation may be the one that is in use.
+                let old = old.filter(|_| state == TargetState::Replaced);
+                let kept = old.map(|name| target.path.with_file_name(name));
                 publish::abandon(stage, folder, error.with_leftover(kept))
             }
         });
@@ -183,14 +184,20 @@ fn switch(stage: &Stage, target: &Target, options: &Options) -> io::Result<()> {
     }
 }
 
+/// What became of the link when the switch failed: a network file system may have done what it
+/// reports as failed.
 fn state_of(name: &OsStr, target: &Target) -> TargetState {
     let (directory, link) = (&target.directory, &target.name);
-    match sys::look(directory, link) {
-        Ok(None) => TargetState::Untouched,
-        Ok(Some(now)) => match sys::read_link(&now, directory, link) {
-            Ok(text) if text == name => TargetState::Replaced,
-            _ => TargetState::Untouched,
-        },
+    let text = match sys::look(directory, link) {
+        Ok(Some(now)) if now.info.kind == FileKind::Symlink => {
+            sys::read_link(&now, directory, link)
+        }
+        Ok(_) => return TargetState::Untouched,
+        Err(error) => Err(error),
+    };
+    match text {
+        Ok(text) if text == name => TargetState::Replaced,
+        Ok(_) => TargetState::Untouched,
         Err(_) => TargetState::Unknown,
     }
 }
