@@ -19,9 +19,11 @@ use wholefile::{
     AtomicDir, AtomicDirBuilder, Durability, ErrorKind, Lock, Outcome, Publish, Step, TargetState,
 };
 #[cfg(unix)]
-use wholefile::{ReadOnly, Symlinks};
+use wholefile::{ReadOnly, Swap, Symlinks};
 
 use crate::dir::{Dir, wait_until};
+#[cfg(unix)]
+use crate::place::{Feature, lacks};
 
 /// A tree with something at each level.
 fn fill(path: &Path, version: &str) {
@@ -317,37 +319,47 @@ fn links_to_the_target_are_followed_replaced_or_refused() {
     assert!(fs::symlink_metadata(dir.path("link")).unwrap().is_dir());
 }
 
+/// Of a link only the link itself was looked at, which is never read-only: a read-only tree that it
+/// led to was switched away from, and removed.
 #[cfg(unix)]
 #[test]
 fn a_read_only_tree_is_replaced_only_if_asked() {
-    use std::os::unix::fs::PermissionsExt;
+    #[track_caller]
+    fn check(swap: Swap) {
+        use std::os::unix::fs::PermissionsExt;
 
-    if !can_exchange() {
-        return;
-    }
-    let dir = Dir::new();
-    let site = dir.make("site");
-    let early = AtomicDir::builder().open(&site).unwrap();
-    fs::set_permissions(&site, PermissionsExt::from_mode(0o555)).unwrap();
-    if !fs::metadata(&site).unwrap().permissions().readonly() {
-        return; // there are no modes here
-    }
-    for staged in [AtomicDir::builder().open(&site), Ok(early)] {
-        let error = staged.and_then(AtomicDir::commit).unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::ReadOnly);
-    }
-    let staged = AtomicDir::builder().read_only(ReadOnly::Replace).open(&site).unwrap();
-    staged.write("file", "new").unwrap(); // though the tree itself is to be read-only
-    match staged.commit() {
-        Ok(_) => {
-            assert_eq!(dir.read("site/file"), "new");
-            assert_eq!(fs::metadata(&site).unwrap().permissions().mode() & 0o7777, 0o555);
+        let dir = Dir::new();
+        let site = dir.path("site");
+        let builder = AtomicDir::builder().swap(swap).clone();
+        builder.open(&site).unwrap().commit().unwrap();
+        let early = builder.open(&site).unwrap();
+        fs::set_permissions(&site, PermissionsExt::from_mode(0o555)).unwrap();
+        if !fs::metadata(&site).unwrap().permissions().readonly() {
+            return; // there are no modes here
         }
-        // A user other than root cannot move a directory without the right to write to it.
-        Err(error) => assert_eq!(error.kind(), ErrorKind::PermissionDenied),
+        for staged in [builder.open(&site), builder.edit(&site), Ok(early)] {
+            let error = staged.and_then(AtomicDir::commit).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::ReadOnly, "{error}");
+        }
+        let staged = builder.clone().read_only(ReadOnly::Replace).open(&site).unwrap();
+        staged.write("file", "new").unwrap(); // though the tree itself is to be read-only
+        match staged.commit() {
+            Ok(_) => {
+                assert_eq!(dir.read("site/file"), "new");
+                assert_eq!(fs::metadata(&site).unwrap().permissions().mode() & 0o7777, 0o555);
+            }
+            // A user other than root cannot move a directory without the right to write to it.
+            Err(error) => assert_eq!(error.kind(), ErrorKind::PermissionDenied),
+        }
+        fs::set_permissions(&site, PermissionsExt::from_mode(0o755)).unwrap();
+        assert_eq!(dir.temps(), [""; 0]);
     }
-    fs::set_permissions(&site, PermissionsExt::from_mode(0o755)).unwrap();
-    assert_eq!(dir.temps(), [""; 0]);
+    if can_exchange() {
+        check(Swap::Exchange);
+    }
+    if !lacks(&[Feature::Symlinks]) {
+        check(Swap::Link);
+    }
 }
 
 #[test]

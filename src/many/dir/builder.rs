@@ -197,7 +197,8 @@ impl AtomicDirBuilder {
         self
     }
 
-    /// What to do when the target has no write bit. Default: [`ReadOnly::Refuse`].
+    /// What to do when the target, or the directory that it leads to as a link, has no write bit.
+    /// Default: [`ReadOnly::Refuse`].
     ///
     /// Unix: only root can move a directory that it may not write to, so that others can publish
     /// neither over such a one nor one that is to be like it (a umask without the owner's bits).

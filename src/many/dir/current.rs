@@ -7,7 +7,7 @@ use super::staged::{MODE, Staged};
 use super::{Copying, Swap, copy, generation, walk};
 use crate::commit::NotPreserved;
 use crate::error::{self, Error, ErrorKind, Result, Step};
-use crate::options::{Options, Preserve};
+use crate::options::{Options, Preserve, ReadOnly};
 use crate::protocol::metadata::Snapshot;
 use crate::protocol::target::Target;
 use crate::sys::{self, Directory, Entry, Existing, FileKind};
@@ -20,7 +20,7 @@ pub(super) struct Current {
 
 impl Current {
     /// Opens it, and checks that it can be replaced. `None` if there is none.
-    pub(super) fn of(target: &Target, swap: Swap) -> Result<Option<Current>> {
+    pub(super) fn of(target: &Target, swap: Swap, options: &Options) -> Result<Option<Current>> {
         let failed = |error: io::Error| {
             let is_mount = error.kind() == io::ErrorKind::CrossesDevices;
             let error = Error::failed(Step::Resolve, &target.path, error);
@@ -42,6 +42,11 @@ impl Current {
             return Err(Error::refused(ErrorKind::MountPoint, Step::Resolve, &mount));
         }
         let existing = sys::look(&directory, OsStr::new(".")).map_err(failed)?;
+        // Of a link, the policies saw nothing but the link.
+        let is_read_only = existing.as_ref().is_some_and(|it| it.info.read_only);
+        if is_read_only && options.read_only == ReadOnly::Refuse {
+            return Err(Error::refused(ErrorKind::ReadOnly, Step::Resolve, &target.path));
+        }
         Ok(existing.map(|existing| Current { directory, existing }))
     }
 
@@ -52,7 +57,7 @@ impl Current {
         options: &Options,
     ) -> Result<Option<Current>> {
         target.look_again(options)?;
-        Current::of(target, swap)
+        Current::of(target, swap, options)
     }
 
     /// Whether the other is this very directory. Both are open, so that no number is given twice.

@@ -125,7 +125,7 @@ fn examine(stage: &Stage, target: &Target, options: &Options) -> Result<()> {
     if current::is_planted(target, &displaced).map_err(failed)? {
         return Err(failed(error::planted()));
     }
-    Current::of(&displaced, Swap::Exchange).map(drop)
+    Current::of(&displaced, Swap::Exchange, options).map(drop)
 }
 
 fn exchange(from: Entry<'_>, to: Entry<'_>) -> io::Result<()> {

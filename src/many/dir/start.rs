@@ -30,7 +30,7 @@ pub(super) fn stage(
     options: &Options,
     start: Start,
 ) -> Result<Started> {
-    let mut current = Current::of(target, swap)?;
+    let mut current = Current::of(target, swap, options)?;
     let copying = match start {
         Start::Empty => return stage_empty(target, current.as_ref(), options),
         Start::Copy(copying) => copying,
