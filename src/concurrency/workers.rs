@@ -1,6 +1,7 @@
 //! The same work on many things, by a few threads, one of which is the caller's.
 
 use std::io;
+use std::mem;
 use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -15,6 +16,16 @@ pub(crate) enum Interruption {
     Failed(usize, io::Error),
     /// The caller did not want to go on.
     Cancelled,
+}
+
+/// Tells the other threads to stop when it is dropped: `progress` may panic, and the scope would
+/// wait until they had done all the rest.
+struct Stop<'a>(&'a AtomicBool);
+
+impl Drop for Stop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
 }
 
 /// Does `work` on the things numbered from 0 to `count`, on at most `threads` threads, and tells
@@ -53,6 +64,7 @@ pub(crate) fn each(
                 break; // fewer do it as well
             }
         }
+        let on_panic = Stop(&stop);
         // Bounded by `count`.
         while let Some(done) = step() {
             if progress(done).is_break() {
@@ -60,6 +72,7 @@ pub(crate) fn each(
                 stop.store(true, Ordering::Relaxed);
             }
         }
+        mem::forget(on_panic); // another thread may have a thing left to do
     });
     match first_failure.into_inner().unwrap_or_else(PoisonError::into_inner) {
         Some((index, error)) => Err(Interruption::Failed(index, error)),
@@ -70,6 +83,7 @@ pub(crate) fn each(
 
 #[cfg(test)]
 mod tests {
+    use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
     use std::time::Duration;
 
     use super::*;
@@ -121,6 +135,22 @@ mod tests {
         // A thread that has begun with the failing thing may have to wait for a processor.
         let ten_seconds = MANY * 10;
         assert!(begun_until_failure(ten_seconds, 2) < ten_seconds);
+    }
+
+    /// The caller waited until the other threads had done all the rest: seconds for many files.
+    #[test]
+    fn nothing_more_is_begun_after_a_panic_of_the_caller() {
+        let begun = AtomicUsize::new(0);
+        let work = |_| {
+            begun.fetch_add(1, Ordering::Relaxed);
+            thread::sleep(Duration::from_millis(1));
+            Ok(())
+        };
+        let ten_seconds = MANY * 10;
+        let result = catch_unwind(AssertUnwindSafe(|| {
+            each(ten_seconds, 2, &work, &mut |_| resume_unwind(Box::new("a panic")))
+        }));
+        assert!(result.is_err() && begun.into_inner() < ten_seconds);
     }
 
     #[test]
