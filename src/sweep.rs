@@ -97,7 +97,8 @@ impl Sweeper {
         Sweeper::default()
     }
 
-    /// How long ago an orphan must have been written to. Default: zero.
+    /// How long ago an orphan must have been written to; one that is a directory, and each file and
+    /// directory directly in it, of which the last counts. Default: zero.
     pub fn min_age(&mut self, age: Duration) -> &mut Self {
         self.min_age = age;
         self
@@ -257,20 +258,39 @@ impl Sweeper {
             Found::Alive => &mut sweep.alive,
             Found::Unknown => &mut sweep.unknown,
             Found::Kept => &mut sweep.kept,
-            Found::Orphan(stage, info) if age_of(&info) < self.min_age => {
-                stage.keep();
-                &mut sweep.young
-            }
-            Found::Orphan(stage, _) => {
-                match self.dry_run {
-                    true => stage.keep(),
-                    false => stage.remove()?,
+            Found::Orphan(stage, info) => match self.is_young(&stage, &info) {
+                Ok(false) => {
+                    match self.dry_run {
+                        true => stage.keep(),
+                        false => stage.remove()?,
+                    }
+                    &mut sweep.removed
                 }
-                &mut sweep.removed
-            }
+                is_young => {
+                    stage.keep();
+                    is_young.map(|_| &mut sweep.young)?
+                }
+            },
         };
         list.push(path.to_path_buf());
         Ok(())
+    }
+
+    /// Whether a staging directory was written to since. A tree is staged in a directory in it.
+    fn is_young(&self, stage: &Stage, info: &Info) -> io::Result<bool> {
+        if age_of(info) < self.min_age {
+            return Ok(true);
+        }
+        if self.min_age.is_zero() {
+            return Ok(false);
+        }
+        for (name, _) in sys::list(stage.directory(), |_, _| true)? {
+            let entry = sys::look(stage.directory(), &name)?;
+            if entry.is_some_and(|entry| age_of(&entry.info) < self.min_age) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// Takes the lock that goes with `name`, if that is what is exchanged: it is somebody's as long

@@ -3,7 +3,7 @@
 
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use fs_err as fs;
 use rustix::fs::{FlockOperation, flock};
@@ -99,6 +99,29 @@ fn one_that_is_in_use_is_left_alone_with_all_that_is_in_it() {
     check(&young, young.young());
     assert!(stage.join(".wholefile-abcDEF012345.tmp").exists());
     let swept = sweep(dir.root()).unwrap();
+    check(&swept, swept.removed());
+    dir.assert_only(&[]);
+}
+
+/// A tree is staged in a directory in the staging directory, whose own time is that of when it was
+/// made: of a tree that had been filled for two hours, and whose writer had died a moment ago, a
+/// sweep of what was an hour old removed all.
+#[test]
+fn a_tree_that_was_written_to_since_is_young() {
+    let dir = Dir::new();
+    let (stage, tree) = (dir.make(STAGE), dir.make(&format!("{STAGE}/tree")));
+    let an_hour = Duration::from_secs(3600);
+    let set_old = |path: &Path| {
+        let folder = fs::File::open(path).unwrap();
+        folder.set_modified(SystemTime::now() - 2 * an_hour).unwrap();
+    };
+    let sweep = || Sweeper::new().min_age(an_hour).run(dir.root()).unwrap();
+    set_old(&stage);
+    let swept = sweep();
+    check(&swept, swept.young());
+    assert!(tree.exists());
+    set_old(&tree);
+    let swept = sweep();
     check(&swept, swept.removed());
     dir.assert_only(&[]);
 }
