@@ -1,5 +1,6 @@
 //! Single faults of batches, and what they once led to.
 
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::thread;
 
@@ -187,4 +188,51 @@ fn a_journal_that_was_taken_back_does_not_come_back() {
     let after = plan.log[synced + 1..].iter().copied().filter(|op| wanted.contains(op));
     let after: Vec<Op> = after.collect();
     assert_eq!(after[..2], [Op::RemoveEntry, Op::SyncDirectory], "before what it needs goes");
+}
+
+/// A batch of which every file had its contents already said, of a staging directory that it could
+/// not remove, that the new contents were in place and not proven to be durable.
+#[test]
+fn a_batch_without_anything_to_publish_leaves_all_targets_untouched() {
+    let dir = tempfile::tempdir().unwrap();
+    let target = dir.path().join("target");
+    fs_err::write(&target, "contents").unwrap();
+    let mut batch = AtomicBatch::new();
+    batch.options(portable().skip_unchanged(true));
+    batch.write(&target, "contents").unwrap();
+    let lacking = vec![(Op::RemoveDirectory, sys::lacking_error(Op::RemoveDirectory))];
+    let (result, _) = with_plan(Plan { lacking, ..Plan::default() }, || batch.commit());
+    let error = result.unwrap_err();
+    let expected = (Step::RemoveTemp, TargetState::Untouched);
+    assert_eq!((error.step(), error.target_state()), expected, "{error}");
+    assert!(error.files().all(|(_, state)| state == TargetState::Untouched), "{error}");
+}
+
+/// Of files that stay as they are, `progress` was told before the first other one was published;
+/// that it wanted to stop there was not heeded, although nothing had been published.
+#[test]
+fn nobody_is_told_of_publishing_before_it_has_begun() {
+    for is_journalled in [false, true] {
+        let place = Place::new(Publish::Replace);
+        fs_err::write(&place.targets[0].0, new_of(0)).unwrap();
+        let mut batch = AtomicBatch::new();
+        batch.options(portable().skip_unchanged(true));
+        if is_journalled {
+            batch.journal(place.root.path().join("journal")).unwrap();
+        }
+        for (index, (path, _)) in place.targets.iter().enumerate() {
+            batch.write(path, new_of(index)).unwrap();
+        }
+        let mut told = Vec::new();
+        let commit = batch.commit_with(|progress| {
+            if progress.step() != Step::Publish {
+                return ControlFlow::Continue(());
+            }
+            place.check(1, TargetState::Replaced, "the first to be published");
+            told.push(progress.files_done());
+            ControlFlow::Break(())
+        });
+        assert_eq!(commit.unwrap().commits().len(), 3);
+        assert_eq!(told, [2, 3]);
+    }
 }

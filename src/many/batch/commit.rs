@@ -44,11 +44,13 @@ pub(super) fn commit(
     match end(&mut members, claim.as_ref()) {
         Ok(names) => Ok(receipt(members, &names)),
         Err(error) => {
-            let error = error.with_state(TargetState::Replaced);
-            Err(members.abandon(error, |_, file| match file.kind {
+            let state_of = |file: &Member| match file.kind {
                 Kind::Staged(_) => TargetState::Replaced,
                 Kind::Unchanged(_) => TargetState::Untouched,
-            }))
+            };
+            let is_any = members.files.iter().any(is_staged);
+            let state = if is_any { TargetState::Replaced } else { TargetState::Untouched };
+            Err(members.abandon(error.with_state(state), |_, file| state_of(file)))
         }
     }
 }
@@ -62,7 +64,6 @@ fn begin<'a>(
     let claim = journal.map(Journal::claim_new).transpose()?;
     look_again(members)?;
     seal(members, told)?;
-    let is_staged = |file: &Member| matches!(file.kind, Kind::Staged(_));
     let claim = claim.filter(|_| members.files.iter().any(is_staged));
     let declared = match &claim {
         Some(claim) => journalled::declare(members, claim),
@@ -72,6 +73,10 @@ fn begin<'a>(
         members.keep_stages();
     }
     declared.map(|()| claim)
+}
+
+fn is_staged(file: &Member) -> bool {
+    matches!(file.kind, Kind::Staged(_))
 }
 
 /// All after the last publish. Gives the devices whose names are not proven to be durable.
@@ -188,19 +193,25 @@ fn failed_sync(members: &Members, group: &[usize], interruption: Interruption) -
     }
 }
 
-/// Publishes the files one after the other. Gives the number of the one that could not be.
+/// Publishes the files one after the other. Gives the number of the one that could not be. Nothing
+/// is told of before the first is published: it could be cancelled then, but with a journal it can
+/// only go forward.
 fn publish(
     members: &Members,
     claim: Option<&Claim<'_>>,
     told: Told<'_>,
 ) -> std::result::Result<(), (usize, Error)> {
     let mut progress = Counter::new(members, Step::Publish, told);
+    let mut is_any = false;
     for (index, file) in members.files.iter().enumerate() {
         if let Kind::Staged(waiting) = &file.kind {
             publish_one(members, file, waiting, claim).map_err(|error| (index, error))?;
+            is_any = true;
         }
-        // What is published is not taken back.
-        let _ = progress.reach(index + 1);
+        if is_any {
+            // What is published is not taken back.
+            let _ = progress.reach(index + 1);
+        }
     }
     Ok(())
 }
@@ -234,9 +245,7 @@ fn publish_one(
 /// Syncs each directory that has got a name once. Gives the devices whose names are not proven to
 /// be durable.
 fn sync_names(members: &Members) -> Result<HashSet<u64>> {
-    let is_full = |file: &&Member| {
-        matches!(file.kind, Kind::Staged(_)) && file.options.durability == Durability::Full
-    };
+    let is_full = |file: &&Member| is_staged(file) && file.options.durability == Durability::Full;
     let holders = members.holders();
     let mut devices: BTreeMap<u64, Vec<&Directory>> = BTreeMap::new();
     let mut seen = HashSet::new();

@@ -15,7 +15,8 @@ pub struct Progress {
 }
 
 impl Progress {
-    /// What is being done: [`Step::SyncFile`] for all files, then [`Step::Publish`].
+    /// What is being done: [`Step::SyncFile`] for all files, then [`Step::Publish`] unless all of
+    /// them have their contents already.
     #[must_use]
     pub fn step(&self) -> Step {
         self.step
