@@ -330,6 +330,26 @@ fn the_syncs_of_a_journalled_batch_are_where_they_must_be() {
     assert_eq!(steps_of(&plan), expected[expected.len() - 9..]);
 }
 
+/// The removal of the journal was synced under `Full` alone. Under `Ordered` a power cut could
+/// bring it back after the files had been saved anew: every recovery then refused, and every batch.
+#[test]
+fn a_journal_that_was_removed_does_not_come_back() {
+    for durability in [Durability::None, Durability::Ordered, Durability::Full] {
+        let place = CASES[0].place();
+        let (_, plan) = on_a_thread(CASES[0].plan(None), || {
+            let mut batch = AtomicBatch::new();
+            batch.options(portable().durability(durability));
+            batch.journal(journal_of(&place)).unwrap();
+            batch.write(&place.targets[0].0, new_of(0)).unwrap();
+            batch.commit().unwrap()
+        });
+        let steps = steps_of(&plan);
+        let removal = steps.iter().rposition(|op| *op == Op::RemoveEntry).unwrap();
+        let synced = if durability == Durability::None { &[][..] } else { &[Op::SyncDirectory] };
+        assert_eq!(&steps[removal + 1..], synced, "{durability}: {steps:?}");
+    }
+}
+
 /// What is published, synced and removed, in this order, and how often does not matter.
 fn steps_of(plan: &Plan) -> Vec<Op> {
     let is_of_interest = |op: &&Op| {

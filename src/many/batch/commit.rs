@@ -96,8 +96,9 @@ fn end(members: &mut Members, claim: Option<&Claim<'_>>) -> Result<HashSet<u64>>
     // Only now: a power cut before the sync could have kept their removal and not the publish.
     let leftover = members.remove_stages();
     claim.remove()?;
-    let is_full = |file: &Member| file.options.durability == Durability::Full;
-    if members.files.iter().any(is_full) {
+    // A power cut that brought it back would stop every batch, once its files are others again.
+    let is_durable = |file: &Member| file.options.durability > Durability::None;
+    if members.files.iter().filter(|file| is_staged(file)).any(is_durable) {
         claim.sync_name()?;
     }
     leftover.map_or(Ok(names), Err)
