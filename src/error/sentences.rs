@@ -52,6 +52,7 @@ pub(crate) enum Obstacle {
     Gone,
     Changed,
     Directory,
+    Displaced,
     Exists,
     Alike,
     Missing,
@@ -66,6 +67,7 @@ impl Obstacle {
             | Obstacle::Gone
             | Obstacle::Changed
             | Obstacle::Alike => TargetState::Unknown,
+            Obstacle::Displaced => TargetState::Replaced,
             Obstacle::Directory | Obstacle::Exists | Obstacle::Missing => TargetState::Untouched,
         }
     }
@@ -84,6 +86,10 @@ pub(crate) fn obstacle(path: &Path, obstacle: Obstacle, others: usize) -> io::Er
         Obstacle::Gone => "its new contents are not staged any more, nor published",
         Obstacle::Changed => "somebody has replaced or changed it since",
         Obstacle::Directory => "it is a directory",
+        Obstacle::Displaced => {
+            "it has taken the place of a directory, which is where it was staged and is not to be \
+             removed with that"
+        }
         Obstacle::Exists => "it exists, and was to be created",
         Obstacle::Alike => "it exists, and nobody can tell whether it is what was to be created",
         Obstacle::Missing => "it does not exist, and was to be replaced",

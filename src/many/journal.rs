@@ -55,11 +55,11 @@ const MODE: u32 = 0o600;
 /// directories by their number, so that no link that has appeared since leads elsewhere, the
 /// staged files and the targets by their number, length and time of modification. The staging
 /// directories must be marked for this very journal, by its name and the number of the directory
-/// that it is in. Unless all of it is so, nothing is done; so a target is not replaced that
-/// somebody has replaced or written to between the commit's look at it and this one, whatever the
-/// clock says of when. One that is missing is made, unless [`Publish::Existing`] was asked for. The
-/// new files have the owners and permissions that the targets had at the commit, whoever has
-/// changed those since.
+/// that it is in. Unless all of it is so, or all files are published, nothing is done; so a target
+/// is not replaced that somebody has replaced or written to between the commit's look at it and
+/// this one, whatever the clock says of when. One that is missing is made, unless
+/// [`Publish::Existing`] was asked for. The new files have the owners and permissions that the
+/// targets had at the commit, whoever has changed those since.
 ///
 /// It is done with the rights of the caller: a journal belongs into a directory that nobody may
 /// write to who has fewer.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::Claim;
 use super::intent::{File, Folder};
-use crate::error::Obstacle;
+use crate::error::{Obstacle, TargetState};
 use crate::many::stage::{self, Marked, Stage};
 use crate::options::{Options, Publish};
 use crate::protocol::temp;
@@ -44,7 +44,14 @@ pub(super) enum Decision {
         staged: FileId,
         before: Option<FileId>,
     },
-    Refuse(Obstacle),
+    /// Why nothing can be done, and what the target is.
+    Refuse(Obstacle, TargetState),
+}
+
+impl From<Obstacle> for Decision {
+    fn from(obstacle: Obstacle) -> Decision {
+        Decision::Refuse(obstacle, obstacle.state())
+    }
 }
 
 impl<'a> Place<'a> {
@@ -71,8 +78,8 @@ impl<'a> Place<'a> {
             None => None,
         };
         Ok(match (decide(file, target.as_ref(), staged.as_ref()), &self.staging) {
-            (Decision::Refuse(Obstacle::Gone), Staging::Replaced) => {
-                Decision::Refuse(Obstacle::Replaced)
+            (Decision::Refuse(Obstacle::Gone, state), Staging::Replaced) => {
+                Decision::Refuse(Obstacle::Replaced, state)
             }
             (decision, _) => decision,
         })
@@ -134,24 +141,29 @@ impl Staging {
 /// What the state of the two names of a file means.
 fn decide(file: &File, target: Option<&Info>, staged: Option<&Info>) -> Decision {
     let is_new = |info: &&Info| info.kind == FileKind::File && file.new.is_of(info);
+    let is_directory = |info: &Info| info.kind == FileKind::Directory;
+    let is_old = |info: &Info| file.old.is_some_and(|old| old.is_of(info));
     if target.filter(is_new).is_some() {
-        return Decision::Done;
+        // Whoever exchanged the two may have died before the look at what that has displaced.
+        return match staged.is_some_and(is_directory) {
+            true => Obstacle::Displaced.into(),
+            false => Decision::Done,
+        };
     }
-    let Some(staged) = staged.filter(is_new) else { return Decision::Refuse(Obstacle::Gone) };
+    let Some(staged) = staged.filter(is_new) else {
+        return match target.is_some_and(is_old) {
+            true => Decision::Refuse(Obstacle::Gone, TargetState::Untouched),
+            false => Obstacle::Gone.into(),
+        };
+    };
     match (target, file.how.publish()) {
-        (Some(target), _) if target.kind == FileKind::Directory => {
-            Decision::Refuse(Obstacle::Directory)
-        }
+        (Some(target), _) if is_directory(target) => Obstacle::Directory.into(),
         // A link may have a number of its own (sshfs), so that this can be what was staged.
-        (Some(target), Publish::CreateNew) if file.new.is_like(target) => {
-            Decision::Refuse(Obstacle::Alike)
-        }
-        (Some(_), Publish::CreateNew) => Decision::Refuse(Obstacle::Exists),
+        (Some(target), Publish::CreateNew) if file.new.is_like(target) => Obstacle::Alike.into(),
+        (Some(_), Publish::CreateNew) => Obstacle::Exists.into(),
         // No clock tells which of two files is the later one: clocks are set back.
-        (Some(target), _) if !file.old.is_some_and(|old| old.is_of(target)) => {
-            Decision::Refuse(Obstacle::Changed)
-        }
-        (None, Publish::Existing) => Decision::Refuse(Obstacle::Missing),
+        (Some(target), _) if !is_old(target) => Obstacle::Changed.into(),
+        (None, Publish::Existing) => Obstacle::Missing.into(),
         (target, _) => {
             let before = target.map(|target| target.id);
             Decision::Publish { staged: staged.id, before }
@@ -184,9 +196,12 @@ mod tests {
         Identity { id, len: id % 10, modified: (modified, 0) }
     }
 
+    /// The number of a directory.
+    const DIRECTORY: u64 = 9;
+
     fn info((id, modified, changed): (u64, i64, i64)) -> Info {
         Info {
-            kind: FileKind::File,
+            kind: if id == DIRECTORY { FileKind::Directory } else { FileKind::File },
             id: FileId { device: 1, file: id },
             len: id % 10,
             links: 1,
@@ -205,6 +220,10 @@ mod tests {
     /// is on a machine without a battery that has just started, or if the clock stood still in
     /// between: the recovery went by the time of the last change of status alone, replaced the
     /// file, and what somebody had saved was lost.
+    ///
+    /// A directory that had taken the place of a file right before the exchange was removed with
+    /// the staging directory that it had got into, if the commit died before its look at it. And of
+    /// an old file whose new contents were gone the error said that nobody could tell what it was.
     #[test]
     fn what_is_to_be_done_follows_from_the_two_names() {
         #[track_caller]
@@ -225,7 +244,7 @@ mod tests {
             let (target, staged) = (target.map(info), staged.map(info));
             let found = match decide(&file, target.as_ref(), staged.as_ref()) {
                 Decision::Publish { staged, .. } if staged.file == 2 => "publish".to_owned(),
-                Decision::Refuse(obstacle) => format!("{obstacle:?}"),
+                Decision::Refuse(obstacle, state) => format!("{obstacle:?}, {state:?}"),
                 decision => format!("{decision:?}"),
             };
             assert_eq!(found, expected);
@@ -233,24 +252,28 @@ mod tests {
         const OLD: Option<(u64, i64, i64)> = Some((1, 10, 10));
         const NEW: Option<(u64, i64, i64)> = Some((2, 20, 20));
         const PUBLISHED: Option<(u64, i64, i64)> = Some((2, 20, 25));
+        const SOMEBODYS: Option<(u64, i64, i64)> = Some((DIRECTORY, 20, 20));
         check(How::Replace, OLD, NEW, "publish");
         check(How::Replace, Some((1, 10, 30)), NEW, "publish"); // its mode was changed
         check(How::Replace, None, NEW, "publish");
         check(How::Replace, PUBLISHED, None, "Done");
         check(How::Replace, PUBLISHED, OLD, "Done"); // exchanged
         for clock in [5, 10, 20, 21] {
-            check(How::Replace, Some((1, clock + 1, clock)), NEW, "Changed");
-            check(How::Replace, Some((3, clock, clock)), NEW, "Changed");
-            check(How::CreateNew, Some((3, clock, clock)), NEW, "Exists");
+            check(How::Replace, Some((1, clock + 1, clock)), NEW, "Changed, Unknown");
+            check(How::Replace, Some((3, clock, clock)), NEW, "Changed, Unknown");
+            check(How::CreateNew, Some((3, clock, clock)), NEW, "Exists, Untouched");
         }
-        check(How::Replace, OLD, None, "Gone");
-        check(How::Replace, OLD, Some((3, 20, 20)), "Gone");
-        check(How::Replace, OLD, Some((2, 21, 21)), "Gone");
-        check(How::Replace, None, None, "Gone");
+        check(How::Replace, PUBLISHED, SOMEBODYS, "Displaced, Replaced");
+        check(How::Replace, SOMEBODYS, NEW, "Directory, Untouched");
+        for staged in [None, Some((3, 20, 20)), Some((2, 21, 21)), SOMEBODYS] {
+            check(How::Replace, OLD, staged, "Gone, Untouched");
+            check(How::Replace, Some((1, 11, 11)), staged, "Gone, Unknown");
+            check(How::Replace, None, staged, "Gone, Unknown");
+        }
         check(How::CreateNew, None, NEW, "publish");
         check(How::CreateNew, PUBLISHED, NEW, "Done"); // by a link
-        check(How::CreateNew, Some((12, 20, 25)), NEW, "Alike"); // its link, perhaps
-        check(How::Existing, None, NEW, "Missing");
+        check(How::CreateNew, Some((12, 20, 25)), NEW, "Alike, Unknown"); // its link, perhaps
+        check(How::Existing, None, NEW, "Missing, Untouched");
         check(How::Existing, OLD, NEW, "publish");
     }
 }

@@ -93,7 +93,7 @@ impl<'a> Plan<'a> {
         for file in &intent.files {
             let decision = match &places[file.folder] {
                 Ok(place) => place.look_at(file),
-                Err(obstacle) => Ok(Decision::Refuse(*obstacle)),
+                Err(obstacle) => Ok(Decision::from(*obstacle)),
             };
             let path = intent.folders[file.folder].path.join(&file.name);
             let failed = |error| Error::failed(Step::Recover, path.as_std_path(), error);
@@ -102,16 +102,19 @@ impl<'a> Plan<'a> {
         Ok(Plan { path, intent, places, decisions })
     }
 
-    /// If a single file cannot be published, none is; nor if a single staging directory, which is
-    /// to be removed with all that is in it, is none of this journal's.
+    /// If a single file cannot be published, none is; nor if a single staging directory is none of
+    /// this journal's. One that was, and has lost its mark, is no obstacle if all are published.
     fn refuse(&self) -> Result<()> {
+        if self.decisions.iter().all(|it| *it == Decision::Done) {
+            return Ok(());
+        }
         if let Some(place) = self.places.iter().flatten().find(|place| place.is_foreign()) {
             let cause =
                 error::foreign_stage(place.folder.path.join(&place.folder.stage).as_std_path());
             return Err(self.refusal(cause));
         }
         let obstacles = self.decisions.iter().enumerate().filter_map(|(index, it)| match it {
-            Decision::Refuse(obstacle) => Some((self.path_of(index), *obstacle)),
+            Decision::Refuse(obstacle, _) => Some((self.path_of(index), *obstacle)),
             Decision::Done | Decision::Publish { .. } => None,
         });
         let obstacles: Vec<_> = obstacles.collect();
@@ -196,7 +199,7 @@ impl<'a> Plan<'a> {
             let state = match decision {
                 Decision::Done => TargetState::Replaced,
                 Decision::Publish { .. } => state_of(index),
-                Decision::Refuse(obstacle) => obstacle.state(),
+                Decision::Refuse(_, state) => *state,
             };
             (self.path_of(index), state)
         });
@@ -207,7 +210,7 @@ impl<'a> Plan<'a> {
         let files = self.decisions.iter().enumerate().map(|(index, decision)| {
             let recovered = match decision {
                 Decision::Publish { .. } => Recovered::Now,
-                Decision::Done | Decision::Refuse(_) => Recovered::Before,
+                Decision::Done | Decision::Refuse(..) => Recovered::Before,
             };
             (self.path_of(index), recovered)
         });

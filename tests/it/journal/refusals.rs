@@ -127,7 +127,7 @@ fn what_is_not_as_the_journal_says_is_not_recovered() {
         assert_eq!(check_refused(&dir, ErrorKind::Unrecoverable, says), states);
     }
     let gone = "not staged any more";
-    check(gone, [NEW, NEW, UNKNOWN, OLD, OLD], |dir| {
+    check(gone, [NEW, NEW, OLD, OLD, OLD], |dir| {
         fs::remove_dir_all(stage_in(dir, "b")).unwrap();
     });
     // Made anew, with the same file in it.
@@ -147,6 +147,10 @@ fn what_is_not_as_the_journal_says_is_not_recovered() {
     });
     check(gone, [NEW, NEW, OLD, UNKNOWN, OLD], |dir| {
         fs::write(stage_in(dir, "b/c").join("0"), "somebody's contents").unwrap();
+    });
+    check(gone, [NEW, NEW, UNKNOWN, OLD, OLD], |dir| {
+        fs::remove_dir_all(stage_in(dir, "b")).unwrap();
+        fs::remove_file(dir.path(NAMES[2])).unwrap();
     });
     check(gone, [NEW, UNKNOWN, OLD, OLD, OLD], |dir| {
         fs::remove_file(dir.path(NAMES[1])).unwrap();

@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use fs_err as fs;
 use rustix::process::{Signal, getpid, kill_process};
-use wholefile::{AtomicBatch, ErrorKind, Step, Sweeper, recover};
+use wholefile::{AtomicBatch, ErrorKind, Recovered, Step, Sweeper, recover};
 
 use super::forged::journal_of as journal_text;
 use super::refusals::{check_refused, stage_in};
@@ -260,9 +260,15 @@ fn a_journal_is_private_and_need_not_be_writable() {
     check_new(&dir);
 }
 
+/// A file that is to be published, and was never staged.
+const FORGED: &str = concat!(
+    r#"{"folder":0,"name":"forged","staged":"0","how":"replace","#,
+    r#""new":{"id":1,"len":2,"modified":[3,4]},"old":null}"#
+);
+
 /// A journal that names `folder` and, as what was staged in it, the directory `stage` there, with
-/// the numbers that anybody can learn by stat(2), and no file.
-fn forge(dir: &Dir, folder: &str, stage: &str) {
+/// the numbers that anybody can learn by stat(2), and those files.
+fn forge(dir: &Dir, folder: &str, stage: &str, files: &str) {
     let number = |path| fs::metadata(path).unwrap().ino();
     let path = fs::canonicalize(dir.path(folder)).unwrap();
     let (id, stage_id) = (number(path.clone()), number(path.join(stage)));
@@ -270,7 +276,7 @@ fn forge(dir: &Dir, folder: &str, stage: &str) {
         r#"{{"path":{:?},"id":{id},"stage":{stage:?},"stage_id":{stage_id}}}"#,
         path.to_str().unwrap()
     );
-    let body = format!(r#"{{"folders":[{folder}],"files":[]}}"#);
+    let body = format!(r#"{{"folders":[{folder}],"files":[{files}]}}"#);
     fs::write(journal_of(dir), journal_text(1, body.as_bytes())).unwrap();
 }
 
@@ -283,20 +289,25 @@ fn a_directory_that_is_not_marked_for_the_journal_is_not_removed() {
     let dir = old();
     dir.make("home/Documents/letters");
     dir.write("home/Documents/letters/1", "precious");
-    forge(&dir, "home", "Documents");
+    forge(&dir, "home", "Documents", FORGED);
     check_refused(&dir, ErrorKind::Unrecoverable, not_ours);
     // Nor one whose mark is none.
     dir.make("home/Documents/journal");
-    forge(&dir, "home", "Documents");
+    forge(&dir, "home", "Documents", FORGED);
     check_refused(&dir, ErrorKind::Unrecoverable, not_ours);
     fs::remove_dir(dir.path("home/Documents/journal")).unwrap();
+    // One that has nothing to publish removes nothing either.
+    forge(&dir, "home", "Documents", "");
+    assert_eq!(recover(journal_of(&dir)).unwrap().files().len(), 0);
+    assert_eq!(dir.read("home/Documents/letters/1"), "precious");
+    forge(&dir, "home", "Documents", FORGED);
     for mark in ["", "journal", "{}\n"] {
         dir.write("home/Documents/journal", mark);
         check_refused(&dir, ErrorKind::Unrecoverable, not_ours);
     }
     // An empty one may have been ours, but does not look like it.
     dir.make("home/empty");
-    forge(&dir, "home", "empty");
+    forge(&dir, "home", "empty", "");
     assert_eq!(recover(journal_of(&dir)).unwrap().files().len(), 0);
     assert!(dir.path("home/empty").exists() && !journal_of(&dir).exists());
     if cannot_be_written() {
@@ -312,7 +323,7 @@ fn a_directory_that_is_not_marked_for_the_journal_is_not_removed() {
         }
         super::die_after(batch, 1);
         let stage = stage_in(&dir, "b");
-        forge(&dir, "b", stage.file_name().unwrap().to_str().unwrap());
+        forge(&dir, "b", stage.file_name().unwrap().to_str().unwrap(), FORGED);
         check_refused(&dir, ErrorKind::Unrecoverable, not_ours);
         recover(dir.path(needed_by)).unwrap();
         assert_eq!(dir.read("b/more"), "new");
@@ -348,4 +359,24 @@ fn a_staging_directory_that_was_all_but_removed_is_no_obstacle() {
         }
         check_new(&dir);
     }
+}
+
+/// Where a file that is removed while it is open only gets another name (NFS, libfuse), a staging
+/// directory may not be empty although its mark is gone. It was taken for one of somebody else's
+/// then, and the journal could never be recovered, although all files were new.
+#[test]
+fn a_staging_directory_that_cannot_be_emptied_is_no_obstacle_once_all_are_published() {
+    if cannot_be_written() {
+        return;
+    }
+    let dir = old();
+    super::die_after(batch(&dir, &quick()), NAMES.len());
+    let stage = stage_in(&dir, "b/c");
+    fs::remove_file(stage.join("journal")).unwrap();
+    fs::write(stage.join(".nfs000000000000000100000001"), "open").unwrap();
+    let recovery = recover(journal_of(&dir)).unwrap();
+    assert!(recovery.files().all(|(_, how)| how == Recovered::Before));
+    let swept = sweep_when_free(&Sweeper::new(), &dir.path("b/c"));
+    assert_eq!(swept.removed(), [stage]);
+    check_new(&dir);
 }
