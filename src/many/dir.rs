@@ -56,7 +56,9 @@ use crate::protocol::temp;
 /// # Platform
 ///
 /// Linux and macOS exchange directories. On the BSDs and on file systems without an exchange there
-/// is [`Swap::Link`]. Windows can do neither: there only a new directory can be published.
+/// is [`Swap::Link`]. Windows can do neither: there only a new directory can be published, and what
+/// is staged has the access list that the target's folder hands on, so that whoever can reach what
+/// is made in that folder can reach it too.
 ///
 /// # Examples
 ///

@@ -44,8 +44,8 @@ use crate::writer::{AtomicWriter, LookedAt};
 const MODE: u32 = 0o600;
 
 /// Completes the commit of a batch that had begun and whose process has died: if there is a journal
-/// at `path`, all its files get their new contents. Without a journal there is nothing to do, and
-/// that is no error.
+/// at `path`, all its files get their new contents. Without a journal in that directory there is
+/// nothing to do, and that is no error.
 ///
 /// To be called where a program starts, before it reads or writes any of the files. It may be
 /// called again and again, may be killed at any moment, and waits while somebody else commits or
@@ -65,6 +65,10 @@ const MODE: u32 = 0o600;
 /// write to who has fewer.
 ///
 /// # Errors
+///
+/// [`ErrorKind::NotFound`] at [`Step::Resolve`] if the directory that the journal would be in is
+/// not there: nobody can tell then whether there is one, since a file system may be yet to be
+/// mounted.
 ///
 /// [`ErrorKind::InvalidJournal`] if what is at `path` is damaged or no journal of this version,
 /// and [`ErrorKind::Unrecoverable`] if what it says does not match what is on disk any more:

@@ -72,6 +72,11 @@ pub enum Publish {
     /// `commit` fails with [`ErrorKind::NotFound`](crate::ErrorKind::NotFound). On a file system
     /// that cannot exchange two files, it is looked for right before it is replaced, and one that
     /// is removed in between is created.
+    ///
+    /// Elsewhere the new file is exchanged for the target. A directory that has taken the name at
+    /// the last moment is put back, unless this process is killed between the two: then it has the
+    /// temp file's name, and a [`sweep`](crate::sweep()) takes it for what was staged. From a batch
+    /// with a journal, [`recover`](crate::recover()) refuses to remove it.
     Existing,
 }
 

@@ -304,6 +304,8 @@ fn what_a_journal_cannot_have_is_refused_before_anything_is_staged() {
     let before = dir.names();
     let journal = |path: &Path| AtomicBatch::new().journal(path).map(drop);
     check(journal(&dir.path("none/journal")), ErrorKind::NotFound, &dir.path("none/journal"));
+    let recovered = recover(dir.path("none/journal")).map(drop);
+    check(recovered, ErrorKind::NotFound, &dir.path("none/journal"));
     check(journal(&dir.path("a")), ErrorKind::IsADirectory, &dir.path("a"));
     check(journal(&dir.path("a/")), ErrorKind::InvalidPath, &dir.path("a/"));
     check(journal(&dir.path("a/1")), ErrorKind::RecoveryNeeded, &dir.path("a/1"));

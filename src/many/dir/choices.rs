@@ -7,6 +7,10 @@ pub enum Swap {
     /// The two directories are exchanged in one step. Where the file system or the platform cannot,
     /// `commit` fails with [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported) and the target
     /// is untouched.
+    ///
+    /// What has taken the target's name at the last moment, and may not be replaced, is put back,
+    /// unless this process is killed between the two: then it is where the tree was staged, and a
+    /// [`sweep`](crate::sweep()) removes it as it does an old tree.
     #[default]
     Exchange,
     /// The target is a symlink to a directory beside it, a generation, and the link is replaced by
