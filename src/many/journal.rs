@@ -93,7 +93,9 @@ const MODE: u32 = 0o600;
 /// fs/exfat/inode.c; sshfs and other FUSE drivers). There a recovery works only until the next
 /// mount. After that it is [`ErrorKind::Unrecoverable`], a sweep keeps what was staged, and it is
 /// to be removed by hand once the journal is given up. The same holds where only the journal is on
-/// such a file system.
+/// such a file system. And a sweep keeps what was staged, though there be no journal any more, if
+/// the journal's directory is the root of a file system that does not tell when a directory was
+/// made: that of another, mounted in its place, would look the same.
 ///
 /// On Unix, [`ErrorKind::PermissionDenied`] if the journal is in a sticky directory that everybody
 /// may write to, and belongs neither to the caller nor to root nor to the directory's owner, or has
@@ -220,8 +222,8 @@ impl Claim<'_> {
 
     /// What is to be in each staging directory.
     pub(super) fn mark(&self) -> String {
-        let Journal { directory, directory_id, name, .. } = self.journal;
-        mark::text(directory, directory_id.file, name)
+        let Journal { target, directory, directory_id, name } = self.journal;
+        mark::text(&target.directory, directory, directory_id.file, name)
     }
 
     /// Whether `text` is that of its mark.

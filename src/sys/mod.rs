@@ -64,8 +64,8 @@ pub(crate) use syncs::{
     write_out,
 };
 pub(crate) use tree::{
-    inspect_directory, list, make_accessible, move_directory, open_inside, open_subdirectory,
-    remove_entry, set_directory_mode, touch_directory,
+    birth_of, inspect_directory, list, make_accessible, move_directory, open_inside,
+    open_subdirectory, remove_entry, set_directory_mode, touch_directory,
 };
 
 /// The extended attribute that holds a file's ACL. On macOS it is the one in which the kernel keeps

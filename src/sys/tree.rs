@@ -2,6 +2,7 @@
 
 use std::ffi::{OsStr, OsString};
 use std::io;
+use std::time::{Duration, UNIX_EPOCH};
 
 use super::{Directory, Entry, FileKind, Info, arm, run};
 use crate::fault::{self, Op};
@@ -9,6 +10,13 @@ use crate::fault::{self, Op};
 /// What the system says about an open directory.
 pub(crate) fn inspect_directory(directory: &Directory) -> io::Result<Info> {
     run(Op::Inspect, || arm::inspect_directory(directory))
+}
+
+/// When an open directory was made, as the time since 1970, where the file system tells.
+pub(crate) fn birth_of(directory: &Directory) -> Option<Duration> {
+    let born = run(Op::Inspect, || arm::file_of(directory)?.metadata()?.created()).ok()?;
+    // 0 is what one has that was made with its file system by a tool that knows no time.
+    born.duration_since(UNIX_EPOCH).ok().filter(|born| !born.is_zero())
 }
 
 /// Sets the permission bits of an open directory.

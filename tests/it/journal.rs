@@ -60,7 +60,7 @@ fn batch(dir: &Dir, builder: &Builder) -> AtomicBatch {
 }
 
 /// Ends the thread's work on the batch once so many files are published, as if it had died.
-fn die_after(batch: AtomicBatch, published: usize) {
+pub(crate) fn die_after(batch: AtomicBatch, published: usize) {
     let die = |progress: &Progress| {
         if progress.step() == Step::Publish && progress.files_done() == published {
             resume_unwind(Box::new("it dies"));

@@ -1,13 +1,18 @@
 //! Disks and mounts that do not let a save happen.
 
 use std::io::{self, Write};
+use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 use std::process::Command;
+use std::thread;
+use std::time::Duration;
 
 use fs_err as fs;
-use wholefile::{AtomicBatch, AtomicWriter, ErrorKind, Publish, Staging, Step};
+use wholefile::{AtomicBatch, AtomicWriter, ErrorKind, Publish, Staging, Step, Sweeper, recover};
 
-use crate::dir::{Dir, wait_until};
+use crate::dir::{Dir, sweep_when_free, wait_until};
+use crate::images::{Image, Recipe};
+use crate::journal::die_after;
 use crate::permissions::check;
 use crate::system::{Mount, is_root};
 
@@ -116,6 +121,40 @@ fn a_file_system_that_is_mounted_read_only_is_an_error_of_its_own() {
     let step = Step::CreateParents;
     check(&error, ErrorKind::ReadOnlyFilesystem, step, &dir.path("a/b/target"));
     assert_eq!(dir.read("target"), "old");
+}
+
+/// All roots of ext4 have one number. Where another was mounted over the journal's, that was taken
+/// for its directory, and the journal for gone: a sweep removed what was staged, and when the
+/// journal could be seen again, some files were new and none of the others could be recovered.
+#[test]
+fn a_journal_under_another_file_system_of_its_kind_is_not_gone() {
+    const TEST: &str = "mounts::a_journal_under_another_file_system_of_its_kind_is_not_gone";
+    // The second kind does not tell when a directory was made.
+    for make in ["mkfs.ext4 -q -F", "mkfs.ext4 -q -F -I 128"] {
+        let image = || Image::new(TEST, &Recipe { make, options: "rw" });
+        let Some(first) = image() else { return };
+        thread::sleep(Duration::from_secs(1)); // mke2fs counts in seconds
+        let Some(second) = image() else { return };
+        let number = |image: &Image| fs::metadata(image.root()).unwrap().ino();
+        assert_eq!(number(&first), number(&second));
+        let dir = Dir::new();
+        let state = dir.make("state");
+        let _mount = Mount::bind(first.root(), &state);
+        let mut batch = AtomicBatch::new();
+        batch.journal(state.join("journal")).unwrap();
+        for name in ["one", "two"] {
+            batch.write(dir.path(name), "new").unwrap();
+        }
+        die_after(batch, 1);
+        let kept = || sweep_when_free(&Sweeper::new(), dir.root()).kept().len();
+        assert_eq!(kept(), 1);
+        let over = Mount::bind(second.root(), &state);
+        assert_eq!(kept(), 1, "{make}");
+        drop(over);
+        assert_eq!(recover(state.join("journal")).unwrap().files().len(), 2);
+        assert_eq!((dir.read("one"), dir.read("two")), ("new".into(), "new".into()));
+        assert_eq!(dir.temps(), [""; 0]);
+    }
 }
 
 /// Whoever recovers has nothing but the paths in the journal.

@@ -5,7 +5,9 @@
 //! if the journal is not there: not yet, or not any more. That must be certain, though. A path that
 //! leads nowhere today may lead there tomorrow, when a file system is mounted again; so the mark
 //! has the identity of the journal's directory, and only that very directory can say that it has no
-//! journal.
+//! journal. Its number alone does not tell it from that of another file system that is mounted
+//! there meanwhile: all roots of ext4 have the number 2. So the mark has the time, too, at which
+//! the directory was made; and where there is none, no root is believed.
 //!
 //! It is also what tells a staging directory from any other that a forged journal may name: without
 //! the mark of that journal, a recovery publishes nothing from it and removes nothing in it. So it
@@ -18,7 +20,7 @@ use std::path::Path;
 use camino::Utf8PathBuf;
 use serde::{Deserialize, Serialize};
 
-use crate::sys;
+use crate::sys::{self, Directory};
 
 /// Far more than a path takes.
 pub(in crate::many) const MAX_LEN: usize = 64 << 10;
@@ -28,13 +30,25 @@ pub(in crate::many) const MAX_LEN: usize = 64 << 10;
 struct Mark {
     directory: Utf8PathBuf,
     directory_id: u64,
+    /// In seconds and nanoseconds since 1970.
+    directory_born: Option<(u64, u32)>,
     journal: String,
 }
 
-/// The mark of a journal of that name. The end of the line says that it is complete.
-pub(super) fn text(directory: &Utf8PathBuf, directory_id: u64, journal: &str) -> String {
+fn born(directory: &Directory) -> Option<(u64, u32)> {
+    sys::birth_of(directory).map(|it| (it.as_secs(), it.subsec_nanos()))
+}
+
+/// The mark of a journal of that name in the directory `found`, whose path and number are given.
+/// The end of the line says that it is complete.
+pub(super) fn text(
+    found: &Directory,
+    directory: &Utf8PathBuf,
+    directory_id: u64,
+    journal: &str,
+) -> String {
     let (directory, journal) = (directory.clone(), journal.to_owned());
-    let mark = Mark { directory, directory_id, journal };
+    let mark = Mark { directory, directory_id, directory_born: born(found), journal };
     // A struct of texts and numbers can be written.
     let mut text = serde_json::to_string(&mark).unwrap_or_default();
     text.push('\n');
@@ -58,8 +72,19 @@ pub(in crate::many) fn needs(text: &[u8]) -> io::Result<bool> {
     let Ok(directory) = sys::open_directory(None, Path::new(&mark.directory)) else {
         return Ok(true); // nobody can tell
     };
-    if sys::inspect_directory(&directory)?.id.file != mark.directory_id {
+    let is_same = sys::inspect_directory(&directory)?.id.file == mark.directory_id
+        && born(&directory) == mark.directory_born;
+    if !is_same || (mark.directory_born.is_none() && may_be_root(&directory)?) {
         return Ok(true);
     }
     Ok(sys::look(&directory, OsStr::new(&mark.journal))?.is_some())
+}
+
+/// Whether it may be the root of a file system.
+fn may_be_root(directory: &Directory) -> io::Result<bool> {
+    let Ok(parent) = sys::open_directory(Some(directory), Path::new("..")) else {
+        return Ok(true);
+    };
+    let (own, above) = (sys::inspect_directory(directory)?.id, sys::inspect_directory(&parent)?.id);
+    Ok(own == above || own.device != above.device)
 }

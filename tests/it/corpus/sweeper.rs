@@ -9,7 +9,7 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::{MetadataExt, symlink};
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, UNIX_EPOCH};
 
 use arbitrary::{Arbitrary, Unstructured};
 use fs_err as fs;
@@ -158,7 +158,13 @@ impl Made {
         let number = fs::metadata(&self.root).unwrap().ino();
         let mark = |number: u64| {
             let root = self.root.to_str().unwrap();
-            format!(r#"{{"directory":"{root}","directory_id":{number},"journal":"{JOURNAL}"}}"#)
+            let born = fs::metadata(&self.root).unwrap().created().ok();
+            let born = born.map_or("null".to_owned(), |born| {
+                let born = born.duration_since(UNIX_EPOCH).unwrap();
+                format!("[{},{}]", born.as_secs(), born.subsec_nanos())
+            });
+            format!(r#"{{"directory":"{root}","directory_id":{number},"directory_born":{born},"#,)
+                + &format!(r#""journal":"{JOURNAL}"}}"#)
         };
         match contents {
             Contents::Short(text) => text.to_vec(),
