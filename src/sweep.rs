@@ -62,7 +62,10 @@ pub fn sweep(dir: impl AsRef<Path>) -> Result<Sweep> {
 ///
 /// # Platform
 ///
-/// On Windows temp files are not locked, and are reported as [`unknown`](Sweep::unknown).
+/// On Windows temp files are not locked, and are reported as [`unknown`](Sweep::unknown). What is
+/// left of a batch or a tree is emptied by its path there, so that whoever may write to it can lead
+/// the removal elsewhere by a junction: sweep as a privileged user only where nobody else may
+/// write.
 ///
 /// On NFS the lock of a directory is known only to the host that has it (Linux: flock(2) goes to
 /// the server for files alone, `nfs_dir_operations` in fs/nfs/dir.c): sweep only while no other

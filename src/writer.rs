@@ -38,8 +38,8 @@ pub(crate) use steps::{Prepared, Readiness};
 /// It is buffered: small writes need no `BufWriter`. A save that fits into the buffer
 /// ([`buffer_size`](crate::Builder::buffer_size), 64 KiB) makes its temp file only at commit.
 ///
-/// After a write, read, seek or change of length has failed, the writer is poisoned: `commit` refuses
-/// with [`ErrorKind::Poisoned`], since the contents may be incomplete.
+/// After a write, read, seek or change of length has failed, the writer is poisoned: `commit`
+/// refuses with [`ErrorKind::Poisoned`], since the contents may be incomplete.
 ///
 /// # Examples
 ///

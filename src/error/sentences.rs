@@ -87,8 +87,7 @@ pub(crate) fn obstacle(path: &Path, obstacle: Obstacle, others: usize) -> io::Er
         Obstacle::Changed => "somebody has replaced or changed it since",
         Obstacle::Directory => "it is a directory",
         Obstacle::Displaced => {
-            "it has taken the place of a directory, which is where it was staged and is not to be \
-             removed with that"
+            "a directory that it has displaced is where it was staged, and is to be put elsewhere"
         }
         Obstacle::Exists => "it exists, and was to be created",
         Obstacle::Alike => "it exists, and nobody can tell whether it is what was to be created",

@@ -162,6 +162,7 @@ fn each_obstacle_has_its_own_words() {
         Obstacle::Gone,
         Obstacle::Changed,
         Obstacle::Directory,
+        Obstacle::Displaced,
         Obstacle::Exists,
         Obstacle::Alike,
         Obstacle::Missing,
