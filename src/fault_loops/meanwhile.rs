@@ -2,13 +2,14 @@
 
 use std::io::Write;
 use std::os::fd::AsRawFd;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::thread;
 
 use super::batches::portable;
 use super::cases::{Before, NEW, OLD};
 use super::place::Place;
-use crate::fault::{Interruption, Op, Plan, When, with_plan};
+use crate::fault::{Fault, Interruption, Op, Plan, When, with_plan};
 use crate::{AtomicBatch, ErrorKind, Publish, Result, SpecialFiles, Step, TargetState, Version};
 
 /// `rm settings; mkdir settings` between the last look at a target that must exist and its publish:
@@ -154,4 +155,22 @@ fn a_link_that_takes_the_name_is_not_taken_for_an_empty_file() {
     let error = result.unwrap_err();
     assert_eq!((error.kind(), error.step()), (ErrorKind::Symlink, Step::Read));
     assert_eq!(place.contents().as_deref(), Some(OLD));
+}
+
+/// Two programs saved the same file at a time on macOS: one of them failed with "not found", since
+/// the file whose owner and mode it was about to keep had been replaced since it was looked at, and
+/// is opened by its name there.
+#[test]
+fn the_metadata_is_that_of_whoever_bears_the_name_by_now() {
+    let place = Place::new(Before::File);
+    let path = place.path();
+    let save = |plan| with_plan(plan, || portable().write(&path, NEW));
+    let (_, clean) = save(Plan::default());
+    let index = clean.log.iter().position(|it| *it == Op::ListXattrs).expect("it asks for them");
+    let gone = Fault::Error(rustix::io::Errno::NOENT.raw_os_error());
+    fs_err::set_permissions(&path, PermissionsExt::from_mode(0o640)).unwrap();
+    let (result, plan) = save(Plan { at: Some((index, gone)), ..Plan::default() });
+    result.unwrap();
+    assert_eq!(plan.log[index + 1], Op::Look);
+    assert_eq!(fs_err::metadata(&path).unwrap().permissions().mode() & 0o777, 0o640);
 }

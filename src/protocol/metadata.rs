@@ -10,6 +10,7 @@ mod acl;
 mod again;
 mod losses;
 mod security;
+mod take;
 
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
@@ -19,7 +20,6 @@ use std::path::Path;
 use self::acl::Acl;
 pub(crate) use self::again::HandedOn;
 use self::losses::Losses;
-use super::target::Target;
 use crate::commit::NotPreserved;
 use crate::error::{Error, Result, Step};
 use crate::options::{Metadata, Options, Preserve};
@@ -56,15 +56,6 @@ enum Work {
 }
 
 impl Snapshot {
-    /// Reads what is to be kept of the file that the target is now.
-    pub(crate) fn take(target: &Target, options: &Options) -> Result<Snapshot> {
-        let at = Entry { directory: &target.directory, name: &target.name };
-        match target.existing_file() {
-            Some(existing) => Snapshot::of(existing, at, &target.path, options),
-            None => Ok(Snapshot::default()),
-        }
-    }
-
     /// Reads what is to be kept of a file or a directory that was looked at.
     pub(crate) fn of(
         existing: &Existing,
