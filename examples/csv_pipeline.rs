@@ -82,8 +82,9 @@ fn main() -> Result<()> {
     let summary = grade_all(input, &mut json, arguments.inject_error_at)?;
     summary.write_to(&mut text)?;
 
-    // Now that all of it is known to be good. Each file is whole or not at all; a power cut between
-    // the two commits can leave the new grades with the old summary.
+    // Now that all of it is known to be good. Each file is whole or not at all; a crash between the
+    // two, or an error of the second, leaves the new grades with the old summary (`AtomicBatch`
+    // publishes both).
     report(&json.commit()?);
     report(&text.commit()?);
     Ok(())

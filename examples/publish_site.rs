@@ -35,7 +35,7 @@ use wholefile::{AtomicDir, DirCommit, Swap};
 /// Publishes a site again and again while it is being read.
 #[derive(Parser)]
 struct Arguments {
-    /// The site; without this, `publish_site` beside the program
+    /// The site; without this, `publish_site.site` beside the program
     #[arg(long, value_name = "PATH")]
     site: Option<PathBuf>,
     /// How many pages the site has
@@ -73,7 +73,10 @@ fn main() -> Result<()> {
     };
     if let Some(folder) = site.parent() {
         // What an earlier run left that was killed.
-        wholefile::sweep(if folder.as_os_str().is_empty() { Path::new(".") } else { folder })?;
+        let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+        for error in wholefile::sweep(folder)?.errors() {
+            eprintln!("{error}");
+        }
     }
     report(1, &publish(&site, 1, arguments.pages)?);
 

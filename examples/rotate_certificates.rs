@@ -97,6 +97,7 @@ fn rotate(folder: &Path, pair: &Pair, crash: bool) -> anyhow::Result<()> {
     options.mode(0o600); // the key is its owner's alone
     batch.options(&options).journal(folder.join("rotation.journal"))?;
     batch.write(folder.join("key.pem"), &pair.key)?;
+    batch.options(&AtomicWriter::builder()); // the certificate is everybody's
     batch.write(folder.join("certificate.pem"), &pair.certificate)?;
     batch.commit_with(|progress| {
         if crash && progress.step() == Step::Publish && progress.files_done() == 1 {
@@ -149,8 +150,10 @@ fn main() -> anyhow::Result<()> {
     if recovered > 0 {
         println!("recovered {recovered} files, which an earlier run had begun to publish");
     }
-    if !folder.join("key.pem").exists() {
-        rotate(&folder, &Pair::new(1), false)?;
+    match (folder.join("key.pem").try_exists()?, folder.join("certificate.pem").try_exists()?) {
+        (true, true) => {}
+        (false, false) => rotate(&folder, &Pair::new(1), false)?,
+        _ => bail!("one of the two files is missing in {}", folder.display()),
     }
     let (pair, _) = Pair::read(&folder)?;
     let first = pair.generation()?;

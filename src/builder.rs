@@ -118,6 +118,9 @@ impl Builder {
     /// change meanwhile: the lock is held from before they are read until the new ones are
     /// published.
     ///
+    /// The lock is waited for, for as long as somebody has it;
+    /// [`lock(Lock::Timeout(…))`](Builder::lock) sets a limit.
+    ///
     /// `f` gets `None` where there is no file. If it returns the same bytes, nothing is written and
     /// the outcome is [`Unchanged`](crate::Outcome::Unchanged). If it fails or panics, the target
     /// stays as it is and the lock is free.

@@ -20,7 +20,7 @@ use crate::options::{Durability, Metadata, SyncPlan};
 /// let commit = atomic_write(&path, "theme = 'dark'")?;
 /// assert_eq!(commit.outcome(), Outcome::Created);
 /// assert_eq!(commit.len(), 14);
-/// if commit.durability() < Durability::Full {
+/// if commit.outcome() != Outcome::Unchanged && commit.durability() < Durability::Full {
 ///     eprintln!("saved, but this file system cannot promise that it survives a power cut");
 /// }
 /// # Ok::<(), Box<dyn std::error::Error>>(())

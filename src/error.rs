@@ -135,7 +135,9 @@ impl Error {
     ///
     /// With [`TargetState::Displaced`], and with [`ErrorKind::Conflict`] where the target is not
     /// [`Untouched`](TargetState::Untouched), it has the contents that the target had, and may be
-    /// the only copy of what somebody else has saved: it is not to be deleted.
+    /// the only copy of what somebody else has saved: it is not to be deleted. No sweep does where
+    /// its name ends in `.old`; if even that name could not be given it ends in `.swap`, and is to
+    /// be moved before the next sweep.
     #[must_use]
     pub fn leftover(&self) -> Option<&Path> {
         self.leftovers().next()
@@ -149,7 +151,7 @@ impl Error {
     /// ```
     /// # let error = wholefile::atomic_write("/no/such/directory/file", "").unwrap_err();
     /// for path in error.leftovers() {
-    ///     eprintln!("to be removed by the next sweep: {}", path.display());
+    ///     eprintln!("it stayed behind: {}", path.display());
     /// }
     /// ```
     pub fn leftovers(&self) -> impl Iterator<Item = &Path> {

@@ -18,10 +18,11 @@
 //! 1. Whoever opens the target at any moment sees the whole old file or the whole new one, and a
 //!    target that existed never disappears.
 //! 2. The same holds after a crash of the process, `kill -9` included, at any instruction.
-//! 3. After a power cut, with [`Durability::Full`], the same holds and a commit that returned `Ok`
-//!    is there. With [`Durability::Ordered`] it is the whole old file or the whole new one.
-//! 4. A write, flush, sync or change of metadata that fails poisons the writer: nothing short or
-//!    truncated is ever published.
+//! 3. After a power cut, with [`Durability::Full`], the same holds and what a commit has written
+//!    that returned `Ok` is there. With [`Durability::Ordered`] it is the whole old file or the
+//!    whole new one.
+//! 4. A write, flush or sync that fails ends the save, and so does metadata that is required and
+//!    cannot be kept: nothing short or truncated is ever published.
 //! 5. Every error says what became of the target ([`Error::target_state`]). No temp file stays
 //!    behind, or the error names it ([`Error::leftover`]).
 //! 6. The staged contents are never readable by anyone who could not read the published file.
@@ -56,7 +57,8 @@
 //!
 //! # Platforms
 //!
-//! Linux, Windows, macOS and FreeBSD. Where they differ, the item says so under *Platform*.
+//! Linux; Windows, tested under Wine; macOS and FreeBSD, type-checked and never run. Where they
+//! differ, the item says so under *Platform*.
 
 mod builder;
 mod commit;

@@ -40,8 +40,14 @@ const MAX_DEPTH: usize = 128;
 /// # let dir = tempfile::tempdir()?;
 /// # let config_folder = dir.path();
 /// // At the start of a program, before it saves anything.
-/// for orphan in wholefile::sweep(config_folder)?.removed() {
-///     eprintln!("removed {}, which an earlier run left", orphan.display());
+/// match wholefile::sweep(config_folder) {
+///     Ok(sweep) => {
+///         for orphan in sweep.removed() {
+///             eprintln!("removed {}, which an earlier run left", orphan.display());
+///         }
+///     }
+///     Err(error) if error.kind() == wholefile::ErrorKind::NotFound => {} // it is the first run
+///     Err(error) => return Err(error.into()),
 /// }
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```

@@ -78,7 +78,7 @@ pub fn atomic_write_with(
 /// meanwhile. `f` gets `None` where there is no file.
 ///
 /// This is [`Builder::update`](crate::Builder::update) with the defaults of
-/// [`Builder`](crate::Builder).
+/// [`Builder`](crate::Builder), and waits for as long as somebody else has the lock.
 ///
 /// # Errors
 ///
@@ -93,7 +93,10 @@ pub fn atomic_write_with(
 /// # let path = dir.path().join("counter");
 /// let commit = atomic_update(&path, |old| {
 ///     let text = String::from_utf8(old.unwrap_or_default()).map_err(std::io::Error::other)?;
-///     let count: u64 = text.parse().unwrap_or(0);
+///     let count: u64 = match text.trim() {
+///         "" => 0,
+///         number => number.parse().map_err(std::io::Error::other)?, // or it would start anew
+///     };
 ///     Ok((count + 1).to_string().into_bytes())
 /// })?;
 /// # Ok::<(), Box<dyn std::error::Error>>(())

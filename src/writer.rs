@@ -205,7 +205,10 @@ impl AtomicWriter {
     ///     Err(error) if error.target_state() == TargetState::Untouched => {
     ///         eprintln!("not saved, the last save is still there: {error}");
     ///     }
-    ///     Err(error) => eprintln!("saved, but a power cut may undo it: {error}"),
+    ///     Err(error) if error.target_state() == TargetState::Replaced => {
+    ///         eprintln!("saved, but a power cut may undo it: {error}");
+    ///     }
+    ///     Err(error) => eprintln!("it is not known whether it was saved: {error}"),
     /// }
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```

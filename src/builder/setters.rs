@@ -195,6 +195,10 @@ impl Builder {
     /// right before the rename, and such a writer may come in between.
     /// [`Commit::version_check`](crate::Commit::version_check) tells which of the two it was.
     ///
+    /// A version is that of what the symlinks lead to, so that with [`Symlinks::Replace`] a link is
+    /// always a conflict. After an error that says [`Replaced`](crate::TargetState::Replaced) the
+    /// target is a version that no receipt has: take it anew.
+    ///
     /// A version of no file contradicts [`Publish::Existing`], and one of a file
     /// [`Publish::CreateNew`]: that is an
     /// [`ErrorKind::InvalidOption`](crate::ErrorKind::InvalidOption). What is written through
@@ -285,6 +289,8 @@ impl Builder {
     ///
     /// A [`mode`](Builder::mode) that differs from the target's counts as a change. With
     /// [`require_durability`](Builder::require_durability), the contents that are there are synced.
+    /// Without it, try a save whose error said [`Replaced`](crate::TargetState::Replaced) again
+    /// without this: its contents are there, and not yet known to be durable.
     ///
     /// # Examples
     ///

@@ -38,7 +38,8 @@ const MAX_LOOKS: usize = 100;
 /// until the system gets to it, one through a mapping (mmap(2));
 /// [`with_contents_of`](Version::with_contents_of) compares the contents too.
 ///
-/// A version is cheap to clone, and means nothing to another process.
+/// A version is cheap to clone, and means nothing to another process. While one is kept it has a
+/// descriptor (Unix), and the file that it is of keeps its space, though it was replaced.
 ///
 /// # Platform
 ///

@@ -153,7 +153,7 @@ impl ErrorKind {
             ErrorKind::StorageFull => "there is not enough space",
             ErrorKind::NotPreserved => "metadata that must be kept cannot be kept",
             ErrorKind::DurabilityUnavailable => "the required durability cannot be had here",
-            ErrorKind::Locked => "another writer holds its lock",
+            ErrorKind::Locked => "its lock is held",
             ErrorKind::Conflict => "it is not the version that was expected",
             ErrorKind::Deadlock => "the call would wait for its own thread",
             ErrorKind::Duplicate => "the batch has it already, or it is its journal",

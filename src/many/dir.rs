@@ -44,9 +44,10 @@ use crate::protocol::temp;
 /// [`commit`](AtomicDir::commit), whole or not at all.
 ///
 /// Whoever opens a file by the target's path at any moment gets one of the old tree or one of the
-/// new. Whoever opens the target's directory and goes by that (`openat`) gets one tree throughout,
-/// but the old tree is removed once the new one is published: a reader that then misses a file
-/// opens the directory anew. Files that are open stay readable.
+/// new, or none if the old one is removed while the system is on its way through it: that is tried
+/// again. Whoever opens the target's directory and goes by that (`openat`) gets one tree
+/// throughout, but the old tree is removed once the new one is published: a reader that then misses
+/// a file opens the directory anew. Files that are open stay readable.
 ///
 /// While it is staged, nobody but the owner can reach anything in it, whatever permissions it has.
 /// The target's directory keeps the owner, mode, ACL and xattrs that it has at the commit; a new
@@ -229,7 +230,10 @@ impl AtomicDir {
     ///     Err(error) if error.target_state() == TargetState::Untouched => {
     ///         eprintln!("the old models are still there: {error}");
     ///     }
-    ///     Err(error) => eprintln!("published, but a power cut may undo it: {error}"),
+    ///     Err(error) if error.target_state() == TargetState::Replaced => {
+    ///         eprintln!("published, but a power cut may undo it: {error}");
+    ///     }
+    ///     Err(error) => eprintln!("it is not known whether they were published: {error}"),
     /// }
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```

@@ -139,6 +139,8 @@ pub enum HardLinks {
 #[non_exhaustive]
 pub enum ReadOnly {
     /// Fail with [`ErrorKind::ReadOnly`](crate::ErrorKind::ReadOnly), as writing into it would.
+    /// Whether the caller may write into it is not asked: who replaces a file needs the right to
+    /// write to its directory.
     #[default]
     Refuse,
     /// Replace it; the new file is marked read-only again.
@@ -179,6 +181,9 @@ pub enum InUse {
 /// A thread that asks for a lock that it has itself is refused at once with
 /// [`ErrorKind::Locked`](crate::ErrorKind::Locked), since it would wait for ever. A writer that was
 /// moved to another thread counts as that of the thread that opened it.
+///
+/// With an async runtime, take the lock and let go of it within one blocking task: two tasks that
+/// share a thread are one holder.
 ///
 /// An open descriptor that is written through (`/dev/stdout`) has no lock, since there can be no
 /// file beside it.

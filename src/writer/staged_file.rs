@@ -9,9 +9,11 @@ use crate::error::{Error, ErrorKind, Result, Step};
 impl AtomicWriter {
     /// The path of the temp file, so that another program can write to it.
     ///
-    /// Forces the contents onto disk, under a name. The path is absolute where the system can tell
-    /// (Linux: always). The program must write into the file and not replace it: a commit of
-    /// another file of this name is refused with [`ErrorKind::StagingReplaced`].
+    /// Forces the contents onto disk, under a name, whose end says nothing of what is in the file.
+    /// The path is absolute where the system can tell (Linux: always). Whoever still writes to the
+    /// file after the commit writes to the target: wait for the program's end. The program must
+    /// write into the file and not replace it: a commit of another file of this name is refused
+    /// with [`ErrorKind::StagingReplaced`].
     ///
     /// # Errors
     ///
@@ -25,9 +27,9 @@ impl AtomicWriter {
     /// ```no_run
     /// use wholefile::AtomicWriter;
     ///
-    /// let mut writer = AtomicWriter::builder().open("photo.jpg")?;
-    /// let status = std::process::Command::new("convert")
-    ///     .args(["photo.png".as_ref(), writer.staging_path()?.as_os_str()])
+    /// let mut writer = AtomicWriter::builder().open("sorted.txt")?;
+    /// let status = std::process::Command::new("sort")
+    ///     .args(["-o".as_ref(), writer.staging_path()?.as_os_str(), "words.txt".as_ref()])
     ///     .status()?;
     /// if status.success() {
     ///     writer.commit()?;
@@ -48,7 +50,8 @@ impl AtomicWriter {
     ///
     /// Forces the contents onto disk. The file's cursor is the writer's, so that what the child
     /// writes comes after what was written before, and what is written later after that. A write to
-    /// the file that fails does not poison the writer: ask the child for its exit status.
+    /// the file that fails does not poison the writer: ask the child for its exit status, and wait
+    /// for that, since what it writes after the commit is written to the target.
     ///
     /// # Errors
     ///

@@ -66,9 +66,9 @@ impl BatchCommit {
         self.commits
     }
 
-    /// The durability that was achieved for every file: the lowest of them, and
-    /// [`Durability::Full`] for a batch without files. Files that had these contents already
-    /// ([`Outcome::Unchanged`](crate::Outcome::Unchanged)) do not count.
+    /// The durability that was achieved for every file: the lowest of them. Files that had these
+    /// contents already ([`Outcome::Unchanged`](crate::Outcome::Unchanged)) do not count, and where
+    /// there are no others, it is [`Durability::Full`].
     #[must_use]
     pub fn durability(&self) -> Durability {
         let written = self.commits.iter().filter(|it| it.outcome() != Outcome::Unchanged);

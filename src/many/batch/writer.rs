@@ -19,8 +19,8 @@ use crate::writer::{AtomicWriter, LookedAt, Prepared, Readiness};
 /// Takes the new contents of one file of an [`AtomicBatch`], and adds it at
 /// [`finish`](BatchWriter::finish).
 ///
-/// It is an [`AtomicWriter`] in all but its end: buffered, poisoned by a call that fails, and
-/// dropping it discards what was written.
+/// Like an [`AtomicWriter`] it is buffered, poisoned by a call that fails, and dropping it discards
+/// what was written.
 #[derive(Debug)]
 #[must_use = "dropping a BatchWriter leaves its file out of the batch; call `finish`"]
 pub struct BatchWriter<'a> {

@@ -22,7 +22,8 @@ pub enum Swap {
     /// that is a directory itself cannot be switched and is refused; one that is a link to anywhere
     /// else can, and what it led to stays. A generation is named like a temp file, with `.tree` at
     /// its end. One that another link beside it leads to or through, by whatever path, stays as
-    /// long as that does; one that no link beside it names any more is an orphan.
+    /// long as that does; one that no link beside it names any more is an orphan. So whoever wants
+    /// to be able to go back makes another link to the current generation before the commit.
     ///
     /// Unix only.
     Link,
