@@ -107,7 +107,8 @@ impl Sweeper {
     }
 
     /// How long ago an orphan must have been written to; one that is a directory, and each file and
-    /// directory directly in it, of which the last counts. Default: zero.
+    /// directory directly in it, of which the last counts. What has a time that is yet to come was
+    /// written to just now. Default: zero.
     pub fn min_age(&mut self, age: Duration) -> &mut Self {
         self.min_age = age;
         self

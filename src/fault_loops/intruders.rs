@@ -297,6 +297,24 @@ fn nor_is_what_was_displaced_lost_when_the_target_is_moved_away() {
     assert!(moves > put_back && put_back >= CASES.len(), "{moves} moves, {put_back} put back");
 }
 
+/// And when somebody else has saved again by the time that it could be put back.
+#[test]
+fn nor_is_it_lost_when_the_name_is_taken_by_then() {
+    for case in CASES {
+        let exchange = exchange_in(&clean(case));
+        let deeds = [Deed::Replace.at(exchange), Deed::MoveAway.at(exchange + 1)];
+        let log = run(case, &deeds, None).plan.log;
+        let back = log[exchange..].iter().position(|op| *op == Op::RenameNoReplace);
+        let back = exchange + back.expect("it is put back");
+        let run = run(case, &[deeds[0], deeds[1], Deed::Replace.at(back)], None);
+        let error = run.error();
+        let became = (error.kind(), error.target_state());
+        assert_eq!(became, (ErrorKind::Conflict, TargetState::Unknown), "{}: {error:?}", case.name);
+        assert_eq!(fs_err::read(error.leftover().unwrap()).unwrap(), theirs(1), "{}", case.name);
+        assert_eq!(run.target(), Some(theirs(2)), "{}", case.name);
+    }
+}
+
 /// What was displaced has nobody's lock, and a sweep that takes it for an orphan would destroy the
 /// only copy of what somebody else has saved.
 #[test]

@@ -271,13 +271,10 @@ fn is_removed(theirs: Option<&Existing>, new: &Candidate, to: Entry<'_>) -> io::
 }
 
 /// Makes what was displaced the target again, after somebody has moved away what was put in its
-/// place. They have that one now, and this may be the only copy.
+/// place. They have that one now, and this may be the only copy: it is lost to nobody who has saved
+/// again since then.
 fn move_back(from: Entry<'_>, to: Entry<'_>) -> io::Result<()> {
-    match sys::rename_no_replace(from, to) {
-        // Since then somebody has saved again, as if this had been moved.
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
-        result => result,
-    }
+    sys::rename_no_replace(from, to)
 }
 
 /// Whether the names say so, whatever an error said.

@@ -9,6 +9,7 @@
 mod acl;
 mod again;
 mod losses;
+mod new_file;
 mod security;
 mod take;
 
@@ -20,6 +21,7 @@ use std::path::Path;
 use self::acl::Acl;
 pub(crate) use self::again::HandedOn;
 use self::losses::Losses;
+pub(crate) use self::new_file::permit_as_created;
 use crate::commit::NotPreserved;
 use crate::error::{Error, Result, Step};
 use crate::options::{Metadata, Options, Preserve};
@@ -110,9 +112,7 @@ impl Snapshot {
     /// The same for a file that is staged for longer, while the target may be closed to others.
     pub(crate) fn creation_for_longer(&self, options: &Options) -> Creation<'_> {
         let creation = self.creation(options);
-        // What a planted file leaves is not set later.
-        let kept = if self.ceiling.is_some() { 0o777 } else { 0o700 };
-        Creation { mode: creation.mode.map(|mode| mode & kept), ..creation }
+        Creation { mode: creation.mode.map(|mode| mode & 0o700), ..creation }
     }
 
     /// The permissions with which the temp file is created: at most those of the published file

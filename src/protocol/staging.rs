@@ -122,9 +122,9 @@ impl Contents {
         slices: &[IoSlice<'_>],
     ) -> Result<usize> {
         let len = slices.iter().fold(0_usize, |len, slice| len.saturating_add(slice.len()));
-        if len == 0 {
-            return Ok(0);
-        }
+        // The system takes no more than so many at a time, which may all be empty.
+        let first = slices.iter().position(|slice| !slice.is_empty());
+        let Some(slices) = first.map(|first| &slices[first..]) else { return Ok(0) };
         self.make_room(plan, len)?;
         if len >= self.capacity && !self.takes_in_memory(len) {
             self.write_out(plan, |file| sys::write_vectored(file, slices))

@@ -33,7 +33,7 @@ pub(crate) struct Temp {
     pub(crate) file: File,
     directory: Arc<Directory>,
     /// The permissions that were asked for; `None` for those of any new file.
-    mode: Option<u32>,
+    pub(crate) mode: Option<u32>,
     /// Whether another program was given the path.
     is_shown: bool,
 }
@@ -147,21 +147,17 @@ impl Temp {
         Ok(now == Some(sys::inspect(&self.file)?.id))
     }
 
-    /// Gives the file the permissions that it would be created with now, if it was with others.
-    /// What the umask and the directory make of them shows in another file.
-    pub(crate) fn as_if_created(
+    /// Creates another file where this one is, to see what the system makes of it.
+    pub(crate) fn sample(
         &self,
         options: &Options,
         creation: Creation<'_>,
-    ) -> io::Result<()> {
-        if self.mode == creation.mode {
-            return Ok(());
-        }
+    ) -> io::Result<(File, TempName)> {
         let create = |name: &OsStr| sys::create_temp(&self.directory, name, creation);
-        let (sample, name) = with_random_name(options, create)?;
-        let mode = sys::inspect(&sample).map(|info| info.mode);
-        TempName::in_directory(&self.directory, name).remove()?;
-        sys::set_mode(&self.file, mode?)
+        let (file, name) = with_random_name(options, create)?;
+        let directory_name = self.name.as_ref().and_then(|it| it.directory_name.clone());
+        let directory = Arc::clone(&self.directory);
+        Ok((file, TempName { directory, directory_name, name: Some(name) }))
     }
 
     /// Whether a program that was given the path has put another file in this one's place.

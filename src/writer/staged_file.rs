@@ -12,6 +12,7 @@ impl AtomicWriter {
     /// Forces the contents onto disk, under a name, whose end says nothing of what is in the file.
     /// The path is absolute where the system can tell (Linux: always). Whoever still writes to the
     /// file after the commit writes to the target: wait for the program's end. The program must
+    /// run as the same user, since the file is open to nobody else yet, and
     /// write into the file and not replace it: a commit of another file of this name is refused
     /// with [`ErrorKind::StagingReplaced`].
     ///

@@ -3,8 +3,8 @@
 use std::fs::File;
 
 use crate::commit::{Commit, NotPreserved};
-use crate::error::{Error, Result, Step};
-use crate::protocol::metadata::Snapshot;
+use crate::error::{Error, Result};
+use crate::protocol::metadata::{Snapshot, permit_as_created};
 use crate::protocol::publish::{Published, Unpublished};
 use crate::protocol::staging::{Contents, Plan, Staged};
 use crate::protocol::target::Target;
@@ -49,10 +49,7 @@ fn give_metadata(
     let Plan { target, options } = plan;
     if snapshot.has_nothing_to_set(options) {
         // The file whose mode it was to have may be gone since it was staged.
-        staged
-            .temp
-            .as_if_created(options, snapshot.creation(options))
-            .map_err(|error| Error::failed(Step::Metadata, &target.path, error))?;
+        permit_as_created(&staged.temp, snapshot.creation(options), &target.path, options)?;
     }
     snapshot.apply(&staged.temp.file, &target.path, options)
 }

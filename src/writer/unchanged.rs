@@ -6,6 +6,7 @@ use crate::concurrency::version::has_same_state;
 use crate::error::Result;
 use crate::protocol::staging::Plan;
 use crate::protocol::{tracking, unchanged};
+use crate::sys::Existing;
 
 /// Whether the target has other contents than the new ones.
 #[allow(clippy::large_enum_variant, reason = "it is taken apart at once")]
@@ -38,7 +39,9 @@ impl AtomicWriter {
         let seen = self.target.existing.take();
         self.target.look_again(&self.options)?;
         match (&seen, &self.target.existing) {
-            (Some(seen), Some(now)) if has_same_state(&seen.info, &now.info) => {
+            (Some(Existing { info: seen, .. }), Some(Existing { info: now, .. }))
+                if has_same_state(seen, now) && seen.changed == now.changed =>
+            {
                 unchanged::check_update(Plan { target: &self.target, options: &self.options })
             }
             _ => Ok(None),

@@ -1,6 +1,6 @@
 //! The writer as a file: what is written, sought, read and cut comes out as in a model of one.
 
-use std::io::{Read, Seek, SeekFrom, Write};
+use std::io::{IoSlice, Read, Seek, SeekFrom, Write};
 
 use proptest::prelude::{Just, Strategy, any, prop_oneof};
 use proptest::test_runner::{Config, TestCaseError, TestRunner};
@@ -212,6 +212,22 @@ fn an_unnamed_staging_has_no_name_until_one_is_asked_for() {
     assert_eq!(dir.temps().len(), 1);
     writer.rollback().unwrap();
     dir.assert_only(&[]);
+}
+
+/// Of more slices than a call takes (IOV_MAX) the first were all empty: nothing was written, and
+/// that was an error.
+#[test]
+fn empty_slices_are_passed_over() {
+    let dir = Dir::new();
+    let target = dir.path("target");
+    let large = bytes(BUFFER + 1);
+    let mut slices = vec![IoSlice::new(b""); 3000];
+    slices.push(IoSlice::new(&large));
+    let mut writer = AtomicWriter::builder().open(&target).unwrap();
+    assert_eq!(writer.write_vectored(&slices).unwrap(), large.len());
+    assert_eq!(writer.write_vectored(&slices[..3000]).unwrap(), 0);
+    writer.commit().unwrap();
+    assert_eq!(fs_err::read(&target).unwrap(), large);
 }
 
 /// `sed -i` and many editors put another file in the place of the one that they are given. That was

@@ -161,9 +161,19 @@ fn an_update_that_changes_nothing_looks_again() {
         fs::rename(path.with_file_name("other"), path).unwrap();
     };
     let remove = |path: &Path| fs::remove_file(path).unwrap();
-    for (meanwhile, outcome) in
-        [(&replace as &dyn Fn(&Path), Outcome::Replaced), (&remove, Outcome::Created)]
-    {
+    // As `rsync --inplace --times` does: only the time of the last change of status shows it.
+    let change = |path: &Path| {
+        let before = fs::metadata(path).unwrap().modified().unwrap();
+        let file = fs::OpenOptions::new().write(true).open(path).unwrap();
+        io::Write::write_all(&mut file.file(), b"emas").unwrap();
+        file.file().set_modified(before).unwrap();
+    };
+    let has_status_times = cfg!(unix) && has(Feature::ExactTimes);
+    for (meanwhile, outcome) in [
+        (&replace as &dyn Fn(&Path), Outcome::Replaced),
+        (&remove, Outcome::Created),
+        (if has_status_times { &change } else { &replace }, Outcome::Replaced),
+    ] {
         for expects in [false, true] {
             fs::write(&target, "same").unwrap();
             let mut builder = builder(Lock::Wait);

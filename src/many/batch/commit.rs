@@ -84,11 +84,12 @@ fn end(members: &mut Members, claim: Option<&Claim<'_>>) -> Result<HashSet<u64>>
     let Some(claim) = claim else {
         // Before the directories are synced, so that a power cut brings none of them back.
         let leftover = members.remove_stages();
-        let names = sync_names(members);
+        let names = sync_names(members, Durability::Full);
         members.keep_parents();
         return names.and_then(|names| leftover.map_or(Ok(names), Err));
     };
-    let names = match sync_names(members) {
+    // All that a power cut must not undo once the journal is gone.
+    let names = match sync_names(members, Durability::Ordered) {
         Ok(names) => names,
         Err(error) => return Err(recoverable(members, error, Some(claim))),
     };
@@ -243,14 +244,14 @@ fn publish_one(
     }
 }
 
-/// Syncs each directory that has got a name once. Gives the devices whose names are not proven to
-/// be durable.
-fn sync_names(members: &Members) -> Result<HashSet<u64>> {
-    let is_full = |file: &&Member| is_staged(file) && file.options.durability == Durability::Full;
+/// Syncs each directory that has got the name of a file with that durability or more, once. Gives
+/// the devices whose names are not proven to be durable.
+fn sync_names(members: &Members, least: Durability) -> Result<HashSet<u64>> {
+    let is_wanted = |file: &&Member| is_staged(file) && file.options.durability >= least;
     let holders = members.holders();
     let mut devices: BTreeMap<u64, Vec<&Directory>> = BTreeMap::new();
     let mut seen = HashSet::new();
-    for file in members.files.iter().filter(is_full) {
+    for file in members.files.iter().filter(is_wanted) {
         let folder = &members.folders[&file.folder];
         if seen.insert(folder.id) {
             devices.entry(folder.id.device).or_default().push(&folder.directory);
@@ -266,7 +267,7 @@ fn sync_names(members: &Members) -> Result<HashSet<u64>> {
     let mut lacking = HashSet::new();
     for (device, directories) in devices {
         let of_device = |file: &&Member| members.folders[&file.folder].id.device == device;
-        let mut files = members.files.iter().filter(is_full).filter(of_device);
+        let mut files = members.files.iter().filter(is_wanted).filter(of_device);
         match together::sync_names(&directories) {
             Ok(Durability::Full) => {}
             Ok(_) => {

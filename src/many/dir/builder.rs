@@ -197,7 +197,7 @@ impl AtomicDirBuilder {
         self
     }
 
-    /// What to do when the target, or the directory that it leads to as a link, has no write bit.
+    /// What to do when the target, or the generation that it leads to as a link, has no write bit.
     /// Default: [`ReadOnly::Refuse`].
     ///
     /// Unix: only root can move a directory that it may not write to, so that others can publish

@@ -55,7 +55,7 @@ pub(super) fn current(target: &Target) -> Result<Option<Directory>> {
 }
 
 /// The generation that the target leads to, if it does to one of this crate's.
-fn generation_of(target: &Target, options: &Options) -> io::Result<Option<OsString>> {
+pub(super) fn generation_of(target: &Target, options: &Options) -> io::Result<Option<OsString>> {
     let Some(link) = &target.existing else { return Ok(None) };
     let text = sys::read_link(link, &target.directory, &target.name)?;
     let mut components = text.components();

@@ -40,7 +40,10 @@ fn open_leased(existing: &Existing) -> io::Result<File> {
         Some(held) if existing.info.kind == FileKind::File => {
             let path = descriptor_path(held);
             let flags = OFlags::RDONLY | OFlags::CLOEXEC;
-            Ok(File::from(fs::openat(CWD, path.as_c_str(), flags, Mode::empty())?))
+            match fs::openat(CWD, path.as_c_str(), flags, Mode::empty()) {
+                Err(Errno::NOENT) => Err(Errno::WOULDBLOCK.into()), // no /proc
+                file => Ok(File::from(file?)),
+            }
         }
         _ => Err(Errno::WOULDBLOCK.into()),
     }
@@ -91,6 +94,7 @@ mod tests {
     /// its clients write, `update` failed with "resource temporarily unavailable", where every
     /// other program waits until the server has been told and gives it back.
     #[test]
+    #[cfg_attr(miri, ignore = "Miri has no openat(2)")]
     fn who_has_a_lease_is_waited_for() {
         let update =
             |path: &Path| AtomicWriter::builder().update(path, |old| Ok(old.unwrap_or_default()));
@@ -107,7 +111,10 @@ mod tests {
         let file = fs_err::OpenOptions::new().write(true).open(&path).unwrap().into_parts().0;
         // Not SIGIO, which would end the process, but one that is ignored unless it is asked for.
         assert_eq!(lease(&file, F_SETSIG, libc::SIGURG), 0, "{name}");
-        assert_eq!(lease(&file, libc::F_SETLEASE, libc::F_WRLCK), 0, "{name}");
+        if lease(&file, libc::F_SETLEASE, libc::F_WRLCK) != 0 {
+            assert!(std::env::var_os("CI").is_none(), "no leases here");
+            return eprintln!("SKIPPED: no leases here");
+        }
         thread::scope(|scope| {
             let open = scope.spawn(|| open(&path));
             while lease(&file, libc::F_GETLEASE, 0) == libc::F_WRLCK {

@@ -58,15 +58,9 @@ pub(crate) fn open_subdirectory(directory: &Directory, name: &OsStr) -> io::Resu
 }
 
 pub(crate) fn open_orphan(directory: &Directory, name: &OsStr) -> io::Result<File> {
-    let open = |access: OFlags| {
-        let flags = access | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
-        fs::openat(directory.fd(), name, flags, Mode::empty()).map(File::from)
-    };
-    // NFS has exclusive locks only for what is open for writing (flock(2), "NFS details").
-    match open(OFlags::RDWR) {
-        Err(_) => Ok(open(OFlags::RDONLY)?),
-        orphan => Ok(orphan?),
-    }
+    let flags =
+        OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+    Ok(File::from(fs::openat(directory.fd(), name, flags, Mode::empty())?))
 }
 
 #[cfg(any(target_os = "linux", target_os = "android"))]
@@ -137,25 +131,6 @@ mod tests {
     fn mount(arguments: &[&OsStr]) {
         let [program, arguments @ ..] = arguments else { unreachable!() };
         assert!(Command::new(program).args(arguments).status().unwrap().success());
-    }
-
-    /// On NFS, which has no exclusive lock for what is open only for reading, nothing was swept.
-    #[test]
-    #[cfg_attr(miri, ignore = "Miri has no openat(2)")]
-    fn an_orphan_is_opened_for_writing_if_it_may_be() {
-        let folder = tempfile::tempdir().unwrap();
-        let directory = super::super::open_directory(None, folder.path()).unwrap();
-        let access = |name: &str| {
-            let orphan = open_orphan(&directory, name.as_ref()).unwrap();
-            fs::fcntl_getfl(&orphan).unwrap() & OFlags::RWMODE
-        };
-        std::fs::write(folder.path().join("orphan"), "").unwrap();
-        assert_eq!(access("orphan"), OFlags::RDWR);
-        if !rustix::process::geteuid().is_root() {
-            fs::chmodat(directory.fd(), "orphan", Mode::from_raw_mode(0o400), AtFlags::empty())
-                .unwrap();
-            assert_eq!(access("orphan"), OFlags::RDONLY);
-        }
     }
 
     /// Where openat2(2) is not to be had (before Linux 5.6, or by a seccomp filter that is older),

@@ -15,7 +15,7 @@ use wholefile::{AtomicBatch, AtomicWriter, Builder, Commit, ReadOnly, Staging};
 use crate::system::xattrs;
 
 /// All that a file hands on, except its times.
-#[derive(Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 struct Metadata {
     mode: u32,
     uid: u32,
