@@ -46,7 +46,7 @@ pub(crate) use arm::{
 };
 // The fault loops run on Unix, where the errors that each operation gives are known.
 #[cfg(all(test, unix))]
-pub(crate) use arm::{errors_of, lacking_error};
+pub(crate) use arm::{errors_of, lacking_error, make_fifo};
 pub(crate) use contents::{
     Reader, close, fill, read, read_to_end, reserve, seek, set_len, start_writeback, write,
     write_all, write_vectored,

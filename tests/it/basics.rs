@@ -212,12 +212,15 @@ fn another_handle_writes_through_the_staging_path() {
 fn another_process_writes_through_the_staging_path() {
     use std::process::{Command, Stdio};
     use wholefile::Staging;
+
+    use crate::system::spawn;
+
     for staging in [Staging::Named, Staging::Unnamed] {
         let dir = Dir::new();
         let mut writer = AtomicWriter::builder().staging(staging).open(dir.path("target")).unwrap();
         let mut command = Command::new("sh");
         command.args(["-c", "cat > \"$1\"", "sh"]).arg(writer.staging_path().unwrap());
-        let mut cat = command.stdin(Stdio::piped()).spawn().unwrap();
+        let mut cat = spawn(command.stdin(Stdio::piped())).unwrap();
         cat.stdin.take().unwrap().write_all(&bytes(300_000)).unwrap();
         assert!(cat.wait().unwrap().success());
         assert_eq!(writer.commit().unwrap().len(), 300_000);
@@ -235,7 +238,8 @@ fn the_staged_file_is_a_childs_stdout() {
     for word in ["one ", "two "] {
         let stdout = writer.as_file().unwrap().try_clone().unwrap();
         let mut command = std::process::Command::new("printf");
-        assert!(command.arg(word).stdout(stdout).status().unwrap().success());
+        let said = crate::system::status(command.arg(word).stdout(stdout));
+        assert!(said.unwrap().success());
         write!(writer, "after {word}").unwrap();
     }
     writer.commit().unwrap();

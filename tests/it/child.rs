@@ -14,7 +14,7 @@ use std::process::{self, Command, Stdio};
 use rustix::fs::Mode;
 
 use crate::dir::Dir;
-use crate::system::NOBODY;
+use crate::system::{NOBODY, output, spawn};
 
 /// What the child is to do.
 pub(crate) struct Given {
@@ -108,7 +108,7 @@ impl Child {
     #[track_caller]
     pub(crate) fn run_until_it_is_here(&self, dir: &Dir, case: &str) -> Waiting {
         let mut command = self.command(dir, case);
-        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        let mut child = spawn(command.stdin(Stdio::piped()).stdout(Stdio::piped())).unwrap();
         let lines = BufReader::new(child.stdout.take().unwrap()).lines();
         let child = Waiting(child);
         assert!(lines.map_while(Result::ok).any(|line| line.contains(HERE)), "{}", self.test);
@@ -118,7 +118,7 @@ impl Child {
     /// Runs it to its end; its failure is the test's.
     #[track_caller]
     pub(crate) fn run(&self, dir: &Dir, case: &str) {
-        let output = self.command(dir, case).output();
+        let output = output(&mut self.command(dir, case));
         let output = output.expect("the test binary can be run by every user");
         let (stdout, stderr) =
             (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));

@@ -8,7 +8,7 @@ use std::time::Duration;
 use fs_err as fs;
 use tempfile::TempDir;
 
-use crate::system::{is_root, run, skipped, unequipped};
+use crate::system::{is_root, output, run, skipped, status, unequipped};
 
 /// A file system in an image, mounted. Dropped, it is unmounted.
 pub(crate) struct Image {
@@ -33,7 +33,7 @@ impl Image {
             return None;
         }
         let program = recipe.make.split(' ').next().unwrap();
-        if Command::new(program).arg("-V").output().is_err() {
+        if output(Command::new(program).arg("-V")).is_err() {
             unequipped(test, &format!("there is no {program}"));
             return None;
         }
@@ -58,8 +58,8 @@ impl Image {
         run(program, &arguments);
         let options = format!("loop,{}", recipe.options.replace(JOURNAL, journal.trim()));
         let (file, mounted) = (file.as_os_str(), image.mounted.as_os_str());
-        let output = Command::new("mount").args(["-o", &options]).args([file, mounted]).output();
-        let output = output.unwrap();
+        let mut mount = Command::new("mount");
+        let output = output(mount.args(["-o", &options]).args([file, mounted])).unwrap();
         if !output.status.success() {
             skipped(test, &format!("{}: {}", make, String::from_utf8_lossy(&output.stderr)));
             return None;
@@ -95,13 +95,13 @@ impl Drop for Image {
         // It is busy for a moment when another test starts a program, whose process has all that is
         // open here until it becomes that program.
         for _ in 0..100 {
-            match Command::new("umount").arg("-q").arg(&self.mounted).status() {
+            match status(Command::new("umount").arg("-q").arg(&self.mounted)) {
                 Ok(status) if !status.success() => thread::sleep(Duration::from_millis(20)),
                 _ => break,
             }
         }
         for device in &self.loops {
-            let _ = Command::new("losetup").args(["-d", device]).status();
+            let _ = status(Command::new("losetup").args(["-d", device]));
         }
     }
 }

@@ -3,7 +3,6 @@
 use std::io::{self, Write};
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
-use std::process::Command;
 use std::thread;
 use std::time::Duration;
 
@@ -14,7 +13,7 @@ use crate::dir::{Dir, sweep_when_free, wait_until};
 use crate::images::{Image, Recipe};
 use crate::journal::die_after;
 use crate::permissions::check;
-use crate::system::{Mount, is_root};
+use crate::system::{Mount, is_root, nobody_forks};
 
 #[test]
 fn a_single_file_that_is_mounted_cannot_be_replaced() {
@@ -111,9 +110,9 @@ fn a_file_system_that_is_mounted_read_only_is_an_error_of_its_own() {
     if !is_root("mounts::a_file_system_that_is_mounted_read_only_is_an_error_of_its_own") {
         return;
     }
-    let (dir, _mount, target) = small_disk("size=1m");
-    let remount = Command::new("mount").args(["-o", "remount,ro"]).arg(dir.root()).status();
-    assert!(remount.unwrap().success());
+    let _alone = nobody_forks();
+    let (dir, mount, target) = small_disk("size=1m");
+    mount.make_read_only();
     let error = AtomicWriter::builder().write(&target, "new").unwrap_err();
     check(&error, ErrorKind::ReadOnlyFilesystem, Step::CreateTemp, &target);
     let mut builder = AtomicWriter::builder();

@@ -13,7 +13,7 @@ mod system;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::sync::OnceLock;
 use std::thread;
 
@@ -22,7 +22,7 @@ use rustix::fs::{CWD, Mode, OFlags, openat};
 use rustix::io::Errno;
 
 use crate::dir::Dir;
-use crate::system::{NOBODY, chmod};
+use crate::system::{NOBODY, chmod, status, try_to_make_fifo};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Feature {
@@ -87,7 +87,7 @@ const FEATURES: [(Feature, &str, Probe); 21] = [
         let file = dir.write("file", "");
         links_of(&file) == 1 && link(dir).is_some() && links_of(&file) == 2
     }),
-    (Fifos, "FIFOs", has_fifos),
+    (Fifos, "FIFOs", |dir| try_to_make_fifo(&dir.path("fifo")).is_ok()),
     (Acls, "ACLs", system::has_acls),
     (DefaultAcls, "default ACLs instead of the umask", system::has_default_acls),
     (UserXattrs, "user xattrs", system::has_user_xattrs),
@@ -129,7 +129,7 @@ fn has_owners(dir: &Dir) -> bool {
 fn is_made_by_its_maker(dir: &Dir) -> bool {
     chmod(dir.root(), 0o777);
     let file = dir.path("file");
-    let touched = Command::new("touch").arg(&file).gid(NOBODY).uid(NOBODY).status();
+    let touched = status(Command::new("touch").arg(&file).gid(NOBODY).uid(NOBODY));
     touched.unwrap().success() && owner_of(&file) == (NOBODY, NOBODY)
 }
 
@@ -153,11 +153,6 @@ fn number_of(file: &Path) -> u64 {
 
 fn links_of(file: &Path) -> u64 {
     fs::symlink_metadata(file).unwrap().nlink()
-}
-
-fn has_fifos(dir: &Dir) -> bool {
-    let made = Command::new("mkfifo").arg(dir.path("fifo")).stderr(Stdio::null()).status();
-    made.unwrap().success()
 }
 
 fn has_long_names(dir: &Dir) -> bool {

@@ -18,7 +18,7 @@ use wholefile::{
 use crate::child::{self, Child};
 use crate::dir::{Dir, sweep_when_free};
 use crate::place::{Feature, lacks};
-use crate::system::make_fifo;
+use crate::system::{make_fifo, nobody_forks};
 
 const TEMP: &str = ".wholefile-abcDEF012345.tmp";
 const LOCK: &str = ".wholefile-0123456789abcdef.lock";
@@ -107,6 +107,7 @@ fn only_what_has_exactly_the_pattern_is_touched() {
 fn what_is_being_exchanged_is_kept_for_as_long_as_the_targets_lock_is_held() {
     let dir = Dir::new();
     let target = dir.path("target");
+    let _alone = nobody_forks();
     let writer = AtomicWriter::builder().lock(Lock::Try).open(&target).unwrap();
     let lock = dir.names().concat();
     let exchanged = lock.replace(".lock", ".swap");
@@ -144,6 +145,7 @@ fn the_lock_of_what_is_exchanged_is_swept_by_its_own_name() {
     for name in &pairs {
         dir.write(name, "");
     }
+    let _alone = nobody_forks();
     let dry = Sweeper::new().dry_run(true).run(dir.root()).unwrap();
     assert_eq!(
         (names(dry.removed()), dir.names()),
@@ -194,6 +196,7 @@ fn a_dry_run_and_a_minimum_age_keep_what_they_report() {
     }
     let dir = Dir::new();
     dir.write(TEMP, "orphan");
+    let _alone = nobody_forks();
     let dry = Sweeper::new().dry_run(true).run(dir.root()).unwrap();
     assert_eq!(names(dry.removed()), [TEMP]);
     let mut sweeper = Sweeper::new();

@@ -1,18 +1,19 @@
 //! What the tests ask of a Unix system.
 
+mod forks;
 #[cfg(target_os = "linux")]
 mod linux;
 
 use std::env;
-use std::ffi::OsStr;
+use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-use std::process::Command;
 
 use fs_err as fs;
 
+pub(crate) use forks::{nobody_forks, output, spawn, status};
 #[cfg(target_os = "linux")]
-pub(crate) use linux::{Mount, set_acl, set_xattr, xattr, xattrs};
+pub(crate) use linux::{Mount, run, set_acl, set_xattr, xattr, xattrs};
 
 /// A user without any rights.
 pub(crate) const NOBODY: u32 = 65534;
@@ -49,16 +50,20 @@ pub(crate) fn chown(path: impl AsRef<Path>, uid: u32, gid: u32) {
     std::os::unix::fs::chown(path, Some(uid), Some(gid)).unwrap();
 }
 
-/// Runs a program that must succeed, and gives its output.
-#[track_caller]
-pub(crate) fn run<S: AsRef<OsStr>>(program: &str, arguments: &[S]) -> String {
-    let output = Command::new(program).args(arguments).output();
-    let output = output.unwrap_or_else(|error| panic!("{program}: {error}"));
-    assert!(output.status.success(), "{program}: {}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8_lossy(&output.stdout).into_owned()
-}
-
 #[track_caller]
 pub(crate) fn make_fifo(path: &Path) {
-    run("mkfifo", &[path]);
+    try_to_make_fifo(path).unwrap();
+}
+
+/// Apple's systems have no mkfifoat(2).
+#[cfg(target_vendor = "apple")]
+pub(crate) fn try_to_make_fifo(path: &Path) -> io::Result<()> {
+    let made = status(std::process::Command::new("mkfifo").arg(path))?;
+    if made.success() { Ok(()) } else { Err(io::Error::other("mkfifo failed")) }
+}
+
+#[cfg(not(target_vendor = "apple"))]
+pub(crate) fn try_to_make_fifo(path: &Path) -> io::Result<()> {
+    use rustix::fs::{CWD, FileType, Mode, mknodat};
+    Ok(mknodat(CWD, path, FileType::Fifo, Mode::from_raw_mode(0o666), 0)?)
 }

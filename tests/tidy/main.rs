@@ -160,6 +160,27 @@ fn what_has_an_owner_is_named_by_nobody_else() {
     check(&breaches);
 }
 
+/// A process that is starting has the locks of all tests (`tests/it/system/forks.rs`).
+#[test]
+fn tests_start_programs_where_others_can_wait_for_it() {
+    const OWNERS: [&str; 2] = ["src/sys/unix/injected.rs", "tests/it/system/forks.rs"];
+    let mut breaches = Vec::new();
+    let mut met = 0;
+    for source in ["src", "tests/it"].into_iter().flat_map(sources) {
+        // Also of the unit tests.
+        let lines = source.text.lines().zip(1..).filter(|(line, _)| !line.trim().starts_with("//"));
+        let starts = [".spawn()", ".status()", ".output()"];
+        for (line, number) in lines.filter(|(line, _)| starts.iter().any(|it| line.contains(it))) {
+            match OWNERS.contains(&&*source.path) {
+                true => met += 1,
+                false => breaches.push(format!("{}:{number}: {}", source.path, line.trim())),
+            }
+        }
+    }
+    assert_eq!(met, 2, "they are started in other ways by now");
+    check(&breaches);
+}
+
 #[test]
 fn files_functions_and_lines_are_short() {
     let mut breaches = Vec::new();

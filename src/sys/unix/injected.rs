@@ -1,4 +1,6 @@
-//! The errors that each operation can give, for the tests that inject them.
+//! The errors that each operation can give, for the tests that inject them, and what they plant.
+
+use std::path::Path;
 
 use rustix::io::Errno;
 
@@ -13,6 +15,19 @@ pub(crate) fn lacking_error(op: Op) -> i32 {
         _ => Errno::OPNOTSUPP,
     }
     .raw_os_error()
+}
+
+/// Not by a program: one that is just starting has the locks of all tests in it.
+#[cfg(not(target_vendor = "apple"))]
+pub(crate) fn make_fifo(path: &Path) {
+    use rustix::fs::{CWD, FileType, Mode, mknodat};
+    mknodat(CWD, path, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).expect("a FIFO");
+}
+
+/// Apple's systems have no mkfifoat(2).
+#[cfg(target_vendor = "apple")]
+pub(crate) fn make_fifo(path: &Path) {
+    assert!(std::process::Command::new("mkfifo").arg(path).status().expect("mkfifo").success());
 }
 
 const ANY: &[Errno] = &[Errno::INTR, Errno::IO, Errno::NOMEM];

@@ -41,7 +41,7 @@ pub(crate) use fd_lock::RwLock;
 pub(crate) use file_system::{Mount, file_system_of, mount_of, write_out};
 pub(crate) use held::{hold, inspect_held, open_target};
 #[cfg(test)]
-pub(crate) use injected::{errors_of, lacking_error};
+pub(crate) use injected::{errors_of, lacking_error, make_fifo};
 pub(crate) use look::look;
 pub(crate) use metadata::{set_flags, set_mode, set_owner, set_times};
 pub(crate) use naming::{exchange, link, remove_file, rename, rename_no_replace};

@@ -124,14 +124,9 @@ pub(crate) fn move_directory(from: Entry<'_>, to: Entry<'_>) -> io::Result<()> {
 
 #[cfg(all(test, target_os = "linux"))]
 mod tests {
-    use std::process::Command;
+    use rustix::mount::{UnmountFlags, mount_bind, unmount};
 
     use super::*;
-
-    fn mount(arguments: &[&OsStr]) {
-        let [program, arguments @ ..] = arguments else { unreachable!() };
-        assert!(Command::new(program).args(arguments).status().unwrap().success());
-    }
 
     /// Where openat2(2) is not to be had (before Linux 5.6, or by a seccomp filter that is older),
     /// only devices were compared: what was bind-mounted in a tree from the same device passed for
@@ -148,12 +143,11 @@ mod tests {
             std::fs::create_dir(path).unwrap();
         }
         let mounted = tree.join("mounted");
-        let bind = ["mount".as_ref(), "--bind".as_ref(), elsewhere.as_os_str()];
-        mount(&[&bind[..], &[mounted.as_os_str()]].concat());
+        mount_bind(&elsewhere, &mounted).unwrap();
         let directory = super::super::open_directory(None, &tree).unwrap();
         let inside = |name: &str| same_mount(&directory, name.as_ref()).map(drop);
         let (plain, through) = (inside("plain"), inside("mounted"));
-        mount(&["umount".as_ref(), "-l".as_ref(), mounted.as_os_str()]);
+        unmount(&mounted, UnmountFlags::DETACH).unwrap();
         plain.unwrap();
         assert_eq!(through.unwrap_err().kind(), io::ErrorKind::CrossesDevices);
     }

@@ -16,7 +16,9 @@ use crate::child::{self, Child};
 use crate::dir::Dir;
 use crate::images::{Image, Recipe};
 use crate::place::{Feature, lacks};
-use crate::system::{Mount, NOBODY, chmod, chown, is_root, set_acl, set_xattr, xattr, xattrs};
+use crate::system::{
+    Mount, NOBODY, chmod, chown, is_root, set_acl, set_xattr, spawn, xattr, xattrs,
+};
 
 fn open_files() -> usize {
     fs::read_dir("/proc/self/fd").unwrap().count()
@@ -280,7 +282,7 @@ fn a_batch_that_was_killed_is_swept() {
     let dir = Dir::new();
     dir.write("0", "old");
     let mut child = Child::of(TEST).command(&dir, "");
-    let mut child = child.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let mut child = spawn(child.stdin(Stdio::piped()).stdout(Stdio::piped())).unwrap();
     let lines = BufReader::new(child.stdout.take().unwrap()).lines();
     assert!(lines.map_while(Result::ok).any(|line| line.contains("staged")));
     let living = sweep(dir.root()).unwrap();

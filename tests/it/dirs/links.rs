@@ -12,7 +12,7 @@ use wholefile::{
 
 use crate::dir::{Dir, sweep_when_free};
 use crate::place::{Feature, has, lacks};
-use crate::system::{chmod, is_root};
+use crate::system::{chmod, is_root, nobody_forks};
 
 fn builder() -> AtomicDirBuilder {
     AtomicDir::builder().swap(Swap::Link).clone()
@@ -104,6 +104,7 @@ fn a_generation_that_another_link_names_stays() {
     #[track_caller]
     fn check_spelled(spell: fn(&Dir, &Path) -> PathBuf) {
         let dir = Dir::new();
+        let _alone = nobody_forks();
         let publish = |contents: &str| {
             let staged = builder().open(dir.path("site")).unwrap();
             staged.create_dir_all("sub").unwrap();

@@ -11,7 +11,7 @@ use wholefile::{
 use crate::child::{self, Child};
 use crate::dir::{Dir, wait_until};
 use crate::place::{Feature, lacks};
-use crate::system::{Mount, chmod, chown, is_root, make_fifo, run};
+use crate::system::{Mount, chmod, chown, is_root, make_fifo, nobody_forks, run, spawn};
 
 #[test]
 fn what_cannot_be_copied_is_an_error_that_names_it() {
@@ -99,6 +99,7 @@ fn what_is_mounted_in_the_way_is_an_error() {
     assert_eq!((error.kind(), error.path()), (ErrorKind::MountPoint, &*dir.path("elsewhere/file")));
     drop(mounted);
     // In the staged tree, and the target itself.
+    let alone = nobody_forks();
     let staged = AtomicDir::builder().open(&site).unwrap();
     staged.create_dir_all("a/b").unwrap();
     let mounted = Mount::bind(&dir.path("elsewhere"), &staged.path().join("a/b"));
@@ -107,6 +108,7 @@ fn what_is_mounted_in_the_way_is_an_error() {
     assert_eq!(dir.read("elsewhere/file"), "precious");
     drop(mounted);
     wholefile::sweep(dir.root()).unwrap();
+    drop(alone);
     let mounted = Mount::bind(&dir.path("elsewhere"), &site);
     let error = AtomicDir::builder().open(&site).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::MountPoint, "{error}");
@@ -302,7 +304,7 @@ fn files_that_are_open_stay_as_they_were() {
     // It is busy while another test starts a program, whose process has the copy open until then.
     let mut child = None;
     wait_until("the program runs", || {
-        child = std::process::Command::new(&running).arg("60").spawn().ok();
+        child = spawn(std::process::Command::new(&running).arg("60")).ok();
         child.is_some()
     });
     let mut child = child.unwrap();

@@ -15,6 +15,7 @@ use wholefile::{AtomicDir, Durability, Swap, sweep};
 use crate::child::{self, Child};
 use crate::dir::{Dir, Stop, wait_until};
 use crate::place::{Feature, lacks};
+use crate::system::spawn;
 
 const FILES: usize = 8;
 
@@ -175,7 +176,7 @@ fn check_kills(test: &'static str, swap: Swap) {
             break;
         }
         let before = read_through(&target, Swap::Exchange);
-        let mut child = Child::of(test).command(&dir, "").stdout(Stdio::null()).spawn().unwrap();
+        let mut child = spawn(Child::of(test).command(&dir, "").stdout(Stdio::null())).unwrap();
         wait_until("it has published", || read_through(&target, swap) != before);
         thread::sleep(std::time::Duration::from_millis(turn % 12 * 3));
         child.kill().unwrap();

@@ -18,7 +18,7 @@ use super::{
 use crate::child::{self, Child};
 use crate::dir::{Dir, sweep_when_free};
 use crate::place::{Feature, lacks};
-use crate::system::{chmod, chown, is_root};
+use crate::system::{chmod, chown, is_root, output};
 
 #[test]
 fn no_link_that_appeared_since_is_followed() {
@@ -167,7 +167,7 @@ fn a_commit_that_is_killed_at_any_step_is_completed_or_was_never_begun() {
     for step in 0..=FILES + 1 {
         let dir = Dir::new();
         generation(&dir, 1).commit().unwrap();
-        let output = Child::of(TEST).command(&dir, &step.to_string()).output().unwrap();
+        let output = output(&mut Child::of(TEST).command(&dir, &step.to_string())).unwrap();
         match recovered_generation(&dir) {
             1 => old += 1,
             _ => new += 1,

@@ -10,7 +10,7 @@ use wholefile::{ErrorKind, Lock, Step, TargetState};
 
 use super::{ask, builder, check_locked};
 use crate::dir::Dir;
-use crate::system::{Mount, is_root};
+use crate::system::{Mount, is_root, nobody_forks, spawn};
 
 /// The lock belongs to what was opened, and so to every process that inherited it by a fork. Since
 /// the holder removes the file, the next one makes another, which the child does not hold.
@@ -19,7 +19,8 @@ fn a_child_that_was_forked_meanwhile_does_not_keep_the_lock() {
     let dir = Dir::new();
     let target = dir.write("target", "old");
     let writer = builder(Lock::Try).open(&target).unwrap();
-    let mut child = Command::new("sleep").arg("600").stdin(inherited_lock(&dir)).spawn().unwrap();
+    let lock = inherited_lock(&dir);
+    let mut child = spawn(Command::new("sleep").arg("600").stdin(lock)).unwrap();
     check_locked(&ask(&target, Lock::Try).unwrap_err(), &dir);
     writer.commit().unwrap();
     let next = ask(&target, Lock::Try);
@@ -52,10 +53,10 @@ fn a_file_system_that_is_mounted_read_only_has_no_place_for_a_lock() {
         return;
     }
     let dir = Dir::new();
-    let _mount = Mount::tmpfs(dir.root(), "size=1m");
+    let _alone = nobody_forks();
+    let mount = Mount::tmpfs(dir.root(), "size=1m");
     let target = dir.write("target", "old");
-    let remount = Command::new("mount").args(["-o", "remount,ro"]).arg(dir.root()).status();
-    assert!(remount.unwrap().success());
+    mount.make_read_only();
     for lock in [Lock::Try, Lock::Wait] {
         let error = builder(lock).open(&target).unwrap_err();
         assert_eq!((error.kind(), error.step()), (ErrorKind::ReadOnlyFilesystem, Step::Lock));

@@ -14,7 +14,7 @@ use super::{ask, builder, check_locked};
 use crate::child::{self, Child};
 use crate::dir::Dir;
 use crate::place::{Feature, has, lacks};
-use crate::system::{NOBODY, chmod, chown, is_root, make_fifo};
+use crate::system::{NOBODY, chmod, chown, is_root, make_fifo, spawn};
 
 #[test]
 fn whatever_path_leads_to_the_target_it_has_one_lock() {
@@ -246,8 +246,8 @@ fn a_thousand_processes_wait_and_each_gets_its_turn() {
     let dir = Dir::new();
     let target = dir.write("target", "");
     let writer = builder(Lock::Wait).open(&target).unwrap();
-    let spawn = |_| Child::of(NAME).command(&dir, "").stdout(Stdio::null()).spawn().unwrap();
-    let children: Vec<_> = (0..PROCESSES).map(spawn).collect();
+    let start = |_| spawn(Child::of(NAME).command(&dir, "").stdout(Stdio::null())).unwrap();
+    let children: Vec<_> = (0..PROCESSES).map(start).collect();
     drop(writer);
     for mut child in children {
         assert!(child.wait().unwrap().success());

@@ -11,10 +11,10 @@ use rustix::fs::{
 };
 
 use crate::dir::Dir;
-use crate::system::{xattr, xattrs};
+use crate::system::{output, xattr, xattrs};
 
 fn setfacl(path: &Path, entries: &str) -> bool {
-    let output = Command::new("setfacl").args(["-m", entries]).arg(path).output();
+    let output = output(Command::new("setfacl").args(["-m", entries]).arg(path));
     output.expect("setfacl is installed").status.success()
 }
 

@@ -5,7 +5,6 @@ use std::os::fd::AsRawFd;
 use std::os::unix::fs::FileTypeExt;
 use std::os::unix::net::UnixListener;
 use std::path::Path;
-use std::process::Stdio;
 use std::thread;
 
 use fs_err as fs;
@@ -17,7 +16,7 @@ use wholefile::{
 use crate::child::{self, Child};
 use crate::dir::Dir;
 use crate::place::{Feature, lacks};
-use crate::system::{NOBODY, chmod, chown, is_root, make_fifo};
+use crate::system::{NOBODY, chmod, chown, is_root, make_fifo, output, status};
 
 fn through() -> Builder {
     let mut builder = AtomicWriter::builder();
@@ -150,10 +149,9 @@ fn the_staged_file_of_a_special_file_has_no_path() {
     let error = through().open("/dev/null").unwrap().keep().unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Unsupported);
     let mut writer = through().open("/dev/null").unwrap();
-    let status = std::process::Command::new("echo")
-        .stdout(writer.as_file().unwrap().try_clone().unwrap())
-        .status();
-    assert!(status.unwrap().success());
+    let stdout = writer.as_file().unwrap().try_clone().unwrap();
+    let said = status(std::process::Command::new("echo").stdout(stdout));
+    assert!(said.unwrap().success());
     assert_eq!(writer.commit().unwrap().len(), 1);
 }
 
@@ -242,14 +240,14 @@ fn stdout_takes_the_contents_whatever_it_is() {
         assert!(stdout.starts_with(before) && stdout.ends_with("[the contents]"), "{stdout}");
         assert_eq!(stdout.matches("[the contents]").count(), 1);
     };
-    let output = child.command(&dir, "").stdout(Stdio::piped()).output().unwrap();
+    let output = output(&mut child.command(&dir, "")).unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     check(&String::from_utf8(output.stdout).unwrap(), "");
 
     dir.write("log", "before ");
     let log = fs::OpenOptions::new().append(true).open(dir.path("log")).unwrap();
     let log = log.into_parts().0;
-    assert!(child.command(&dir, "").stdout(log).status().unwrap().success());
+    assert!(status(child.command(&dir, "").stdout(log)).unwrap().success());
     check(&dir.read("log"), "before ");
     dir.assert_only(&["log"]);
 }

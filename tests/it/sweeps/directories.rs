@@ -12,7 +12,7 @@ use wholefile::{Sweep, Sweeper, sweep};
 use crate::child::{self, Child};
 use crate::dir::Dir;
 use crate::place::{Feature, lacks};
-use crate::system::{Mount, NOBODY, chmod, chown, is_root, make_fifo};
+use crate::system::{Mount, NOBODY, chmod, chown, is_root, make_fifo, nobody_forks};
 
 const STAGE: &str = ".wholefile-abcDEF012345.tmp";
 
@@ -85,6 +85,7 @@ fn one_that_is_in_use_is_left_alone_with_all_that_is_in_it() {
     let dir = Dir::new();
     let stage = dir.make(STAGE);
     dir.write(&format!("{STAGE}/.wholefile-abcDEF012345.tmp"), "staged");
+    let _alone = nobody_forks();
     let held = fs::File::open(&stage).unwrap();
     flock(held.file(), FlockOperation::NonBlockingLockExclusive).unwrap();
     for recursive in [false, true] {
@@ -131,6 +132,7 @@ fn one_that_is_needed_for_recovery_is_kept() {
     let dir = Dir::new();
     dir.make(STAGE);
     let journal = dir.write(&format!("{STAGE}/journal"), "of another version\n");
+    let _alone = nobody_forks();
     let swept = sweep(dir.root()).unwrap();
     check(&swept, swept.kept());
     fs::remove_file(journal).unwrap();
@@ -148,6 +150,7 @@ fn what_is_mounted_in_it_stays() {
     dir.write("elsewhere/file", "precious");
     dir.make(&format!("{STAGE}/deep/mount"));
     let mount = dir.path(format!("{STAGE}/deep/mount"));
+    let _alone = nobody_forks();
     // One of another device, and one that only the mount itself tells apart.
     for mount in [Mount::tmpfs(&mount, "size=1m"), Mount::bind(&dir.path("elsewhere"), &mount)] {
         fs::write(dir.path(format!("{STAGE}/deep/mount/other")), "precious too").unwrap();

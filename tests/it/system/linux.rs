@@ -1,12 +1,23 @@
 //! What the tests ask of Linux: ACLs, extended attributes and mounts.
 
+use std::ffi::{CString, OsStr};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use rustix::fs::{XattrFlags, lgetxattr, llistxattr, lsetxattr};
 use rustix::io::Errno;
+use rustix::mount::{MountFlags, UnmountFlags, mount, mount_bind, mount_remount, unmount};
 
-use super::run;
+use super::output;
+
+/// Runs a program that must succeed, and gives its output.
+#[track_caller]
+pub(crate) fn run<S: AsRef<OsStr>>(program: &str, arguments: &[S]) -> String {
+    let output = output(Command::new(program).args(arguments));
+    let output = output.unwrap_or_else(|error| panic!("{program}: {error}"));
+    assert!(output.status.success(), "{program}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
 
 /// Sets entries of an ACL.
 #[track_caller]
@@ -52,30 +63,27 @@ pub(crate) struct Mount(PathBuf);
 impl Mount {
     #[track_caller]
     pub(crate) fn tmpfs(on: &Path, options: &str) -> Mount {
-        run(
-            "mount",
-            &[
-                "-t".as_ref(),
-                "tmpfs".as_ref(),
-                "-o".as_ref(),
-                options.as_ref(),
-                "t".as_ref(),
-                on.as_os_str(),
-            ],
-        );
+        let options = CString::new(options).unwrap();
+        mount("tmpfs", on, "tmpfs", MountFlags::empty(), &*options).unwrap();
         Mount(on.to_path_buf())
     }
 
     #[track_caller]
     pub(crate) fn bind(what: &Path, on: &Path) -> Mount {
-        run("mount", &["--bind".as_ref(), what.as_os_str(), on.as_os_str()]);
+        mount_bind(what, on).unwrap();
         Mount(on.to_path_buf())
+    }
+
+    /// Of what it has, nothing may be open for writing, in a process that is starting neither.
+    #[track_caller]
+    pub(crate) fn make_read_only(&self) {
+        mount_remount(&self.0, MountFlags::RDONLY, "").unwrap();
     }
 }
 
 impl Drop for Mount {
     fn drop(&mut self) {
         // Lazily: another test's process that is just starting may hold a file of it.
-        let _ = Command::new("umount").arg("-l").arg(&self.0).status();
+        let _ = unmount(&self.0, UnmountFlags::DETACH);
     }
 }

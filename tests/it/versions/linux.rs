@@ -10,7 +10,7 @@ use wholefile::{ErrorKind, SpecialFiles, Step, Symlinks, Tracking, Version};
 use super::{builder, check_conflict};
 use crate::dir::Dir;
 use crate::place::{Feature, lacks};
-use crate::system::make_fifo;
+use crate::system::{make_fifo, status};
 
 /// The next file got the number of the one that was removed: with the same length and a time within
 /// the same tick of the clock, another editor's file passed for the one that had been opened.
@@ -195,8 +195,8 @@ fn a_change_of_status_is_a_change() {
     let dir = Dir::new();
     let target = dir.write("target", "old");
     let version = Version::of(&target).unwrap();
-    let changed = Command::new("chmod").arg("640").arg(&target).status().unwrap();
-    assert!(changed.success());
+    let changed = status(Command::new("chmod").arg("640").arg(&target));
+    assert!(changed.unwrap().success());
     assert!(!version.is_current().unwrap());
     check_conflict(builder().expect(&version).write(&target, "mine"), &dir, Some("old"));
 }
