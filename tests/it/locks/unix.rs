@@ -8,6 +8,7 @@ use std::thread;
 
 use fs_err as fs;
 use rustix::fs::{CWD, Mode, OFlags, openat};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use wholefile::{ErrorKind, Lock, Outcome, Publish, Step, Symlinks, TargetState};
 
 use super::{ask, builder, check_locked};
@@ -15,6 +16,19 @@ use crate::child::{self, Child};
 use crate::dir::Dir;
 use crate::place::{Feature, has, lacks};
 use crate::system::{NOBODY, chmod, chown, is_root, make_fifo, spawn};
+
+/// As many as this process may have descriptors for, once it has asked for all that it may have.
+pub(super) fn most_waiters() -> usize {
+    /// The directory, the file of the lock, and what replaces that while it is looked at.
+    const EACH: u64 = 3;
+    /// For the tests that run meanwhile.
+    const OTHERS: u64 = 150;
+    let limit = getrlimit(Resource::Nofile);
+    // Where that is not to be had (macOS: what has no limit), it stays as it was.
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit });
+    let most = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
+    usize::try_from(most.saturating_sub(OTHERS) / EACH).unwrap_or(usize::MAX)
+}
 
 #[test]
 fn whatever_path_leads_to_the_target_it_has_one_lock() {
