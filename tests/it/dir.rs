@@ -124,10 +124,13 @@ impl Dir {
     }
 }
 
+/// Far more than anything takes; reached only by what hangs.
+pub(crate) const LIMIT: Duration = Duration::from_secs(120);
+
 /// Waits until `condition` holds.
 #[track_caller]
 pub(crate) fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(120);
+    let deadline = Instant::now() + LIMIT;
     while !condition() {
         assert!(Instant::now() < deadline, "waited in vain until {what}");
         thread::sleep(Duration::from_millis(1));

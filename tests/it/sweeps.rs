@@ -8,7 +8,7 @@ use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use fs_err as fs;
 use wholefile::{
@@ -16,7 +16,7 @@ use wholefile::{
 };
 
 use crate::child::{self, Child};
-use crate::dir::{Dir, sweep_when_free};
+use crate::dir::{Dir, LIMIT, sweep_when_free};
 use crate::place::{Feature, lacks};
 use crate::system::{make_fifo, nobody_forks};
 
@@ -268,7 +268,9 @@ fn no_writer_loses_its_temp_file_to_a_sweeper() {
     const WRITERS: usize = 16;
     const SWEEPERS: usize = 4;
     const SAVES: usize = 150;
+    const SWEEPS: usize = 20;
     let dir = Dir::new();
+    let end = Instant::now() + LIMIT;
     let (done, swept) = (AtomicBool::new(false), AtomicUsize::new(0));
     thread::scope(|scope| {
         for _ in 0..SWEEPERS {
@@ -282,10 +284,14 @@ fn no_writer_loses_its_temp_file_to_a_sweeper() {
         }
         let writers: Vec<_> = (0..WRITERS)
             .map(|writer| {
-                let dir = &dir;
+                let (dir, swept) = (&dir, &swept);
                 scope.spawn(move || {
                     let path = dir.path(format!("target {writer}"));
-                    for save in 0..SAVES {
+                    let is_enough = || swept.load(Ordering::Relaxed) >= SWEEPS;
+                    // Bounded by the time.
+                    for save in (0..)
+                        .take_while(|save| *save < SAVES || !is_enough() && Instant::now() < end)
+                    {
                         let contents = format!("{writer} {save}");
                         let mut builder = AtomicWriter::builder();
                         builder.durability(Durability::None);
@@ -302,7 +308,7 @@ fn no_writer_loses_its_temp_file_to_a_sweeper() {
         done.store(true, Ordering::Relaxed);
         results.into_iter().for_each(|result| result.unwrap());
     });
-    assert!(swept.load(Ordering::Relaxed) > 20, "too few sweeps");
+    assert!(swept.load(Ordering::Relaxed) >= SWEEPS, "too few sweeps");
     sweep(dir.root()).unwrap();
     assert_eq!(dir.names().len(), WRITERS, "{:?}", dir.names());
 }

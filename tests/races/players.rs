@@ -38,7 +38,10 @@ const PLAYERS: &[(&str, Turn)] = &[
     ("read of a planted name", read_planted),
 ];
 
-/// Plays until the time is over; how often each has had its turn.
+/// Who has not had a turn when the time is over may take this long.
+const LIMIT: Duration = Duration::from_secs(120);
+
+/// Plays until the time is over and everybody has had a turn; how often each has had its turn.
 pub(crate) fn play(arena: &Arena, time: Duration) -> BTreeMap<&'static str, u64> {
     let done = AtomicBool::new(false);
     let counts: Vec<(&str, AtomicU64)> =
@@ -58,8 +61,14 @@ pub(crate) fn play(arena: &Arena, time: Duration) -> BTreeMap<&'static str, u64>
         }
         players.push(scope.spawn(|| read_files(arena, &done, &reads[0])));
         players.push(scope.spawn(|| read_tree(arena, &done, &reads[1])));
-        let end = Instant::now() + time;
-        while Instant::now() < end && !players.iter().any(|player| player.is_finished()) {
+        let is_idle = |count: &AtomicU64| count.load(Ordering::Relaxed) == 0;
+        let is_anyone_idle =
+            || counts.iter().any(|(_, count)| is_idle(count)) || reads.iter().any(is_idle);
+        let start = Instant::now();
+        while start.elapsed() < time || is_anyone_idle() && start.elapsed() < time + LIMIT {
+            if players.iter().any(|player| player.is_finished()) {
+                break;
+            }
             thread::sleep(Duration::from_millis(20));
         }
         drop(stop);
