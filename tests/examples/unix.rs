@@ -140,10 +140,10 @@ fn capture_command_rolls_back_if_ctrl_c_ends_the_command() {
 
 #[test]
 fn publish_site_swaps_whole_generations_in_under_a_reader() {
-    const PAGES: usize = 1000;
+    const PAGES: usize = 200;
     let directory = directory(&[]);
     let site = directory.path().join("site");
-    let arguments = ["--site", "site", "--pages", "1000", "--generations", "4"];
+    let arguments = ["--site", "site", "--pages", "200", "--generations", "4"];
     for first in ["created", "replaced"] {
         let ended = run(spawn(&program("publish_site"), &arguments, directory.path()), b"");
         assert_eq!(ended.code, Some(0), "{ended:?}");
