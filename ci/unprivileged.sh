@@ -14,6 +14,7 @@ chown -R 65534:65534 "$folder"
 chmod 755 "$folder"
 for program in "$folder"/*; do
     [ -x "$program" ] || continue
-    (cd "$folder" && env -u CI TMPDIR="$folder" setpriv --reuid 65534 --regid 65534 --clear-groups \
+    # Still in CI for what is drawn at random, but what needs root may be missing.
+    (cd "$folder" && env CI=false TMPDIR="$folder" setpriv --reuid 65534 --regid 65534 --clear-groups \
         "$program" --nocapture --skip fault_loops:: 2>&1 | grep -E '^SKIPPED|^test result|FAILED|panicked')
 done

@@ -7,10 +7,10 @@ use std::path::Path;
 
 use fs_err as fs;
 use proptest::prelude::{Strategy, any};
-use proptest::test_runner::{Config, TestRunner};
 use wholefile::{AtomicWriter, TargetState};
 
 use crate::dir::Dir;
+use crate::draws::runner;
 use crate::place::{Feature, lacks};
 use crate::system::make_fifo;
 
@@ -45,9 +45,8 @@ fn no_path_makes_a_save_panic_or_leave_anything_behind() {
     }
     // So deep that no path leads out of it.
     const DEEP: &str = "1/2/3/4/5/6";
-    let config = Config { cases: 500, failure_persistence: None, ..Config::default() };
     let (saved, refused) = (std::cell::Cell::new(0), std::cell::Cell::new(0));
-    let run = TestRunner::new(config).run(&(any_path(), any::<bool>()), |(path, parents)| {
+    let run = runner(500).run(&(any_path(), any::<bool>()), |(path, parents)| {
         let dir = Dir::new();
         let deep = dir.make(DEEP);
         dir.make("1/2/3/4/5/6/directory");

@@ -3,10 +3,11 @@
 use std::io::{IoSlice, Read, Seek, SeekFrom, Write};
 
 use proptest::prelude::{Just, Strategy, any, prop_oneof};
-use proptest::test_runner::{Config, TestCaseError, TestRunner};
+use proptest::test_runner::TestCaseError;
 use wholefile::{AtomicWriter, ErrorKind, Staging, Step, TargetState};
 
 use crate::dir::Dir;
+use crate::draws::runner;
 use crate::model::{self, End, Op};
 
 const BUFFER: usize = 64 << 10;
@@ -277,10 +278,8 @@ fn any_sequence_of_calls_does_what_a_file_in_memory_does() {
     let stagings = prop_oneof![Just(Staging::Named), Just(Staging::Unnamed)];
     let ends = prop_oneof![3 => Just(End::Commit), 1 => Just(End::Drop)];
     let cases = (proptest::collection::vec(any_op(), 0..25), sizes, stagings, ends);
-    let config = Config { cases: 1000, failure_persistence: None, ..Config::default() };
-    let mut runner = TestRunner::new(config);
     let (poisoned, committed) = (std::cell::Cell::new(0), std::cell::Cell::new(0));
-    let run = runner.run(&cases, |(ops, buffer_size, staging, end)| {
+    let run = runner(1000).run(&cases, |(ops, buffer_size, staging, end)| {
         let was_poisoned = check(&ops, buffer_size, staging, end);
         poisoned.set(poisoned.get() + usize::from(was_poisoned));
         committed.set(committed.get() + usize::from(!was_poisoned && end == End::Commit));

@@ -4,6 +4,7 @@
 //! that the suite can be run on any file system.
 
 mod dir;
+mod draws;
 mod model;
 mod snapshot;
 
