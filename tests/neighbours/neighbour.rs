@@ -1,18 +1,19 @@
 //! The neighbour: plants at the names of targets and of temp files, and watches what it planted.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{HashSet, VecDeque};
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::{MetadataExt, symlink};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::{env, fs, thread};
+use std::time::Instant;
+use std::{env, fs, io, thread};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{CWD, FileType, Mode, OFlags, linkat, mknodat, openat};
 
-use crate::linux::{Counts, MARKER, count};
+use crate::linux::{Counts, LIMIT, MARKER, count, has_enough};
 use crate::victims;
 use crate::watcher;
 use crate::writer::{FRESH, STANDING};
@@ -29,6 +30,10 @@ const MAX_SEEN: usize = 32;
 pub(crate) struct Shared {
     pub(crate) tries: AtomicU64,
     pub(crate) done: AtomicBool,
+    /// The watcher has done what it must.
+    pub(crate) has_attacked: AtomicBool,
+    /// The writer has.
+    has_saved: AtomicBool,
     /// The names of temp files, as they were seen.
     pub(crate) seen: Mutex<VecDeque<String>>,
     /// The names that the watcher itself removed: of its own plants, as root's stay.
@@ -61,15 +66,28 @@ pub(crate) fn main(tries: u64) {
     let shared = Shared {
         tries: AtomicU64::new(0),
         done: AtomicBool::new(false),
+        has_attacked: AtomicBool::new(false),
+        has_saved: AtomicBool::new(false),
         seen: Mutex::new(VecDeque::new()),
         removed: Mutex::new(HashSet::new()),
     };
     let watch = watcher::watch();
     println!("0 ready");
+    let start = Instant::now();
     let counts = thread::scope(|scope| {
-        let watcher = scope.spawn(|| watcher::run(&watch, &shared));
+        let watcher = scope.spawn(|| watcher::run(&watch, &shared, tries));
+        scope.spawn(|| {
+            // The parent closes it.
+            io::copy(&mut io::stdin(), &mut io::sink()).unwrap();
+            shared.has_saved.store(true, Ordering::Relaxed);
+        });
         let mut planter = Planter::new();
-        while shared.try_once() < tries {
+        let others = [&shared.has_saved, &shared.has_attacked];
+        while shared.try_once() < tries
+            || start.elapsed() < LIMIT
+                && !(others.iter().all(|it| it.load(Ordering::Relaxed))
+                    && has_enough(&planter.counts, tries, "plants: "))
+        {
             planter.plant(&shared);
         }
         shared.done.store(true, Ordering::Relaxed);
@@ -84,7 +102,7 @@ pub(crate) fn main(tries: u64) {
     }
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
     Symlink,
     Fifo,
@@ -105,16 +123,14 @@ struct Planter {
     victims: PathBuf,
     plants: VecDeque<Plant>,
     random: u64,
-    counts: HashMap<(&'static str, Kind), u64>,
-    others: Counts,
+    counts: Counts,
 }
 
 impl Planter {
     fn new() -> Planter {
         let victims = env::var_os("WHOLEFILE_VICTIMS").unwrap().into();
         let random = 0x9e37_79b9_7f4a_7c15;
-        let (plants, counts, others) = Default::default();
-        Planter { victims, plants, random, counts, others }
+        Planter { victims, plants: VecDeque::new(), random, counts: Counts::new() }
     }
 
     fn random(&mut self, below: u64) -> u64 {
@@ -166,14 +182,15 @@ impl Planter {
         };
         match self.make(kind, &name) {
             Ok(file) => {
-                *self.counts.entry((place, kind)).or_default() += 1;
+                count(&mut self.counts, format!("plants: {place}"));
+                count(&mut self.counts, format!("plants: {kind:?}"));
                 let inode = fs::symlink_metadata(&name).map_or(0, |metadata| metadata.ino());
                 self.plants.push_back(Plant { name, kind, inode, file });
             }
-            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
-                count(&mut self.others, "plants: at a name in use");
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                count(&mut self.counts, "plants: at a name in use");
             }
-            Err(error) => count(&mut self.others, format!("plants: {kind:?}: {}", error.kind())),
+            Err(error) => count(&mut self.counts, format!("plants: {kind:?}: {}", error.kind())),
         }
         if self.plants.len() > MAX_PLANTS {
             self.retire(shared);
@@ -182,11 +199,11 @@ impl Planter {
             // The writer's descriptors would give the names of its temp files.
             let fds = format!("/proc/{}/fd", rustix::process::getppid().unwrap().as_raw_pid());
             let what = if fs::read_dir(fds).is_ok() { "proc: readable" } else { "proc: denied" };
-            count(&mut self.others, what);
+            count(&mut self.counts, what);
         }
     }
 
-    fn make(&mut self, kind: Kind, name: &str) -> std::io::Result<Option<File>> {
+    fn make(&mut self, kind: Kind, name: &str) -> io::Result<Option<File>> {
         let victim = victims::NAMES[self.random(3) as usize];
         let victim = self.victims.join(victim);
         match kind {
@@ -255,12 +272,7 @@ impl Planter {
         while !self.plants.is_empty() {
             self.retire(shared);
         }
-        let mut counts = self.others;
-        for ((place, kind), n) in self.counts {
-            *counts.entry(format!("plants: {place}")).or_default() += n;
-            *counts.entry(format!("plants: {kind:?}")).or_default() += n;
-        }
-        counts
+        self.counts
     }
 }
 

@@ -14,7 +14,7 @@ use rustix::fs::{
 };
 use rustix::io::Errno;
 
-use crate::linux::{Counts, MARKER, count};
+use crate::linux::{Counts, MARKER, count, has_enough};
 use crate::neighbour::{Shared, breach};
 use crate::writer::STOLEN;
 
@@ -34,7 +34,7 @@ pub(crate) fn watch() -> OwnedFd {
     watch
 }
 
-pub(crate) fn run(watch: &OwnedFd, shared: &Shared) -> Counts {
+pub(crate) fn run(watch: &OwnedFd, shared: &Shared, tries: u64) -> Counts {
     let mut attacker = Attacker { shared, held: VecDeque::new(), counts: Counts::new() };
     let mut buffer = [std::mem::MaybeUninit::uninit(); 4096];
     let mut reader = inotify::Reader::new(watch, &mut buffer);
@@ -44,6 +44,8 @@ pub(crate) fn run(watch: &OwnedFd, shared: &Shared) -> Counts {
                 let name = event.file_name().and_then(|name| name.to_str().ok().map(str::to_owned));
                 if let Some(name) = name.filter(|name| is_temp(name)) {
                     attacker.attack(&name);
+                    let has_attacked = has_enough(&attacker.counts, tries, "temps: ");
+                    shared.has_attacked.store(has_attacked, Ordering::Relaxed);
                 }
             }
             Err(Errno::AGAIN) => {

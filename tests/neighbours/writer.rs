@@ -180,6 +180,10 @@ impl Writer {
         assert_eq!(now, *self.descriptors.get_or_insert(now), "descriptors");
     }
 
+    pub(crate) fn counts(&self) -> &Counts {
+        &self.counts
+    }
+
     /// The counts, after the neighbour has gone.
     pub(crate) fn finish(mut self) -> Counts {
         self.look_through();
