@@ -67,7 +67,10 @@ mount_place() {
         /usr/lib/openssh/sftp-server -u 0000 <"$work/to-server" >"$work/to-client" 2>/dev/null &
         sshfs -f -o passive,allow_other,default_permissions,no_contain_symlinks ":$base" "$root" \
             >"$work/to-server" <"$work/to-client" 2>/dev/null &
-        for _ in $(seq 100); do mountpoint -q "$root" && break || sleep 0.05; done ;;
+        # As long as it lives, it may yet.
+        for _ in $(seq 1200); do
+            mountpoint -q "$root" || ! kill -0 $! 2>/dev/null && break || sleep 0.05
+        done ;;
     ntfs-3g) ntfs-3g "$device" "$root" ;;
     exfat-fuse) mount.exfat-fuse "$device" "$root" >/dev/null 2>&1 ;;
     esac || return
