@@ -37,6 +37,9 @@ impl Device {
         let output = losetup(&["--find", "--show"], disk)?;
         let path = PathBuf::from(output.trim());
         let open = fs_err::File::open(&path)?.into_parts().0;
+        // udevd looks at no device that somebody has locked (systemd, BLOCK_DEVICE_LOCKING): what
+        // it reads would be counted, and what it has open stays attached.
+        flock(&open, FlockOperation::LockExclusive)?;
         // LOOP_CLR_FD of a device that somebody has open lets it go at the last close (loop(4),
         // LO_FLAGS_AUTOCLEAR).
         losetup(&["--detach"], &path)?;
