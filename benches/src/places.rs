@@ -73,7 +73,7 @@ impl Place {
             _ => (&["mkfs.btrfs", "-q", "-f", "-K"], "nodiscard"),
         };
         let (program, arguments) = make.split_first().context("no program")?;
-        run(Command::new(program).args(arguments).args(inodes(name)).arg(&device.path))?;
+        run(Command::new(program).args(arguments).args(inodes(name, images)).arg(&device.path))?;
         let folder = scratch.join(name);
         let path = device.path.clone();
         let disk = Path::new(&path).file_name().context("no device")?;
@@ -96,9 +96,14 @@ impl Place {
     }
 }
 
-/// Room for as many files as the largest case has.
-fn inodes(name: &str) -> &'static [&'static str] {
-    if name == EXT4 { &["-N", "1200000"] } else { &[] }
+/// Room for as many files as the largest case has. In memory only small ones are counted, and the
+/// tables take memory too.
+fn inodes(name: &str, images: Images) -> &'static [&'static str] {
+    match images {
+        Images::OnDisk if name == EXT4 => &["-N", "1200000"],
+        Images::InMemory if name == EXT4 => &["-N", "20000"],
+        _ => &[],
+    }
 }
 
 /// A loop device. Dropped, it is detached and its image removed.
