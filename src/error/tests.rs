@@ -169,6 +169,8 @@ fn each_obstacle_has_its_own_words() {
     ]
     .map(|it| {
         let sentence = obstacle(Path::new("/target"), it, 0).to_string();
+        let of_three = obstacle(Path::new("/target"), it, 2).to_string();
+        assert_eq!(of_three, format!("{sentence}; and 2 more of its files are not as they were"));
         sentence.strip_prefix("`/target`: ").expect("a reason").to_owned()
     });
     check_words(&reasons);

@@ -1,6 +1,7 @@
 //! Fails every operation of a journalled batch of three files and of its recovery, lets the process
 //! die before each of them, and recovers: all files must be new or all must be old.
 
+use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::thread;
 
@@ -8,6 +9,7 @@ use super::batches::{Place, new_of, portable};
 use super::faults_of;
 use super::place::sweep_when_free;
 use crate::fault::{Fault, Op, Plan, with_plan};
+use crate::many::stage::JOURNAL;
 use crate::{
     AtomicBatch, BatchCommit, Builder, Durability, ErrorKind, Publish, Recovered, Recovery, Result,
     Step, SyncPlan, TargetState, recover, sys,
@@ -351,6 +353,28 @@ fn a_journal_that_was_removed_does_not_come_back() {
         let removal = last(Op::RemoveEntry);
         let synced = if durability == Durability::None { &[][..] } else { &[Op::SyncDirectory] };
         assert_eq!(&steps[removal + 1..], synced, "{durability}: {steps:?}");
+    }
+}
+
+/// At every start of a program, and mostly there is none.
+#[test]
+fn where_there_is_no_journal_nothing_is_made() {
+    let place = CASES[0].place();
+    let (recovery, plan) = CASES[0].recover(&place, None);
+    assert_eq!(recovery.unwrap().files().len(), 0);
+    assert_eq!(plan.log, [Op::OpenDirectory, Op::Look, Op::Inspect], "that would take a right");
+}
+
+/// The mark names files, as the journal does.
+#[test]
+fn a_mark_is_its_owners_alone() {
+    let place = CASES[0].died_halfway();
+    let marks = others(&place).into_iter().map(|stage| stage.join(JOURNAL));
+    let marks: Vec<PathBuf> = marks.filter(|mark| mark.exists()).collect();
+    assert!(!marks.is_empty());
+    for mark in marks {
+        let mode = fs_err::metadata(&mark).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600, "{}", mark.display());
     }
 }
 

@@ -105,6 +105,20 @@ fn one_that_was_swept_before_it_was_locked_is_made_once_more() {
     }
 }
 
+#[test]
+fn what_goes_wrong_with_a_fresh_one_is_no_reason_for_another() {
+    let (_, clean) = run(place().path(), None);
+    let made = clean.log.iter().position(|it| *it == Op::MakeDirectory).unwrap();
+    for op in [Op::OpenDirectory, Op::Inspect, Op::Lock] {
+        let index = made + clean.log[made..].iter().position(|it| *it == op).unwrap();
+        let folder = place();
+        let error = Fault::Error(rustix::io::Errno::IO.raw_os_error());
+        let (result, plan) = run(folder.path(), Some((index, error)));
+        let makes = plan.log.iter().filter(|it| **it == Op::MakeDirectory).count();
+        assert_eq!((result.is_err(), makes, names(folder.path()).len()), (true, 1, 0), "{op:?}");
+    }
+}
+
 /// On sshfs a commit or a recovery failed to remove a staging directory now and then, although it
 /// had removed all that was in it: what had just been closed was only hidden, since the driver had
 /// not heard of that yet, and the empty directory was left over.
