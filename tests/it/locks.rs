@@ -179,7 +179,10 @@ fn an_update_that_changes_nothing_looks_again() {
         io::Write::write_all(&mut file.file(), b"emas").unwrap();
         file.file().set_modified(before).unwrap();
     };
-    let has_status_times = cfg!(unix) && has(Feature::ExactTimes);
+    #[cfg(unix)]
+    let has_status_times = has(Feature::ExactTimes);
+    #[cfg(not(unix))]
+    let has_status_times = false;
     for (meanwhile, outcome) in [
         (&replace as &dyn Fn(&Path), Outcome::Replaced),
         (&remove, Outcome::Created),
