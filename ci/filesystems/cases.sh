@@ -151,7 +151,7 @@ case_remount() {
     local break_it='echo 1 >"/sys/fs/ext4/$(basename "$device")/trigger_fs_error"'
     recover='umount "$root"; e2fsck -fy "$device" >/dev/null 2>&1; mount "$device" "$root"'
     check 'ext4 made ro meanwhile' 'by an error, after staging' \
-        'ReadOnlyFilesystem at SyncFile, Untouched, leftover named' stream --once-staged "$break_it"
+        'ReadOnlyFilesystem at Metadata, Untouched, leftover named' stream --once-staged "$break_it"
     remove_image
 }
 
@@ -309,7 +309,7 @@ case_shutdown() {
     local -A expected=(
         [ext4 before]='Io at CreateTemp, Untouched'
         [ext4 once-open]='Poisoned at CreateTemp, Untouched'
-        [ext4 once-staged]='Io at SyncFile, Untouched, leftover named'
+        [ext4 once-staged]='Io at Metadata, Untouched, leftover named'
         # XFS answers no question about a file any more.
         [xfs before]='Io at Resolve, Untouched'
         [xfs once-open]='Poisoned at Metadata, Untouched'
