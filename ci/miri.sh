@@ -26,6 +26,7 @@ cp -r src README.md Cargo.lock "$copy"
     awk '/^\[/ { is_left_out = /dev-dependencies/ || /^\[\[/ } !is_left_out' Cargo.toml
     printf '[dev-dependencies]\n'
     grep -m 1 '^fs-err' Cargo.toml
+    grep -m 1 '^rustix = .*"mount"' Cargo.toml
 } >"$copy/Cargo.toml"
 cd "$copy"
 export CARGO_TARGET_DIR=$output

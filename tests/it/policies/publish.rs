@@ -34,7 +34,6 @@ enum Expected {
 /// learned about file systems was gone by then, and to ask for it ended the process.
 #[test]
 fn a_thread_can_save_in_its_last_moments() {
-    #[cfg(unix)]
     if lacks(&[Feature::NoReplace]) {
         return;
     }
