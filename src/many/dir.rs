@@ -207,9 +207,11 @@ impl AtomicDir {
     /// [`Untouched`](crate::TargetState::Untouched) and the staged tree removed. A failure at
     /// [`Step::SyncDirectory`] leaves the new tree visible
     /// ([`Replaced`](crate::TargetState::Replaced)) and the old one where
-    /// [`leftover`](Error::leftover) says. [`ErrorKind::MountPoint`](crate::ErrorKind::MountPoint)
-    /// if something is mounted on the target or in either tree, the kind of a policy that refuses
-    /// what has taken the target's place since `open`,
+    /// [`leftover`](Error::leftover) says. Where it is [`Unknown`](crate::TargetState::Unknown)
+    /// which generation a link leads to ([`Swap::Link`]), neither is named: the next sweep removes
+    /// the other one. [`ErrorKind::MountPoint`](crate::ErrorKind::MountPoint) if something is
+    /// mounted on the target or in either tree, the kind of a policy that refuses what has taken
+    /// the target's place since `open`,
     /// [`ErrorKind::StagingReplaced`](crate::ErrorKind::StagingReplaced) if the staged directory is
     /// not the one that was made, [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported) where
     /// directories cannot be exchanged ([`Swap`]),

@@ -5,6 +5,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
+use nix::errno::Errno;
 
 use crate::groups::Group;
 use crate::journals::{self, JOURNAL};
@@ -236,13 +237,23 @@ impl Scene<'_> {
                 () if self.is_on_the_way(&path) => {
                     is_published || told.could_not(&[Group::RemoveDirectory])
                 }
-                // The next one who asks for the lock takes the file over.
+                // The next one who asks for the lock takes the file over, or somebody else has it.
                 () if is_lock => {
-                    told.could_not(&[Group::RemoveLock]) || self.scenario.death.is_some()
+                    told.could_not(&[Group::RemoveLock])
+                        || told.met_with(Group::Lock, Errno::EAGAIN)
+                        || self.scenario.death.is_some()
+                }
+                // What is mounted there is somebody else's.
+                () if self.scenario.death.is_some()
+                    && told.met_with(Group::OpenBelow, Errno::EXDEV) =>
+                {
+                    true
                 }
                 // With a directory all that is in it.
                 () if named.iter().any(|named| path.starts_with(named)) => true,
                 () if is_for_recovery(&path, after, told) => true,
+                // Nobody could tell whether the link leads to it by now. The sweep can.
+                () if told.is_lasting() => is_in_generation(&path),
                 () => false,
             };
             if !is_excused {
@@ -284,6 +295,11 @@ fn is_for_recovery(path: &Path, after: &Snapshot, told: &Told<'_>) -> bool {
     let may_be_there = told.is_lasting() && told.report.journal.is_some();
     (may_be_there || after.contains_key(Path::new(JOURNAL)))
         && (path == Path::new(JOURNAL) || path.ancestors().any(is_marked))
+}
+
+/// Whether it is, or is in, a directory that a link may name.
+fn is_in_generation(path: &Path) -> bool {
+    path.iter().next().is_some_and(|first| first.to_string_lossy().ends_with(".tree"))
 }
 
 /// Whether all names are there, and nothing else, of the right types and with the right contents.

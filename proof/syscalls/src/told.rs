@@ -59,6 +59,13 @@ impl Told<'_> {
         self.met().is_some_and(is_it)
     }
 
+    /// Whether a call of that group was answered with that error.
+    pub(crate) fn met_with(&self, group: Group, errno: Errno) -> bool {
+        let is_it =
+            |(call, fault): (&Call, Fault)| call.group() == group && fault == Fault::Error(errno);
+        self.met().is_some_and(is_it)
+    }
+
     pub(crate) fn could_not(&self, groups: &[Group]) -> bool {
         let failed = |call: &Call| groups.contains(&call.group()) && !call.succeeded();
         self.calls.iter().any(failed) || self.is_lasting()

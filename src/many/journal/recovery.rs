@@ -74,8 +74,12 @@ pub(super) fn recover(claim: &Claim<'_>, target: &Target) -> Result<Recovery> {
     let all_new = |error: Error| {
         plan.tell(error.with_state(TargetState::Replaced), |_| TargetState::Replaced)
     };
-    claim.remove().map_err(all_new)?;
-    claim.sync_name().map_err(all_new)?; // or it may come back when its files are others
+    let with_leftovers = |error: Error| {
+        let paths = leftover.iter().flat_map(Error::leftovers);
+        all_new(paths.fold(error, |error, path| error.with_leftover(Some(path.to_path_buf()))))
+    };
+    claim.remove().map_err(with_leftovers)?;
+    claim.sync_name().map_err(with_leftovers)?; // or it may come back when its files are others
     match leftover {
         Some(error) => Err(all_new(error)),
         None => Ok(plan.receipt()),
