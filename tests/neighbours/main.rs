@@ -35,7 +35,7 @@ fn main() {
 #[cfg(target_os = "linux")]
 mod linux {
     use std::collections::BTreeMap;
-    use std::io::{BufRead, BufReader};
+    use std::io::{BufRead, BufReader, Write};
     use std::os::unix::fs::PermissionsExt;
     use std::os::unix::process::CommandExt;
     use std::path::{Path, PathBuf};
@@ -107,12 +107,16 @@ mod linux {
         // It is at its post once it says so.
         stdout.read_line(&mut String::new()).unwrap();
         let start = Instant::now();
+        let mut is_done = false;
         // Bounded by the neighbour, which has a deadline.
         loop {
             writer.round();
             victims.check();
-            if has_enough(writer.counts(), tries, "saves: ") || start.elapsed() > LIMIT {
-                drop(neighbour.0.stdin.take()); // it may end
+            let is_enough = has_enough(writer.counts(), tries, "saves: ");
+            if !is_done && (is_enough || start.elapsed() > LIMIT) {
+                is_done = true;
+                // The pipe stays open, since the writer counts its descriptors.
+                let _ = neighbour.0.stdin.as_mut().unwrap().write_all(b"it may end");
             }
             if neighbour.0.try_wait().unwrap().is_some() {
                 break;
