@@ -5,23 +5,16 @@ use std::io;
 use crate::error::{Error, ErrorKind, Result, Step};
 use crate::fault::Op;
 use crate::options::Options;
-use crate::protocol::target::Target;
+use crate::protocol::target::{self, Target};
 use crate::sys::{self, FileKind};
 
-/// As often as this may others, who know nothing of the lock, replace the target between the look
-/// at it and its opening.
-const MAX_LOOKS: usize = 100;
-
-/// The contents of the target, `None` where there is no file.
+/// The contents of the target, `None` where there is no file, whoever replaces it meanwhile without
+/// the lock.
 pub(crate) fn contents_of(target: &mut Target, options: &Options) -> Result<Option<Vec<u8>>> {
-    for _ in 1..MAX_LOOKS {
-        match read(target) {
-            // Another one bears the name by now, or none.
-            Err(error) if error.kind() == ErrorKind::NotFound => target.look_again(options)?,
-            contents => return contents,
-        }
-    }
-    read(target)
+    target::unless_replaced(read(target), || {
+        target.look_again(options)?;
+        read(target)
+    })
 }
 
 /// As [`contents_of`], of the file that was looked at.

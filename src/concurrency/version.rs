@@ -15,14 +15,11 @@ use std::sync::Arc;
 use crate::error::{Error, ErrorKind, Result, Step};
 use crate::fault::Op;
 use crate::options::{Options, ReadOnly, Tracking};
-use crate::protocol::target::Target;
+use crate::protocol::target::{self, Target};
 use crate::sys::{self, Directory, Existing, FileKind, Info};
 
 /// As much is read at a time for a hash of the contents.
 const CHUNK_LEN: usize = 64 << 10;
-
-/// As often as this may others replace the file between the look at it and its opening.
-const MAX_LOOKS: usize = 100;
 
 /// What a file was at a moment, or that there was none: for an editor that was open for an hour and
 /// must not overwrite what others have saved meanwhile.
@@ -185,17 +182,9 @@ impl Version {
 
     fn see(path: &Path, tracking: Tracking) -> Result<Version> {
         let way = Way::of(None, path)?;
-        let mut seen = Version::see_file(&way, path, tracking);
-        for _ in 1..MAX_LOOKS {
-            match seen {
-                // Another one bears the name by now, or none.
-                Err(error) if error.kind() == ErrorKind::NotFound => {
-                    seen = Version::see_file(&way, path, tracking);
-                }
-                _ => break,
-            }
-        }
-        Ok(Version(Arc::new(Seen { way, file: seen? })))
+        let see = || Version::see_file(&way, path, tracking);
+        let file = target::unless_replaced(see(), see)?;
+        Ok(Version(Arc::new(Seen { way, file })))
     }
 
     fn see_file(way: &Way, path: &Path, tracking: Tracking) -> Result<Option<SeenFile>> {

@@ -38,10 +38,12 @@ fn batch(path: &Path, journal: Option<&str>) -> Result<()> {
 
 #[track_caller]
 fn check(name: &str, save: fn(&Path) -> Result<()>) {
-    let (_, clean, plan) = run(save, None);
-    clean.unwrap();
-    let exchange = plan.log.iter().position(|op| *op == Op::Exchange).expect("it is exchanged");
-    let (place, result, _) = run(save, Some(exchange));
+    let deed = |path: &Path| {
+        fs_err::remove_file(path).unwrap();
+        fs_err::create_dir(path).unwrap();
+        fs_err::write(path.join("theirs"), "theirs").unwrap();
+    };
+    let (place, result) = run_while(Op::Exchange, deed, save);
     let error = result.unwrap_err();
     let became = (error.kind(), error.target_state());
     assert_eq!(became, (ErrorKind::IsADirectory, TargetState::Untouched), "{name}: {error:?}");
@@ -52,15 +54,16 @@ fn check(name: &str, save: fn(&Path) -> Result<()>) {
     assert!(place.path().join("theirs").exists(), "{name}");
 }
 
-fn run(save: fn(&Path) -> Result<()>, before: Option<usize>) -> (Place, Result<()>, Plan) {
+/// Runs `save` while somebody else does `deed` right before an operation, if one is given.
+fn run<T: Send>(
+    save: impl Fn(&Path) -> Result<T> + Sync,
+    deed: fn(&Path),
+    before: Option<usize>,
+) -> (Place, Result<T>, Plan) {
     let place = Place::new(Before::File);
     let path: PathBuf = place.path();
-    let action = |path: &Path| {
-        fs_err::remove_file(path).unwrap();
-        fs_err::create_dir(path).unwrap();
-        fs_err::write(path.join("theirs"), "theirs").unwrap();
-    };
-    let interruption = |index| Interruption { when: When::At(index), action, path: path.clone() };
+    let interruption =
+        |index| Interruption { when: When::At(index), action: deed, path: path.clone() };
     let interruptions = before.map(interruption).into_iter().collect();
     let plan = Plan { interruptions, ..Plan::default() };
     // What is known of the file systems is known by thread.
@@ -95,20 +98,10 @@ fn run_while<T: Send>(
     deed: fn(&Path),
     save: impl Fn(&Path) -> Result<T> + Sync,
 ) -> (Place, Result<T>) {
-    let once = |index: Option<usize>| {
-        let place = Place::new(Before::File);
-        let path: PathBuf = place.path();
-        let interruption =
-            |index| Interruption { when: When::At(index), action: deed, path: path.clone() };
-        let interruptions = index.map(interruption).into_iter().collect();
-        let plan = Plan { interruptions, ..Plan::default() };
-        let run = || with_plan(plan, || save(&path));
-        let (result, plan) = thread::scope(|scope| scope.spawn(run).join().unwrap());
-        (place, result, plan)
-    };
-    let (_, _, plan) = once(None);
+    let (_, clean, plan) = run(&save, deed, None);
+    assert!(clean.is_ok());
     let index = plan.log.iter().position(|it| *it == op).expect("it does that");
-    let (place, result, _) = once(Some(index));
+    let (place, result, _) = run(save, deed, Some(index));
     (place, result)
 }
 

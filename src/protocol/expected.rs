@@ -238,7 +238,8 @@ fn put_back(new: &Candidate, target: &Target) -> io::Result<()> {
                 return if is_removed(at_target.as_ref(), new, to)? {
                     Ok(()) // by somebody who meant whatever the target was
                 } else {
-                    move_back(from, to)
+                    // Whoever moved it elsewhere has that one, and this may be the only copy.
+                    sys::rename_no_replace(from, to)
                 };
             }
             result => result?,
@@ -268,13 +269,6 @@ fn is_removed(theirs: Option<&Existing>, new: &Candidate, to: Entry<'_>) -> io::
         Err(error) if sys::is_gone(&error) => Ok(true),
         Err(error) => Err(error),
     }
-}
-
-/// Makes what was displaced the target again, after somebody has moved away what was put in its
-/// place. They have that one now, and this may be the only copy: it is lost to nobody who has saved
-/// again since then.
-fn move_back(from: Entry<'_>, to: Entry<'_>) -> io::Result<()> {
-    sys::rename_no_replace(from, to)
 }
 
 /// Whether the names say so, whatever an error said.

@@ -53,6 +53,25 @@ pub(crate) struct Destination<'a> {
     pub(crate) before: Option<FileId>,
 }
 
+/// As often as this may others replace a file between the look at it and its opening.
+const MAX_LOOKS: usize = 100;
+
+/// Asks again where the first answer is that what was looked at is not there: another file bears
+/// its name by now, or none.
+pub(crate) fn unless_replaced<T>(
+    first: Result<T>,
+    mut again: impl FnMut() -> Result<T>,
+) -> Result<T> {
+    let mut answer = first;
+    for _ in 1..MAX_LOOKS {
+        match answer {
+            Err(error) if error.kind() == ErrorKind::NotFound => answer = again(),
+            _ => break,
+        }
+    }
+    answer
+}
+
 impl Target {
     pub(crate) fn destination(&self) -> Destination<'_> {
         Destination {

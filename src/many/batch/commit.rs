@@ -44,13 +44,12 @@ pub(super) fn commit(
     match end(&mut members, claim.as_ref()) {
         Ok(names) => Ok(receipt(members, &names)),
         Err(error) => {
-            let state_of = |file: &Member| match file.kind {
-                Kind::Staged(_) => TargetState::Replaced,
-                Kind::Unchanged(_) => TargetState::Untouched,
+            let state_if = |is_published| match is_published {
+                true => TargetState::Replaced,
+                false => TargetState::Untouched,
             };
-            let is_any = members.files.iter().any(is_staged);
-            let state = if is_any { TargetState::Replaced } else { TargetState::Untouched };
-            Err(members.abandon(error.with_state(state), |_, file| state_of(file)))
+            let error = error.with_state(state_if(members.files.iter().any(is_staged)));
+            Err(members.abandon(error, |_, file| state_if(is_staged(file))))
         }
     }
 }

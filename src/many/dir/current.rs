@@ -42,14 +42,14 @@ impl Current {
             return Err(Error::refused(ErrorKind::MountPoint, Step::Resolve, &mount));
         }
         let existing = sys::look(&directory, OsStr::new(".")).map_err(failed)?;
-        // Of a link, the policies saw nothing but the link. What is no generation stays.
-        let goes = match swap {
-            Swap::Exchange => true,
-            Swap::Link => generation::generation_of(target, options).map_err(failed)?.is_some(),
-        };
         let is_read_only = existing.as_ref().is_some_and(|it| it.info.read_only);
-        if goes && is_read_only && options.read_only == ReadOnly::Refuse {
-            return Err(Error::refused(ErrorKind::ReadOnly, Step::Resolve, &target.path));
+        if is_read_only && options.read_only == ReadOnly::Refuse {
+            // Of a link, the policies saw nothing but the link. What is no generation stays.
+            let stays = swap == Swap::Link
+                && generation::generation_of(target, options).map_err(failed)?.is_none();
+            if !stays {
+                return Err(Error::refused(ErrorKind::ReadOnly, Step::Resolve, &target.path));
+            }
         }
         Ok(existing.map(|existing| Current { directory, existing }))
     }

@@ -75,12 +75,12 @@ pub(in crate::many) fn needs(text: &[u8]) -> io::Result<bool> {
     if sys::inspect_directory(&directory)?.id.file != mark.directory_id {
         return Ok(true);
     }
-    let is_same = match (born(&directory), mark.directory_born) {
-        (Some(now), Some(then)) => now == then,
+    let is_another = match (born(&directory), mark.directory_born) {
+        (Some(now), Some(then)) => now != then,
         // Who made the mark or who reads it may have no such call, or the file system no such time.
-        _ => !may_be_root(&directory)?,
+        _ => may_be_root(&directory)?,
     };
-    if !is_same {
+    if is_another {
         return Ok(true);
     }
     Ok(sys::look(&directory, OsStr::new(&mark.journal))?.is_some())
