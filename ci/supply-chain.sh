@@ -16,7 +16,7 @@ check() {
     cargo deny --locked --manifest-path "$1/Cargo.toml" check "${@:2}"
 }
 
-beside=(fuzz benches proof/powercut proof/syscalls)
+beside=(fuzz benches proof/mutants proof/powercut proof/syscalls)
 check . licenses bans sources
 # Only what comes with the library must be there once.
 for package in "${beside[@]}"; do check "$package" --allow duplicate licenses bans sources; done

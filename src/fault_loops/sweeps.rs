@@ -1,8 +1,9 @@
 //! Sweeps where the file system does not tell all that it tells elsewhere.
 
+use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::fault::{Interruption, Op, Plan, When, with_plan};
+use crate::fault::{Fault, Interruption, Op, Plan, When, with_plan};
 use crate::many::stage::JOURNAL;
 use crate::{ErrorKind, Step, Sweep, Sweeper, sys};
 
@@ -153,4 +154,50 @@ fn a_staging_directory_with_a_mark_that_is_no_file_is_kept() {
     rustix::fs::symlink("nowhere", stage.join(JOURNAL)).unwrap();
     let sweep = place.sweep(Plan::default());
     assert_eq!((sweep.kept(), place.names()), (&[stage.clone()][..], vec![stage]));
+}
+
+/// Fails every operation of a sweep once, with each error that it can give.
+#[test]
+fn whatever_fails_is_told_or_comes_to_nothing() {
+    let run = |place: &Place, at: Option<(usize, Fault)>| {
+        let sweep = || Sweeper::new().recursive(true).run(place.0.path());
+        with_plan(Plan { at, ..Plan::default() }, sweep)
+    };
+    let (_, clean) = run(&Place::new(), None);
+    let mut runs = 0;
+    for (index, op) in clean.log.iter().copied().enumerate() {
+        for code in sys::errors_of(op) {
+            let place = Place::new();
+            let (result, _) = run(&place, Some((index, Fault::Error(code))));
+            let name = format!("{op:?} at {index}, {code}: {result:?}");
+            let error = io::Error::from_raw_os_error(code);
+            runs += 1;
+            let sweep = match result {
+                Ok(sweep) => sweep,
+                Err(_) if index > 1 => panic!("{name}: only the first directory is everything"),
+                Err(told) => {
+                    let told = told.io_error().and_then(io::Error::raw_os_error);
+                    assert_eq!((told, place.names()), (Some(code), place.orphans()), "{name}");
+                    continue;
+                }
+            };
+            let told = |it: &crate::Error| it.io_error().and_then(io::Error::raw_os_error);
+            assert!(sweep.errors().iter().all(|it| told(it) == Some(code)), "{name}");
+            let is_answer = sys::is_gone(&error)
+                || op == Op::Lock && sys::lacks_locks(&error)
+                || matches!(error.kind(), io::ErrorKind::Interrupted | io::ErrorKind::WouldBlock);
+            // The lock of what was exchanged may stay, which the next sweep finds.
+            let is_nothing = sorted(sweep.removed()) == place.orphans();
+            assert!(!sweep.errors().is_empty() || is_answer || is_nothing, "{name}: not told");
+            let mut kept = place.orphans();
+            kept.retain(|path| !sweep.removed().contains(path));
+            let stayed: Vec<PathBuf> = place.names();
+            assert!(stayed.iter().all(|path| kept.contains(path) || is_lock(path)), "{name}");
+        }
+    }
+    assert!(runs > 100, "only {runs} runs");
+}
+
+fn is_lock(path: &Path) -> bool {
+    path.extension().is_some_and(|it| it == "lock")
 }

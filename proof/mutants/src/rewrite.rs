@@ -1,0 +1,400 @@
+//! Writes a source file in which every change is there and none is on.
+//!
+//! Where a comparison `a == b` would be turned round, the file says
+//! `(if crate::switch::is(7) { a != b } else { a == b })`. Around each changed piece stand comments
+//! with its number, so that an error of the compiler tells which change does not compile.
+
+use std::cmp::Reverse;
+use std::collections::{HashMap, HashSet};
+use std::ops::Range;
+
+use anyhow::{Context as _, Result, ensure};
+use syn::spanned::Spanned;
+use syn::visit::{self, Visit};
+
+use crate::list::{Genre, Mutant, Place};
+
+/// A change and its number.
+pub(crate) type Numbered<'a> = (usize, &'a Mutant);
+
+/// The text of a file with all of these changes.
+pub(crate) fn rewrite(text: &str, mutants: &[Numbered<'_>]) -> Result<String> {
+    let offsets = Offsets::of(text);
+    let mut wanted: HashMap<(Genre, usize), Vec<Numbered<'_>>> = HashMap::new();
+    let mut found = Found { wanted: HashMap::new(), nodes: Vec::new(), met: HashSet::new() };
+    for (number, mutant) in mutants {
+        let start = offsets.byte(mutant.span.start).context("a place beyond the end")?;
+        match mutant.genre {
+            Genre::FnValue => {
+                let change = format!(
+                    "{}if {} {{ return {}; }}{}\n",
+                    begin(*number),
+                    is(*number),
+                    mutant.replacement,
+                    end(*number)
+                );
+                found.met.insert(*number);
+                found.nodes.push(Node { range: start..start, shape: Shape::Insert(change) });
+            }
+            genre => wanted.entry((genre, start)).or_default().push((*number, mutant)),
+        }
+    }
+    found.wanted = wanted;
+    found.visit_file(&syn::parse_file(text)?);
+    for (number, mutant) in mutants {
+        ensure!(found.met.contains(number), "not found in the syntax tree: {}", mutant.name);
+    }
+    // What is inserted at a place comes before what begins there, and that before what it contains.
+    found
+        .nodes
+        .sort_by_key(|Node { range, .. }| (range.start, !range.is_empty(), Reverse(range.end)));
+    Ok(Writer { text }.write(0..text.len(), &found.nodes))
+}
+
+fn is(number: usize) -> String {
+    format!("crate::switch::is({number})")
+}
+
+fn begin(number: usize) -> String {
+    format!("/*<{number}*/")
+}
+
+fn end(number: usize) -> String {
+    format!("/*{number}>*/")
+}
+
+/// From lines and columns to bytes.
+struct Offsets<'a>(Vec<(usize, &'a str)>);
+
+impl<'a> Offsets<'a> {
+    fn of(text: &'a str) -> Offsets<'a> {
+        let mut start = 0;
+        let line = |line: &'a str| {
+            let here = start;
+            start += line.len();
+            (here, line)
+        };
+        Offsets(text.split_inclusive('\n').map(line).collect())
+    }
+
+    fn byte(&self, place: Place) -> Option<usize> {
+        let (start, line) = self.0.get(place.line.checked_sub(1)?)?;
+        let column = place.column.checked_sub(1)?;
+        let within = line.char_indices().map(|(byte, _)| byte).chain([line.len()]).nth(column)?;
+        Some(start + within)
+    }
+}
+
+/// A piece of the file that is written otherwise.
+struct Node {
+    range: Range<usize>,
+    shape: Shape,
+}
+
+enum Shape {
+    Insert(String),
+    Binary {
+        left: Range<usize>,
+        operator: Range<usize>,
+        right: Range<usize>,
+        to: Vec<(usize, String)>,
+    },
+    Unary {
+        number: usize,
+        operand: Range<usize>,
+    },
+    Guard {
+        always: Option<usize>,
+        never: Option<usize>,
+        deleted: Option<usize>,
+    },
+    Struct {
+        without: Vec<(usize, Range<usize>)>,
+    },
+}
+
+struct Found<'a> {
+    wanted: HashMap<(Genre, usize), Vec<Numbered<'a>>>,
+    nodes: Vec<Node>,
+    met: HashSet<usize>,
+}
+
+impl<'a> Found<'a> {
+    fn take(&mut self, genre: Genre, start: usize) -> Vec<Numbered<'a>> {
+        let taken = self.wanted.remove(&(genre, start)).unwrap_or_default();
+        self.met.extend(taken.iter().map(|(number, _)| *number));
+        taken
+    }
+}
+
+fn bytes(tokens: &impl Spanned) -> Range<usize> {
+    tokens.span().byte_range()
+}
+
+impl<'ast> Visit<'ast> for Found<'_> {
+    fn visit_expr_binary(&mut self, binary: &'ast syn::ExprBinary) {
+        let operator = bytes(&binary.op);
+        let to = self.take(Genre::BinaryOperator, operator.start);
+        if !to.is_empty() {
+            let to = to.into_iter().map(|(it, mutant)| (it, mutant.replacement.clone())).collect();
+            let (left, right) = (bytes(&*binary.left), bytes(&*binary.right));
+            let range = left.start..right.end;
+            self.nodes.push(Node { range, shape: Shape::Binary { left, operator, right, to } });
+        }
+        visit::visit_expr_binary(self, binary);
+    }
+
+    fn visit_expr_unary(&mut self, unary: &'ast syn::ExprUnary) {
+        for (number, _) in self.take(Genre::UnaryOperator, bytes(&unary.op).start) {
+            let operand = bytes(&*unary.expr);
+            self.nodes.push(Node { range: bytes(unary), shape: Shape::Unary { number, operand } });
+        }
+        visit::visit_expr_unary(self, unary);
+    }
+
+    fn visit_arm(&mut self, arm: &'ast syn::Arm) {
+        let deleted = self.take(Genre::MatchArm, bytes(arm).start).first().map(|(it, _)| *it);
+        match &arm.guard {
+            Some((_, guard)) => {
+                let range = bytes(&**guard);
+                let taken = self.take(Genre::MatchArmGuard, range.start);
+                let to = |value| {
+                    let is_to = |(_, mutant): &&Numbered<'_>| mutant.replacement == value;
+                    taken.iter().find(is_to).map(|(it, _)| *it)
+                };
+                let (always, never) = (to("true"), to("false"));
+                self.nodes.push(Node { range, shape: Shape::Guard { always, never, deleted } });
+            }
+            None => {
+                if let Some(number) = deleted {
+                    let end = bytes(&arm.pat).end;
+                    let change = format!(" if !{}", is(number));
+                    self.nodes.push(Node { range: end..end, shape: Shape::Insert(change) });
+                }
+            }
+        }
+        visit::visit_arm(self, arm);
+    }
+
+    fn visit_expr_struct(&mut self, it: &'ast syn::ExprStruct) {
+        let mut without = Vec::new();
+        for pair in it.fields.pairs() {
+            let mut field = bytes(pair.value());
+            for (number, _) in self.take(Genre::StructField, field.start) {
+                field.end = pair.punct().map_or(field.end, |comma| bytes(comma).end);
+                without.push((number, field.clone()));
+            }
+        }
+        if !without.is_empty() {
+            self.nodes.push(Node { range: bytes(it), shape: Shape::Struct { without } });
+        }
+        visit::visit_expr_struct(self, it);
+    }
+}
+
+struct Writer<'a> {
+    text: &'a str,
+}
+
+impl Writer<'_> {
+    /// A part of the file, with the nodes that are in it.
+    fn write(&self, part: Range<usize>, nodes: &[Node]) -> String {
+        let mut written = String::new();
+        let (mut at, mut next) = (part.start, 0);
+        while let Some(node) = nodes.get(next) {
+            next += 1;
+            if node.range.start < at || node.range.end > part.end {
+                continue; // in a piece that is left out, or in its neighbour
+            }
+            let first = next;
+            let holds_others = !node.range.is_empty();
+            while holds_others && nodes.get(next).is_some_and(|it| it.range.end <= node.range.end) {
+                next += 1;
+            }
+            written += &self.text[at..node.range.start];
+            written += &self.node(node, &nodes[first..next]);
+            at = node.range.end;
+        }
+        written + &self.text[at..part.end]
+    }
+
+    fn node(&self, node: &Node, inner: &[Node]) -> String {
+        let whole = || self.write(node.range.clone(), inner);
+        match &node.shape {
+            Shape::Insert(change) => change.clone(),
+            Shape::Binary { left, operator, right, to } => {
+                let (left, right) =
+                    (self.write(left.clone(), inner), self.write(right.clone(), inner));
+                binary(&left, &self.text[operator.clone()], &right, to)
+            }
+            Shape::Unary { number, operand } => {
+                let operand = self.write(operand.clone(), inner);
+                choice(&[(*number, operand)], &whole())
+            }
+            Shape::Guard { always, never, deleted } => {
+                let mut guard = format!("({})", whole());
+                if let Some(number) = never {
+                    guard = format!("(!{} && {guard})", is(*number));
+                }
+                if let Some(number) = always {
+                    guard = format!("({} || {guard})", is(*number));
+                }
+                if let Some(number) = deleted {
+                    guard = format!("(!{} && {guard})", is(*number));
+                }
+                guard
+            }
+            Shape::Struct { without } => {
+                let Range { start, end } = node.range.clone();
+                let less = |(number, field): &(usize, Range<usize>)| {
+                    let rest =
+                        self.write(start..field.start, inner) + &self.write(field.end..end, inner);
+                    (*number, rest)
+                };
+                choice(&without.iter().map(less).collect::<Vec<_>>(), &whole())
+            }
+        }
+    }
+}
+
+fn binary(left: &str, operator: &str, right: &str, to: &[(usize, String)]) -> String {
+    let with = |operator: &str, left: &str| format!("{left}\n{operator} {right}");
+    if !matches!(operator, "&&" | "||") {
+        let changed: Vec<_> = to.iter().map(|(it, op)| (*it, with(op, left))).collect();
+        return choice(&changed, &with(operator, left));
+    }
+    // The left side is evaluated first, whatever follows: written once, or a long chain would grow
+    // beyond measure.
+    let name = format!("left_{}", to[0].0);
+    let changed: Vec<_> = to.iter().map(|(it, op)| (*it, with(op, &name))).collect();
+    format!("({{ let {name}: bool = {left}; {} }})", choice(&changed, &with(operator, &name)))
+}
+
+/// Each change if it is on, else the text as it was.
+fn choice(changed: &[(usize, String)], otherwise: &str) -> String {
+    let mut written = String::from("(");
+    for (number, text) in changed {
+        let (begin, is, end) = (begin(*number), is(*number), end(*number));
+        written += &format!("if {is} {{ {begin}{text}{end} }} else ");
+    }
+    written + &format!("{{ {otherwise} }})")
+}
+
+/// The number of the change that an error at these bytes of a rewritten file is about.
+pub(crate) fn changed_at(rewritten: &str, bytes: Range<usize>) -> Option<usize> {
+    // What is evaluated before a program runs cannot ask which change is on.
+    let asked = rewritten.get(bytes.clone()).and_then(|it| it.strip_prefix("crate::switch::is("));
+    if let Some(number) = asked.and_then(|it| it.split(')').next()) {
+        return number.parse().ok();
+    }
+    let mut starts = rewritten[..bytes.start].rmatch_indices("/*<");
+    // The innermost begins last.
+    starts.find_map(|(start, _)| {
+        let number: usize = rewritten[start + 3..].split('*').next()?.parse().ok()?;
+        let until = rewritten[start..].find(&end(number))? + start;
+        (until >= bytes.end).then_some(number)
+    })
+}
+
+/// The numbers that are asked for in the first block of a text.
+pub(crate) fn asked_in_block(text: &str) -> Vec<usize> {
+    let mut depth = 0;
+    let end = text.find(|letter| {
+        depth += i32::from(letter == '{') - i32::from(letter == '}');
+        letter == '}' && depth == 0
+    });
+    let asked = text[..end.unwrap_or(text.len())].split("crate::switch::is(").skip(1);
+    asked.filter_map(|it| it.split(')').next()?.parse().ok()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::list::Span;
+
+    /// What is changed in a text: its first piece that reads so, and what comes in its place.
+    type Change = (Genre, &'static str, &'static str);
+
+    fn mutant(text: &str, (genre, piece, replacement): Change) -> Mutant {
+        let before = &text[..text.find(piece).expect("the text has the piece")];
+        let line = before.lines().count().max(1);
+        let column = before.chars().rev().take_while(|letter| *letter != '\n').count() + 1;
+        let start = Place { line: line + usize::from(before.ends_with('\n')), column };
+        Mutant {
+            file: "src/lib.rs".to_owned(),
+            genre,
+            name: "a change".to_owned(),
+            replacement: replacement.to_owned(),
+            span: Span { start, end: start },
+            function: None,
+        }
+    }
+
+    #[track_caller]
+    fn check(text: &str, changes: &[Change], expected: &str) {
+        let mutants: Vec<Mutant> = changes.iter().map(|it| mutant(text, *it)).collect();
+        let numbered: Vec<Numbered<'_>> = mutants.iter().enumerate().collect();
+        let rewritten = rewrite(text, &numbered).unwrap();
+        syn::parse_file(&rewritten).expect("it is still Rust");
+        let plain: String = rewritten.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert_eq!(plain.replace("crate::switch::is", "is"), expected);
+        for number in 0..mutants.len() {
+            let marked = rewritten.find(&begin(number)).map(|at| at + begin(number).len());
+            if let Some(at) = marked {
+                assert_eq!(changed_at(&rewritten, at..at + 1), Some(number));
+            }
+        }
+    }
+
+    #[test]
+    fn every_change_is_there_and_none_is_on() {
+        use Genre::{BinaryOperator, FnValue, MatchArm, MatchArmGuard, StructField, UnaryOperator};
+        check(
+            "fn f() -> bool { a }",
+            &[(FnValue, "a }", "true"), (FnValue, "a }", "false")],
+            "fn f() -> bool { /*<0*/if is(0) { return true; }/*0>*/ \
+             /*<1*/if is(1) { return false; }/*1>*/ a }",
+        );
+        check(
+            "fn f() -> bool { a < b }",
+            &[(BinaryOperator, "<", "=="), (BinaryOperator, "<", ">")],
+            "fn f() -> bool { (if is(0) { /*<0*/a == b/*0>*/ } else if is(1) { /*<1*/a > b/*1>*/ } \
+             else { a < b }) }",
+        );
+        check(
+            "fn f() -> bool { !a && b == c }",
+            &[(BinaryOperator, "&&", "||"), (UnaryOperator, "!", ""), (BinaryOperator, "==", "!=")],
+            "fn f() -> bool { ({ let left_0: bool = (if is(1) { /*<1*/a/*1>*/ } else { !a }); \
+             (if is(0) { /*<0*/left_0 || (if is(2) { /*<2*/b != c/*2>*/ } else { b == c })/*0>*/ } \
+             else { left_0 && (if is(2) { /*<2*/b != c/*2>*/ } else { b == c }) }) }) }",
+        );
+        check(
+            "fn f() { match a { 1 if b => c, 2 => d, _ => e } }",
+            &[
+                (MatchArmGuard, "b", "true"),
+                (MatchArmGuard, "b", "false"),
+                (MatchArm, "1 if", ""),
+                (MatchArm, "2 =>", ""),
+            ],
+            "fn f() { match a { 1 if (!is(2) && (is(0) || (!is(1) && (b)))) => c, \
+             2 if !is(3) => d, _ => e } }",
+        );
+        check(
+            "fn f() -> S { S { a: 1, b: c == d, ..e } }",
+            &[(StructField, "a: 1", ""), (BinaryOperator, "==", "!=")],
+            "fn f() -> S { (if is(0) { /*<0*/S { b: (if is(1) { /*<1*/c != d/*1>*/ } else \
+             { c == d }), ..e }/*0>*/ } else { S { a: 1, b: (if is(1) { /*<1*/c != d/*1>*/ } \
+             else { c == d }), ..e } }) }",
+        );
+    }
+
+    #[test]
+    fn what_is_asked_for_in_a_block_is_no_more_than_it() {
+        let text = "x { match y { 1 if !crate::switch::is(3) => {} } crate::switch::is(4) } \
+                    crate::switch::is(5)";
+        assert_eq!(asked_in_block(text), [3, 4]);
+        let at = text.find("crate::switch::is(4)").unwrap();
+        assert_eq!(changed_at(text, at..at + 3), None);
+        assert_eq!(changed_at(text, at..at + "crate::switch::is(4)".len()), Some(4));
+    }
+}
