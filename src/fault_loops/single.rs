@@ -44,6 +44,19 @@ fn the_fewest_syncs_are_made_where_they_are_known_to_be_enough() {
     }
 }
 
+#[test]
+fn an_update_reads_the_old_contents_once_whatever_else_is_compared() {
+    let read_by = |builder: &mut Builder| {
+        let place = Place::new(Before::File);
+        let update = || builder.update(place.path(), |_| Ok(NEW.to_vec()));
+        let (result, plan) = with_plan(Plan::default(), update);
+        result.unwrap();
+        plan.log.iter().filter(|op| **op == Op::OpenTarget).count()
+    };
+    let once = read_by(&mut AtomicWriter::builder());
+    assert_eq!(read_by(AtomicWriter::builder().skip_unchanged(true)), once);
+}
+
 /// A user who could open the temp file, as everybody can for a target that everybody may read,
 /// could lock it before its writer did. The writer then took another name and left the file to
 /// whoever had the lock, believing that to be the sweeper: a neighbour who kept at it filled the

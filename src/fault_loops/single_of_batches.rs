@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::thread;
 
 use super::batches::{Place, new_of, portable};
-use crate::fault::{Fault, Op, Plan, with_plan};
+use crate::fault::{Fault, Interruption, Op, Plan, When, with_plan};
 use crate::{
     AtomicBatch, AtomicWriter, Durability, ErrorKind, Publish, Result, Step, TargetState, sys,
 };
@@ -99,6 +99,35 @@ fn what_was_cut_short_since_it_was_staged_is_not_published() {
         (0..3).for_each(|index| place.check(index, TargetState::Untouched, &name));
         assert_eq!((place.others(), journal.exists()), (Vec::new(), false), "{name}");
     }
+}
+
+/// The same, cut short before the batch has closed it.
+#[test]
+fn what_was_cut_short_before_it_is_closed_is_not_taken() {
+    let place = Place::new(Publish::Replace);
+    let (path, _) = &place.targets[0];
+    let batch = AtomicBatch::new();
+    let write = || batch.write(path, new_of(0));
+    let (_, clean) = with_plan(Plan::default(), write);
+    let last_look = clean.log.iter().rposition(|op| *op == Op::Inspect).expect("it is looked at");
+    drop(batch);
+    let cut_short = |root: &Path| {
+        let folders = fs_err::read_dir(root).unwrap().map(|entry| entry.unwrap().path());
+        let stages = folders.filter(|it| it.extension().is_some_and(|it| it == "tmp"));
+        let staged = stages.flat_map(|it| fs_err::read_dir(it).unwrap());
+        let cut =
+            staged.map(|entry| fs_err::File::options().write(true).open(entry.unwrap().path()));
+        assert_eq!(cut.map(|file| file.unwrap().set_len(1).unwrap()).count(), 1);
+    };
+    let (when, root) = (When::At(last_look), path.parent().unwrap().to_path_buf());
+    let interruptions = vec![Interruption { when, action: cut_short, path: root }];
+    let batch = AtomicBatch::new();
+    let write = || batch.write(path, new_of(0));
+    let error = with_plan(Plan { interruptions, ..Plan::default() }, write).0.unwrap_err();
+    assert_eq!((error.kind(), error.step()), (ErrorKind::Io, Step::Write), "{error}");
+    assert!(error.io_error().unwrap().to_string().contains("not as long"), "{error}");
+    drop(batch);
+    place.check(0, TargetState::Untouched, "cut short");
 }
 
 /// Whether directories can be synced was asked when the first file came to a folder, by the options

@@ -306,6 +306,22 @@ fn options_that_a_batch_cannot_keep_are_refused() {
     dir.assert_only(&[]);
 }
 
+#[cfg(unix)]
+#[test]
+fn a_batch_writes_through_nothing() {
+    if lacks(&[Feature::Fifos]) {
+        return;
+    }
+    let dir = Dir::new();
+    crate::system::make_fifo(&dir.path("fifo"));
+    let mut batch = AtomicBatch::new();
+    batch.options(AtomicWriter::builder().special_files(wholefile::SpecialFiles::WriteThrough));
+    let error = batch.write(dir.path("fifo"), "new").unwrap_err();
+    check(&error, ErrorKind::SpecialFile, Step::Resolve, &dir.path("fifo"));
+    drop(batch);
+    dir.assert_only(&["fifo"]);
+}
+
 #[test]
 fn unchanged_files_are_left_alone() {
     let dir = Dir::new();

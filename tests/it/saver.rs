@@ -47,6 +47,17 @@ fn stopped(builder: &mut SaverBuilder) -> (Receiver<()>, Sender<()>) {
 }
 
 #[test]
+fn what_is_printed_for_debugging_tells_what_was_set() {
+    let mut builder = Saver::builder();
+    builder.options(AtomicWriter::builder().buffer_size(4321)).debounce(Duration::from_secs(7));
+    let text = format!("{builder:?}");
+    assert!(["SaverBuilder", "4321", "7s"].iter().all(|it| text.contains(it)), "{text}");
+    let dir = Dir::new();
+    let text = format!("{:?}", builder.open(dir.path("its target")).unwrap());
+    assert!(["Saver", "its target"].iter().all(|it| text.contains(it)), "{text}");
+}
+
+#[test]
 fn a_thousand_saves_take_one_commit_and_the_last_is_on_disk() {
     let dir = Dir::new();
     let (builder, told) = patient();

@@ -4,14 +4,47 @@ use std::ffi::{OsStr, OsString};
 use std::io::Write;
 
 use fs_err as fs;
-use wholefile::{AtomicWriter, Durability, ErrorKind, HardLinks, Step, TargetState};
-#[cfg(unix)]
-use wholefile::{InUse, ReadOnly};
+use wholefile::{
+    AtomicWriter, Builder, Durability, ErrorKind, HardLinks, InUse, Lock, Metadata, Preserve,
+    Publish, ReadOnly, SpecialFiles, Staging, Step, Symlinks, SyncPlan, TargetState, Tracking,
+};
 
 use crate::dir::Dir;
 use crate::place::{Feature, lacks};
 #[cfg(unix)]
 use crate::system::chmod;
+
+#[test]
+fn each_setter_gives_the_builder_that_it_has_changed() {
+    let setters: [fn(&mut Builder) -> &mut Builder; 19] = [
+        |it| it.durability(Durability::None),
+        |it| it.require_durability(true),
+        |it| it.sync_plan(SyncPlan::Fewest),
+        |it| it.publish(Publish::CreateNew),
+        |it| it.symlinks(Symlinks::Refuse),
+        |it| it.special_files(SpecialFiles::WriteThrough),
+        |it| it.hard_links(HardLinks::Refuse),
+        |it| it.read_only(ReadOnly::Replace),
+        |it| it.in_use(InUse::TwoSteps),
+        |it| it.preserve(Metadata::Times, Preserve::Try),
+        |it| it.create_parents(true),
+        |it| it.lock(Lock::Try),
+        |it| it.tracking(Tracking::Metadata),
+        |it| it.staging(Staging::Unnamed),
+        |it| it.staging_prefix("prefix"),
+        |it| it.staging_suffix("suffix"),
+        |it| it.buffer_size(1),
+        |it| it.reserve(1),
+        |it| it.skip_unchanged(true),
+    ];
+    for (number, set) in setters.into_iter().enumerate() {
+        let mut builder = AtomicWriter::builder();
+        let before = format!("{builder:?}");
+        let own: *const Builder = &builder;
+        assert!(std::ptr::eq(set(&mut builder), own), "setter {number}");
+        assert_ne!(format!("{builder:?}"), before, "setter {number}");
+    }
+}
 
 #[test]
 fn other_hard_links_keep_the_old_contents_or_make_it_refuse() {
