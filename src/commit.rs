@@ -211,6 +211,9 @@ mod tests {
         check(Outcome::WrittenThrough, "written through");
         check(VersionCheck::Atomic, "atomic");
         check(VersionCheck::UnderLock, "under lock");
+        check(Durability::Full, "full");
+        check(Durability::Ordered, "ordered");
+        check(Durability::None, "none");
         check(SyncPlan::Portable, "portable");
         check(SyncPlan::Fewest, "fewest");
         assert_eq!(format!("{:>8}|{:<8}", Outcome::Created, SyncPlan::Fewest), " created|fewest  ");

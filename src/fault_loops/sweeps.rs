@@ -99,6 +99,7 @@ fn a_tree_that_is_too_deep_is_swept_as_far_as_it_goes() {
     let [error] = sweep.errors() else { panic!("{sweep:?}") };
     assert_eq!((error.kind(), error.step()), (ErrorKind::Io, Step::Sweep));
     let swept = error.path().strip_prefix(root.path()).unwrap().components().count() - 1;
+    assert_eq!(swept, 128, "as `Sweeper::recursive` says");
     assert_eq!(sorted(sweep.removed()), sorted(&orphans[..swept]));
     assert!(orphans[swept..].iter().all(|orphan| orphan.exists()));
 }

@@ -33,7 +33,7 @@ pub(crate) fn commit(mut contents: Contents, plan: Plan<'_>, through: Through) -
         }
         _ => {}
     }
-    if options.require_durability && options.durability > Durability::None {
+    if options.require_durability {
         // Whether it can be synced at all must be known before anything is written.
         if sync(&file, plan)? < options.durability {
             let kind = ErrorKind::DurabilityUnavailable;

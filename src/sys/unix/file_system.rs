@@ -133,14 +133,16 @@ fn xfs_is_on_one_device(directory: &Directory) -> io::Result<bool> {
     Ok(geometry.realtime_blocks == 0 && geometry.log_start != 0)
 }
 
+/// With fewer of them the call does not wait for what is being written (sync_file_range(2)).
+const WRITE_AND_WAIT: libc::c_uint = libc::SYNC_FILE_RANGE_WAIT_BEFORE
+    | libc::SYNC_FILE_RANGE_WRITE
+    | libc::SYNC_FILE_RANGE_WAIT_AFTER;
+
 #[allow(unsafe_code, reason = "rustix has no sync_file_range")]
 pub(crate) fn write_out(file: &File) -> io::Result<()> {
-    let all = libc::SYNC_FILE_RANGE_WAIT_BEFORE
-        | libc::SYNC_FILE_RANGE_WRITE
-        | libc::SYNC_FILE_RANGE_WAIT_AFTER;
     // SAFETY: the call takes a descriptor, which is open for as long as `file` is borrowed, and
     // numbers; it touches no memory of this process.
-    match unsafe { libc::sync_file_range(file.as_raw_fd(), 0, 0, all) } {
+    match unsafe { libc::sync_file_range(file.as_raw_fd(), 0, 0, WRITE_AND_WAIT) } {
         0 => Ok(()),
         _ => Err(io::Error::last_os_error()),
     }
@@ -179,6 +181,11 @@ mod tests {
         assert!(!has_no_fast_commits(Ok(String::new())));
         assert!(has_no_fast_commits(Err(io::ErrorKind::NotFound.into())));
         assert!(!has_no_fast_commits(Err(io::ErrorKind::PermissionDenied.into())));
+    }
+
+    #[test]
+    fn what_is_written_out_is_waited_for() {
+        assert_eq!(WRITE_AND_WAIT, 0b111); // linux/fs.h
     }
 
     #[test]

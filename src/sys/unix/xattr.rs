@@ -128,6 +128,20 @@ mod present {
             let list = if_any(read(|_| Err(Errno::OPNOTSUPP), names));
             assert!(list.is_ok_and(|names| names.is_empty()));
         }
+
+        /// That there is no such attribute is the only answer that means that there is none.
+        #[test]
+        fn an_attribute_that_is_refused_is_not_missing() {
+            let dir = tempfile::tempdir().unwrap();
+            let name = OsStr::new("file");
+            fs_err::write(dir.path().join(name), "contents").unwrap();
+            let directory = super::super::super::open_directory(None, dir.path()).unwrap();
+            let existing = super::super::super::look(&directory, name).unwrap();
+            let get = |xattr| get_xattr_of(&existing, &directory, name, OsStr::new(xattr));
+            assert_eq!(get("security.wholefile-test").unwrap(), None);
+            let error = get("of no namespace").unwrap_err(); // xattr(7)
+            assert!(cannot_be_kept(&error), "{error}");
+        }
     }
 }
 

@@ -124,7 +124,13 @@ fn a_tree_that_was_written_to_since_is_young() {
     let swept = sweep();
     check(&swept, swept.young());
     assert!(tree.exists());
+    // Nor is one that a file was just taken from.
     set_old(&tree);
+    fs::write(stage.join("file"), "staged").unwrap();
+    fs::remove_file(stage.join("file")).unwrap();
+    let swept = sweep();
+    check(&swept, swept.young());
+    set_old(&stage);
     let swept = sweep();
     check(&swept, swept.removed());
     dir.assert_only(&[]);
