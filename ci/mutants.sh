@@ -18,16 +18,22 @@ work=$PWD/target/mutants
 # The package is built in folders of its own.
 unset CARGO_TARGET_DIR
 
-# The changed library runs as root and may remove or overwrite whatever there is: all but the work
-# folder is read-only for it.
+# The changed library runs as root and may remove or replace whatever there is, /dev/null for one: all
+# but the work folder is read-only for it, or its own.
 confined() {
     unshare --mount --propagation private bash -euc '
-        mount --bind "$1" "$1"
+        work=$1
+        shift
+        mount --bind "$work" "$work"
         mount -t tmpfs tmpfs /tmp
         mount -t tmpfs tmpfs /dev/shm
-        mount -o remount,bind,ro /
-        cd .
-        shift
+        findmnt --raw --noheadings --output TARGET | sort -u | while read -r mounted; do
+            case $mounted in
+            "$work" | /tmp | /dev/shm | /dev/pts | /proc | /proc/*) ;;
+            *) mount -o remount,bind,ro "$mounted" ;;
+            esac
+        done
+        cd "$PWD"
         exec "$@"' confined "$work" "$@"
 }
 

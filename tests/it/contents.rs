@@ -35,6 +35,18 @@ fn bytes(len: usize) -> Vec<u8> {
     (0..len).map(|n| (n * 17 % 253 + 1) as u8).collect()
 }
 
+/// What is saved may be a secret, and a log is no place for it.
+#[test]
+fn what_is_printed_for_debugging_has_the_length_and_not_the_bytes() {
+    let dir = Dir::new();
+    let mut writer = AtomicWriter::builder().open(dir.path("target")).unwrap();
+    writer.write_all(b"hunter2").unwrap();
+    let text = format!("{writer:?}");
+    assert!(text.contains("buffered: 7, position: 7"), "{text}");
+    let bytes = format!("{:?}", b"hunter2");
+    assert!(!text.contains("hunter2") && !text.contains(bytes.trim_matches(['[', ']'])), "{text}");
+}
+
 #[test]
 fn writes_add_up_on_both_sides_of_the_border() {
     for len in [0, 1, 6, 7, 8, 13, 14, 15, BUFFER - 1, BUFFER, BUFFER + 1, 2 * BUFFER + 1] {

@@ -30,11 +30,15 @@ pub(crate) enum Verdict {
     Survived,
     /// It survived, and no test comes to the place.
     Unreached,
+    /// No quick test has noticed it. The others have not looked for it yet.
+    Unsettled,
 }
 
 pub(crate) struct Looker<'a> {
     pub(crate) mutants: &'a [Mutant],
     pub(crate) tests: Vec<(Test, Reach)>,
+    /// Tests that take longer are not run.
+    pub(crate) longest: Duration,
     /// How many changes each test has noticed, by file.
     pub(crate) noticed: Mutex<HashMap<(String, usize), u32>>,
 }
@@ -101,8 +105,13 @@ impl Looker<'_> {
         let mutant = self.mutants.get(number).context("a number that no change has")?;
         let name = mutant.name.clone();
         let order = self.order(number);
-        let unnoticed = if order.is_empty() { Verdict::Unreached } else { Verdict::Survived };
-        for index in order {
+        let is_quick = |index: &usize| self.tests[*index].1.takes <= self.longest;
+        let unnoticed = match (order.is_empty(), order.iter().all(is_quick)) {
+            (true, _) => Verdict::Unreached,
+            (false, true) => Verdict::Survived,
+            (false, false) => Verdict::Unsettled,
+        };
+        for index in order.into_iter().filter(is_quick) {
             let (test, Reach { takes, .. }) = &self.tests[index];
             let mut ending = test.run(number, folder, *takes)?;
             if ending == Ending::Failed {

@@ -20,10 +20,10 @@ mod report;
 mod rewrite;
 mod tests;
 
-use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Mutex;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use clap::{Parser, Subcommand};
@@ -58,6 +58,9 @@ enum Command {
         /// Of every so many the first one
         #[arg(long, default_value_t = 1)]
         every: usize,
+        /// Leave it to the tests that take no longer than so many seconds
+        #[arg(long, default_value_t = u64::MAX)]
+        longest: u64,
     },
     /// Print the names of those that cannot be compiled beside the unchanged code
     Alone,
@@ -86,7 +89,9 @@ fn main() -> Result<ExitCode> {
     let work = Work { folder: package.join("target/mutants") };
     match Arguments::parse().command {
         Command::Build => build(&package, &work)?,
-        Command::Look { again, only, every } => look(&work, again, &only, every)?,
+        Command::Look { again, only, every, longest } => {
+            look(&work, again, &only, every, Duration::from_secs(longest))?;
+        }
         Command::Alone => {
             let (mutants, changed) = work.load()?;
             changed.alone().for_each(|number| println!("{}", mutants[number].name));
@@ -109,7 +114,7 @@ fn build(package: &Path, work: &Work) -> Result<()> {
     Ok(())
 }
 
-fn look(work: &Work, again: bool, only: &str, every: usize) -> Result<()> {
+fn look(work: &Work, again: bool, only: &str, every: usize, longest: Duration) -> Result<()> {
     let (mutants, changed) = work.load()?;
     let mut tests = Vec::new();
     for (name, program) in &changed.programs {
@@ -127,6 +132,10 @@ fn look(work: &Work, again: bool, only: &str, every: usize) -> Result<()> {
         is_compiled && is_new && mutant.name.contains(only) && number % every == 0
     };
     let numbers = (0..mutants.len()).filter(is_due).collect();
-    let looker = Looker { mutants: &mutants, tests, noticed: Mutex::new(HashMap::new()) };
-    looker.look_for(numbers, &work.folder, &work.notes())
+    let looker = Looker { mutants: &mutants, tests, longest, noticed: Mutex::default() };
+    looker.look_for(numbers, &work.folder, &work.notes())?;
+    // A changed library may have spoiled what later tests need, who then notice everything.
+    let tests = looker.tests.into_iter().map(|(test, _)| test).collect();
+    look::reach(tests, mutants.len(), &work.folder).context("the tests do not pass any more")?;
+    Ok(())
 }

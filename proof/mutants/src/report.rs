@@ -51,7 +51,7 @@ pub(crate) fn report(
     let reasons = fs::read_to_string(package.join("ci/mutants-not.txt"))?;
     let reasons: BTreeSet<&str> = reasons.lines().collect();
     let survived =
-        found.values().filter(|it| matches!(it.verdict, Verdict::Survived | Verdict::Unreached));
+        found.values().filter(|it| !matches!(it.verdict, Verdict::Noticed | Verdict::Endless));
     let survived: Vec<&Found> = survived.collect();
     let is_new = |it: &&&Found| !reasons.contains(&*known[it.name.as_str()].known_as());
     let new: Vec<_> = survived.iter().filter(is_new).collect();
