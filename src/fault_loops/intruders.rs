@@ -1,13 +1,14 @@
 //! Somebody else saves, removes or sweeps before each operation of a save that expects a version.
 //! They know nothing of locks or versions, and must lose nothing for that.
 
+mod failing;
+
 use std::cell::Cell;
 use std::path::{Path, PathBuf};
 use std::thread;
 
 use super::cases::{Before, NEW};
 use super::place::Place;
-use super::{faults_of, has_the_documented_name};
 use crate::fault::{Fault, Interruption, Op, Plan, When, with_plan};
 use crate::{
     AtomicWriter, Builder, Commit, Durability, Error, ErrorKind, Lock, Result, Staging,
@@ -355,42 +356,4 @@ fn whoever_never_stops_is_given_way_to_and_not_lost() {
         Deed::Sweep.action()(&run.place.path());
         assert_eq!(run.place.others(), [leftover]);
     }
-}
-
-#[test]
-fn what_was_displaced_is_kept_whatever_fails_or_dies_meanwhile() {
-    let (mut stuck, mut deaths) = (0, 0);
-    for case in CASES {
-        let exchange = exchange_in(&clean(case));
-        let intruder = [Deed::Replace.at(exchange)];
-        let conflict = run(case, &intruder, None);
-        for (index, op) in conflict.plan.log.iter().copied().enumerate().skip(exchange + 1) {
-            for fault in faults_of(op) {
-                let name = format!("{}: {op:?} at {index} {fault:?}", case.name);
-                let run = run(case, &intruder, Some((index, fault)));
-                let error = run.error();
-                let is_theirs = |path: &Path| fs_err::read(path).unwrap() == run.theirs();
-                if error.target_state() == TargetState::Untouched {
-                    assert_eq!(run.target(), Some(run.theirs()), "{name}: {error:?}");
-                } else {
-                    assert_eq!(error.kind(), ErrorKind::Conflict, "{name}: {error:?}");
-                    assert!(error.leftover().is_some_and(is_theirs), "{name}: {error:?}");
-                    stuck += 1;
-                }
-                let mut others = run.place.others();
-                others.retain(|other| Some(&**other) != error.leftover());
-                others.retain(|other| !super::is_of_a_lock(other, ".lock"));
-                assert_eq!(others, Vec::<PathBuf>::new(), "{name}: {error:?}");
-            }
-            let run = run(case, &intruder, Some((index, Fault::Die)));
-            let mut kept = run.place.others();
-            kept.retain(|path| has_the_documented_name(path));
-            let is_theirs = |path: &Path| fs_err::read(path).unwrap() == run.theirs();
-            let is_kept = is_theirs(&run.place.path()) || kept.iter().any(|path| is_theirs(path));
-            assert!(is_kept, "{}: died before {op:?} at {index}: {kept:?}", case.name);
-            deaths += 1;
-        }
-    }
-    eprintln!("{stuck} could not be put back, {deaths} deaths");
-    assert!(stuck > 10 && deaths > 20, "{stuck} could not be put back, {deaths} deaths");
 }

@@ -78,6 +78,35 @@ fn a_temp_file_that_somebody_else_locked_does_not_stay() {
     assert_eq!(place.others(), Vec::<PathBuf>::new());
 }
 
+/// Whoever locked the first one had opened it. The next one is closed to them until its metadata is
+/// set, or they could go on and on.
+#[test]
+fn the_temp_file_after_one_that_somebody_locked_is_its_owners_alone() {
+    let place = Place::new(Before::File);
+    let save = || AtomicWriter::builder().write(place.path(), NEW);
+    let (_, clean) = with_plan(Plan::default(), save);
+    let lock = clean.log.iter().position(|op| *op == Op::Lock).unwrap();
+    let is_private = |target: &Path| {
+        let folder = fs_err::read_dir(target.parent().unwrap()).unwrap();
+        let others = folder.map(|it| it.unwrap().path()).filter(|path| path != target);
+        let modes = others.map(|path| fs_err::metadata(path).unwrap().permissions().mode() & 0o777);
+        assert_eq!(Vec::from_iter(modes), [0o600]);
+    };
+    let when = When::BeforeEach(Op::Write);
+    let interruptions = vec![Interruption { when, action: is_private, path: place.path() }];
+    let at = Some((lock, Fault::Error(Errno::AGAIN.raw_os_error())));
+    with_plan(Plan { at, interruptions, ..Plan::default() }, save).0.unwrap();
+}
+
+#[test]
+fn a_rollback_of_what_is_gone_already_has_nothing_to_do() {
+    let place = Place::new(Before::File);
+    let mut writer = AtomicWriter::builder().open(place.path()).unwrap();
+    fs_err::remove_file(writer.staging_path().unwrap()).unwrap();
+    writer.rollback().unwrap();
+    assert_eq!(place.others(), Vec::<PathBuf>::new());
+}
+
 /// With `create_parents`, a directory that another program made at the same moment counted as
 /// created by this save, and a rollback removed it while it was still empty: the other program's
 /// next step in it failed.
