@@ -167,3 +167,27 @@ fn the_metadata_is_that_of_whoever_bears_the_name_by_now() {
     assert_eq!(plan.log[index + 1], Op::Look);
     assert_eq!(fs_err::metadata(&path).unwrap().permissions().mode() & 0o777, 0o640);
 }
+
+/// Whoever asks what became of the target when the rename failed finds files that are neither the
+/// old nor the new one under both names: then nobody knows what happened.
+#[test]
+fn nothing_is_claimed_of_names_that_others_have_taken() {
+    let place = Place::new(Before::File);
+    let path = place.path();
+    let save = |plan| with_plan(plan, || portable().write(&path, NEW));
+    let (_, clean) = save(Plan::default());
+    let rename = clean.log.iter().position(|it| *it == Op::Rename).expect("it renames");
+    let take_both = |path: &Path| {
+        let folder = fs_err::read_dir(path.parent().unwrap()).unwrap();
+        let names: Vec<PathBuf> = folder.map(|entry| entry.unwrap().path()).collect();
+        assert_eq!(names.len(), 2, "target and temp file: {names:?}");
+        names.iter().for_each(|name| replace(name));
+    };
+    let interruption =
+        Interruption { when: When::At(rename), action: take_both, path: path.clone() };
+    let at = Some((rename, Fault::Error(rustix::io::Errno::IO.raw_os_error())));
+    let plan = Plan { at, interruptions: vec![interruption], ..Plan::default() };
+    let error = save(plan).0.unwrap_err();
+    assert_eq!((error.step(), error.target_state()), (Step::Publish, TargetState::Unknown));
+    assert_eq!(place.contents().as_deref(), Some(&b"theirs"[..]));
+}

@@ -296,3 +296,22 @@ fn an_unprivileged_user_follows_links_that_are_its_own_or_roots() {
         assert_eq!(dir.read("b/old"), if case == "followed" { "new" } else { "old" });
     }
 }
+
+/// Each hop is relative to the directory that holds the link, unless it begins at the root.
+#[test]
+fn what_is_missing_on_the_way_of_a_link_is_created_where_the_link_says() {
+    if lacks(&[Feature::Symlinks]) {
+        return;
+    }
+    let dir = Dir::new();
+    let folder = dir.make("links");
+    symlink("relative/a/file", folder.join("relative link")).unwrap();
+    symlink(dir.path("absolute/a/file"), folder.join("absolute link")).unwrap();
+    let save =
+        |link: &str| AtomicWriter::builder().create_parents(true).write(folder.join(link), link);
+    save("relative link").unwrap();
+    save("absolute link").unwrap();
+    assert_eq!(dir.read("links/relative/a/file"), "relative link");
+    assert_eq!(dir.read("absolute/a/file"), "absolute link");
+    assert_eq!(fs::read_dir(folder).unwrap().count(), 3, "two links and a directory");
+}
