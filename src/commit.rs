@@ -35,6 +35,7 @@ pub struct Commit {
     pub(crate) not_preserved: Vec<NotPreserved>,
     pub(crate) version: Option<Version>,
     pub(crate) version_check: Option<VersionCheck>,
+    pub(crate) backup: Option<PathBuf>,
 }
 
 /// How a commit made sure that it replaced the version that was expected
@@ -137,6 +138,13 @@ impl Commit {
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Where the old file is now, if [`backup`](crate::Builder::backup) asked for it and there was
+    /// one that was replaced: beside [`path`](Commit::path), or at the path that was given.
+    #[must_use]
+    pub fn backup(&self) -> Option<&Path> {
+        self.backup.as_deref()
     }
 
     /// The metadata of the old file that could not be kept.

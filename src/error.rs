@@ -14,8 +14,9 @@ use std::time::Duration;
 pub use self::kinds::{ErrorKind, Step, TargetState};
 use self::sentences::{Aftermath, Reason};
 pub(crate) use self::sentences::{
-    Obstacle, foreign_stage, forked, invalid_journal, late_journal, no_link, not_text,
-    not_to_be_found_again, not_whole, obstacle, panicked, planted,
+    NoBackup, Obstacle, foreign_stage, forked, invalid_journal, late_journal, no_backup,
+    no_free_number, no_link, no_place_for_backup, not_text, not_to_be_found_again, not_whole,
+    obstacle, panicked, planted,
 };
 
 /// The result of everything in this crate that can fail.
@@ -48,6 +49,8 @@ struct Details {
     state: TargetState,
     /// What was left last is the first.
     leftovers: Vec<PathBuf>,
+    /// Whether there are others among them than temp files.
+    has_backups: bool,
     journal: Option<PathBuf>,
     lock: Option<(PathBuf, Duration)>,
     /// Those of a batch.
@@ -130,8 +133,9 @@ impl Error {
         own.into_iter().chain(all)
     }
 
-    /// The temp file that stayed behind, if one did because removing it failed as well. The first
-    /// of the [`leftovers`](Error::leftovers).
+    /// The temp file that stayed behind, if one did because removing it failed as well, or the
+    /// backup that could not be undone or removed. The first of the
+    /// [`leftovers`](Error::leftovers).
     ///
     /// With [`TargetState::Displaced`], and with [`ErrorKind::Conflict`] where the target is not
     /// [`Untouched`](TargetState::Untouched), it has the contents that the target had, and may be
@@ -143,8 +147,8 @@ impl Error {
         self.leftovers().next()
     }
 
-    /// All temp files and staging directories that stayed behind, which are more than one only of a
-    /// batch or a tree.
+    /// All temp files, staging directories and backups that stayed behind, which are more than one
+    /// only of a batch, of a tree or with a [`Backup`](crate::Backup).
     ///
     /// # Examples
     ///
@@ -199,6 +203,7 @@ impl Error {
             path,
             state,
             leftovers: Vec::new(),
+            has_backups: false,
             journal: None,
             lock: None,
             files: Vec::new(),
@@ -230,6 +235,18 @@ impl Error {
         self.0.path = path;
         self.0.state = TargetState::Untouched;
         self.0.leftovers.clear();
+        self
+    }
+
+    pub(crate) fn of_step(mut self, step: Step) -> Self {
+        self.0.step = step;
+        self
+    }
+
+    /// The error of a backup that could not be made of the file at `path`.
+    pub(crate) fn of_backup(mut self, path: &Path) -> Self {
+        self.0.step = Step::Backup;
+        self.0.path = path.to_path_buf();
         self
     }
 
@@ -274,6 +291,12 @@ impl Error {
             self.0.leftovers.insert(0, leftover);
         }
         self
+    }
+
+    /// As [`Error::with_leftover`], of a backup.
+    pub(crate) fn with_backup(mut self, backup: PathBuf) -> Self {
+        self.0.has_backups = true;
+        self.with_leftover(Some(backup))
     }
 
     /// What stayed has gone by now.

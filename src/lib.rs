@@ -85,8 +85,8 @@ pub use error::{Error, ErrorKind, Result, Step, TargetState};
 pub use many::dir::{AtomicDir, AtomicDirBuilder, Copying, DirCommit, ScratchDir, Swap};
 pub use many::{AtomicBatch, BatchCommit, BatchWriter, Progress, Recovered, Recovery, recover};
 pub use options::{
-    Durability, HardLinks, InUse, Lock, Metadata, Preserve, Publish, ReadOnly, SpecialFiles,
-    Staging, Symlinks, SyncPlan, Tracking,
+    Backup, Durability, HardLinks, InUse, Lock, Metadata, Preserve, Publish, ReadOnly,
+    SpecialFiles, Staging, Symlinks, SyncPlan, Tracking,
 };
 pub use saver::{Saver, SaverBuilder};
 pub use sweep::{Sweep, Sweeper, sweep};

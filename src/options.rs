@@ -1,9 +1,11 @@
 //! The options of a [`Builder`](crate::Builder).
 
+mod backup;
 mod choices;
 
 use std::ffi::OsString;
 
+pub use self::backup::Backup;
 pub use self::choices::{
     Durability, HardLinks, InUse, Lock, Metadata, Preserve, Publish, ReadOnly, SpecialFiles,
     Staging, Symlinks, SyncPlan, Tracking,
@@ -41,6 +43,7 @@ pub(crate) struct Options {
     pub(crate) reserve: u64,
     pub(crate) skip_unchanged: bool,
     pub(crate) tracking: Tracking,
+    pub(crate) backup: Backup,
 }
 
 impl Default for Options {
@@ -67,6 +70,7 @@ impl Default for Options {
             reserve: 0,
             skip_unchanged: false,
             tracking: Tracking::default(),
+            backup: Backup::default(),
         }
     }
 }

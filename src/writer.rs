@@ -26,7 +26,7 @@ use crate::protocol::staging::{Contents, Plan};
 use crate::protocol::target::Target;
 use crate::protocol::{sync, temp, tracking, write_through};
 use crate::sys::{Directory, Through};
-use steps::{Attempt, prepare, publish_once};
+use steps::{Attempt, Done, prepare, publish_once};
 use unchanged::Difference;
 
 pub(crate) use steps::{Prepared, Readiness};
@@ -264,25 +264,28 @@ impl AtomicWriter {
             Some(_) => MAX_ATTEMPTS,
             None => 1, // it has been locked, and seen, since long
         };
-        let (published, tracked, len, not_preserved) = loop {
+        let Done { published, tracked, len, not_preserved, backup } = loop {
             attempts -= 1;
             match publish_once(contents, plan)? {
-                Attempt::Published(published, tracked, len, not_preserved) => {
-                    break (published, tracked, len, not_preserved);
-                }
+                Attempt::Published(done) => break done,
                 Attempt::Swept(_, error) if attempts == 0 => return Err(error),
                 Attempt::Swept(file, _) => contents = Contents::read_back(file, plan)?,
             }
         };
         let version = tracked.zip(way).map(|(tracked, way)| tracked.version(&target, way));
+        let kept = backup.map(|backup| backup.finish(&target));
         let durability = sync::sync_directories(&published, &target, &options);
         target.parents.keep();
-        let outcome = match target.existing {
-            Some(_) => Outcome::Replaced,
-            None => Outcome::Created,
+        let outcome = match (&target.existing, &kept) {
+            (None, None) => Outcome::Created,
+            _ => Outcome::Replaced,
+        };
+        let (backup, durability) = match kept {
+            Some(kept) => kept.complete(durability, &target).map(|(path, it)| (Some(path), it))?,
+            None => (None, durability?),
         };
         drop(lock);
-        let (path, durability, sync_plan) = (target.path, durability?, published.sync.plan());
+        let (path, sync_plan) = (target.path, published.sync.plan());
         let version_check = published.version_check;
         Ok(Commit {
             outcome,
@@ -293,6 +296,7 @@ impl AtomicWriter {
             not_preserved,
             version,
             version_check,
+            backup,
         })
     }
 

@@ -5,8 +5,8 @@ use std::ffi::OsString;
 use super::Builder;
 use crate::concurrency::version::Version;
 use crate::options::{
-    Durability, HardLinks, InUse, Lock, Metadata, Preserve, Publish, ReadOnly, SpecialFiles,
-    Staging, Symlinks, SyncPlan, Tracking,
+    Backup, Durability, HardLinks, InUse, Lock, Metadata, Preserve, Publish, ReadOnly,
+    SpecialFiles, Staging, Symlinks, SyncPlan, Tracking,
 };
 
 impl Builder {
@@ -239,6 +239,28 @@ impl Builder {
     /// [`Tracking::None`].
     pub fn tracking(&mut self, tracking: Tracking) -> &mut Self {
         self.options.tracking = tracking;
+        self
+    }
+
+    /// Whether the file that is replaced is kept, and under what name. Default: [`Backup::None`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use wholefile::{AtomicWriter, Backup};
+    ///
+    /// # let dir = tempfile::tempdir()?;
+    /// # let path = dir.path().join("state.json");
+    /// # let kept = dir.path().join("state.json.bak");
+    /// let mut builder = AtomicWriter::builder();
+    /// builder.backup(Backup::Suffix(".bak".into()));
+    /// builder.write(&path, "{}")?;
+    /// builder.write(&path, "{ \"level\": 3 }")?;
+    /// assert_eq!(std::fs::read(kept)?, b"{}");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn backup(&mut self, backup: Backup) -> &mut Self {
+        self.options.backup = backup;
         self
     }
 

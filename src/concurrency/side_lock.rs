@@ -224,6 +224,23 @@ pub(crate) fn exchange_name_for(name: &OsStr) -> OsString {
     name_with(name, EXCHANGE)
 }
 
+/// The name of the lock under which a backup of this name, or with numbers after it, is made. It is
+/// not that of the lock of a target, so that whoever waits for it holds nothing that others wait
+/// for who have it.
+pub(crate) fn backup_name_for(name: &OsStr) -> OsString {
+    name_with(&as_backup(name), LOCK)
+}
+
+/// The name that goes with that lock.
+pub(crate) fn backup_exchange_name_for(name: &OsStr) -> OsString {
+    name_with(&as_backup(name), EXCHANGE)
+}
+
+/// What no file can be called.
+fn as_backup(name: &OsStr) -> OsString {
+    [name, OsStr::new("/backup")].into_iter().collect()
+}
+
 fn name_with(name: &OsStr, suffix: &str) -> OsString {
     format!("{PREFIX}{:016x}{suffix}", fnv_1a(&sys::lock_key(name))).into()
 }
@@ -331,5 +348,8 @@ mod tests {
     fn the_name_of_a_lock_never_changes() {
         assert_eq!(name_for("foobar".as_ref()), ".wholefile-85944171f73967e8.lock");
         assert_eq!(name_for("n".repeat(255).as_ref()).len(), 32);
+        let backup = OsStr::new("target~");
+        assert_eq!(backup_name_for(backup), ".wholefile-fd1706c8a46e186d.lock");
+        assert_eq!(backup_exchange_name_for(backup), ".wholefile-fd1706c8a46e186d.swap");
     }
 }

@@ -10,7 +10,8 @@ pub enum TargetState {
     Untouched,
     /// The new contents are visible under the target's name, but it is not proven that they would
     /// survive a power cut. With [`Durability::None`](crate::Durability::None) and at
-    /// [`Step::Write`], not even that they are complete.
+    /// [`Step::Write`], not even that they are complete; at [`Step::Backup`], they are as durable
+    /// as was asked for, or as the file system allows.
     Replaced,
     /// It is not known whether the target has the old or the new contents. Where the target is
     /// replaced atomically, it is one of the two, whole; a special file that was written through
@@ -45,6 +46,10 @@ pub enum Step {
     Metadata,
     /// Syncing the staged file.
     SyncFile,
+    /// Keeping the old file ([`Backup`](crate::Backup)), or removing the oldest ones that were
+    /// kept. With [`TargetState::Replaced`], the target and its backup are as they should be, and
+    /// only the removal of an earlier backup failed.
+    Backup,
     /// Making the staged file the target.
     Publish,
     /// Syncing the target's directory and the directories that were created.
@@ -68,9 +73,10 @@ pub enum ErrorKind {
     /// The path names no file: it is empty, ends in a separator, `.` or `..`, holds a NUL byte, or
     /// is longer than the file system takes. Or it is not UTF-8 and would be in a journal.
     InvalidPath,
-    /// An option has a value that cannot work, for instance a prefix with a separator in it.
+    /// An option has a value that cannot work, for instance a prefix with a separator in it, or a
+    /// backup at the target's own path.
     InvalidOption,
-    /// The target is a directory.
+    /// The target is a directory, or there is one where its backup is to be.
     IsADirectory,
     /// A component of the path that should be a directory is something else, or the target of an
     /// [`AtomicDir`](crate::AtomicDir) is.
@@ -92,7 +98,8 @@ pub enum ErrorKind {
     /// More than 40 symlinks lead from the path to the target.
     SymlinkLoop,
     /// The target is a FIFO, a device, a socket or an open descriptor, and
-    /// [`SpecialFiles::Refuse`](crate::SpecialFiles::Refuse) holds.
+    /// [`SpecialFiles::Refuse`](crate::SpecialFiles::Refuse) holds; or a special file is where its
+    /// backup is to be.
     SpecialFile,
     /// The target has other names and [`HardLinks::Refuse`](crate::HardLinks::Refuse) holds.
     HardLinked,

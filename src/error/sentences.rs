@@ -15,6 +15,40 @@ pub(crate) fn planted() -> io::Error {
     io::Error::new(io::ErrorKind::PermissionDenied, reason)
 }
 
+/// Why a backup cannot have the name that it is to have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum NoBackup {
+    Keep,
+    Suffix,
+    Target,
+    Reserved,
+}
+
+/// The cause of an [`ErrorKind::InvalidOption`] about the backup.
+pub(crate) fn no_backup(reason: NoBackup) -> io::Error {
+    let reason = match reason {
+        NoBackup::Keep => "no backup at all is to be kept",
+        NoBackup::Suffix => "the suffix of the backup cannot be the end of a name",
+        NoBackup::Target => "the backup would be the target itself",
+        NoBackup::Reserved => "the backup would have the name of a temp file or of a lock",
+    };
+    io::Error::new(io::ErrorKind::InvalidInput, reason)
+}
+
+/// The cause of an error where something else than a file is where a backup is to be.
+pub(crate) fn no_place_for_backup(path: &Path, kind: io::ErrorKind) -> io::Error {
+    let what = match kind {
+        io::ErrorKind::IsADirectory => "a directory",
+        _ => "a FIFO, a device or a socket",
+    };
+    io::Error::new(kind, format!("`{}`, where the backup is to be, is {what}", path.display()))
+}
+
+/// The cause of an error where there are too many numbered backups at once.
+pub(crate) fn no_free_number() -> io::Error {
+    io::Error::new(io::ErrorKind::AlreadyExists, "no number is free for one more backup")
+}
+
 /// The cause of a [`ErrorKind::Unsupported`] in a process that was forked from a saver's.
 pub(crate) fn forked() -> io::Error {
     let reason = "the thread that saves stayed in the process that this one was forked from";
@@ -184,6 +218,7 @@ impl fmt::Display for Step {
             Step::Read => "read the contents of",
             Step::Metadata => "set the metadata of the new",
             Step::SyncFile => "sync the new contents of",
+            Step::Backup => "back up",
             Step::Publish => "publish",
             Step::SyncDirectory => "sync the directory of",
             Step::RemoveTemp => "remove the temp file of",
@@ -230,6 +265,10 @@ impl fmt::Display for Aftermath<'_> {
             TargetState::Replaced if self.0.step == Step::Write => {
                 f.write_str("; the new contents are in place, and may be incomplete")?;
             }
+            // Only an earlier backup could not be removed.
+            TargetState::Replaced if self.0.step == Step::Backup => {
+                f.write_str("; the new contents and the backup are in place")?;
+            }
             TargetState::Replaced => {
                 f.write_str("; the new contents are in place, their durability is not proven")?;
             }
@@ -249,6 +288,7 @@ impl fmt::Display for Aftermath<'_> {
             [path, ..] if self.0.has_displaced() => {
                 write!(f, "; the old contents are in `{}`", path.display())
             }
+            paths if self.0.has_backups => write_backups(f, paths),
             [path] => write!(f, "; the temp file `{}` stayed behind", path.display()),
             [first, others @ ..] => {
                 write!(f, "; the temp files `{}`", first.display())?;
@@ -257,4 +297,9 @@ impl fmt::Display for Aftermath<'_> {
             }
         }
     }
+}
+
+fn write_backups(f: &mut fmt::Formatter<'_>, paths: &[std::path::PathBuf]) -> fmt::Result {
+    let paths: Vec<String> = paths.iter().map(|path| format!("`{}`", path.display())).collect();
+    write!(f, "; {} stayed behind", paths.join(", "))
 }

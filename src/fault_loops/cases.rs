@@ -3,6 +3,7 @@
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::Path;
 
+use super::backups::Kept;
 use crate::fault::Op;
 use crate::{
     AtomicWriter, Builder, Commit, Durability, Error, ErrorKind, Lock, Metadata, Preserve, Publish,
@@ -39,20 +40,26 @@ pub(super) struct Case {
     pub(super) pretending: &'static [Op],
     /// Whether the thread has made such a save already.
     pub(super) is_known: bool,
+    /// The backup that is to be made.
+    pub(super) kept: Option<Kept>,
     pub(super) save: fn(&Path) -> Result<Commit>,
 }
 
-const fn case(name: &'static str, before: Before, save: fn(&Path) -> Result<Commit>) -> Case {
-    Case { name, before, lacking: &[], pretending: &[], is_known: false, save }
+pub(super) const fn case(
+    name: &'static str,
+    before: Before,
+    save: fn(&Path) -> Result<Commit>,
+) -> Case {
+    Case { name, before, lacking: &[], pretending: &[], is_known: false, kept: None, save }
 }
 
 impl Case {
-    const fn lacking(mut self, lacking: &'static [Op]) -> Case {
+    pub(super) const fn lacking(mut self, lacking: &'static [Op]) -> Case {
         self.lacking = lacking;
         self
     }
 
-    const fn pretending(mut self, pretending: &'static [Op]) -> Case {
+    pub(super) const fn pretending(mut self, pretending: &'static [Op]) -> Case {
         self.pretending = pretending;
         self
     }
@@ -61,13 +68,18 @@ impl Case {
         self.is_known = true;
         self
     }
+
+    pub(super) const fn keeping(mut self, kept: Kept) -> Case {
+        self.kept = Some(kept);
+        self
+    }
 }
 
 fn builder(durability: Durability) -> Builder {
     AtomicWriter::builder().durability(durability).clone()
 }
 
-fn full() -> Builder {
+pub(super) fn full() -> Builder {
     builder(Durability::Full)
 }
 
@@ -237,7 +249,7 @@ fn pieces(writer: &mut AtomicWriter) -> std::io::Result<()> {
 }
 
 /// As on a file system that needs no more syncs than these.
-const FEWEST: &[Op] = &[Op::Identify];
+pub(super) const FEWEST: &[Op] = &[Op::Identify];
 
 pub(super) const CASES: &[Case] = &[
     case("create", Before::Nothing, plain),

@@ -1,6 +1,7 @@
 //! Fails every operation of every kind of save once, with each error that it can give, and lets the
 //! process die before every operation. After each: what is on disk, and is what was said true?
 
+mod backups;
 mod batches;
 mod cases;
 mod gone;
@@ -21,6 +22,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::thread;
 
+use self::backups::BACKUPS;
 use self::cases::{Before, CASES, Case, NEW};
 use self::place::Place;
 use self::steps::steps_of;
@@ -33,7 +35,7 @@ fn run(case: &Case, at: Option<(usize, Fault)>) -> (Place, Result<Commit>, Plan)
     let pretending = case.pretending.to_vec();
     let plan = Plan { at, lacking, pretending, ..Plan::default() };
     let first = Plan { at: None, ..plan.clone() };
-    let place = Place::new(case.before);
+    let place = Place::new(case.before).with_earlier(case.kept);
     let (path, save, is_known) = (place.path(), case.save, case.is_known);
     let scenario = move || {
         if is_known {
@@ -47,6 +49,10 @@ fn run(case: &Case, at: Option<(usize, Fault)>) -> (Place, Result<Commit>, Plan)
     let (result, plan) =
         thread::spawn(scenario).join().unwrap_or_else(|_| panic!("{}: {at:?} panicked", case.name));
     (place, result, plan)
+}
+
+fn all_cases() -> impl Iterator<Item = &'static Case> {
+    CASES.iter().chain(BACKUPS)
 }
 
 fn faults_of(op: Op) -> Vec<Fault> {
@@ -66,7 +72,7 @@ fn faults_of(op: Op) -> Vec<Fault> {
 fn every_operation_failed_once_with_each_of_its_errors() {
     let mut seen = HashSet::new();
     let mut runs = 0;
-    for case in CASES {
+    for case in all_cases() {
         let (place, clean, plan) = run(case, None);
         check_result(case, &place, &clean, &plan);
         let clean_error = clean.err().map(|error| (error.kind(), error.step()));
@@ -97,7 +103,7 @@ fn every_operation_failed_once_with_each_of_its_errors() {
 fn the_process_dies_before_every_operation() {
     let mut runs = 0;
     let mut left = 0;
-    for case in CASES {
+    for case in all_cases() {
         for index in 0.. {
             let (place, _, plan) = run(case, Some((index, Fault::Die)));
             if plan.log.len() <= index {
@@ -110,7 +116,11 @@ fn the_process_dies_before_every_operation() {
             assert!(whole, "{name}: {contents:?}");
             let mut others = place.others();
             others.retain(|path| !is_of_a_lock(path, ".lock"));
-            assert!(others.len() <= 1, "{name}: {others:?}");
+            if let Some(kept) = case.kept {
+                kept.check_whole(&place, &name);
+                others.retain(|path| !kept.files(&place).contains(path));
+            }
+            assert!(others.len() <= 1 + usize::from(case.kept.is_some()), "{name}: {others:?}");
             for orphan in &others {
                 assert!(has_the_documented_name(orphan), "{name}: {orphan:?}");
             }
@@ -151,7 +161,8 @@ fn check_result(case: &Case, place: &Place, result: &Result<Commit>, plan: &Plan
     let contents = place.contents();
     let is_old = contents.as_deref() == place.old();
     let is_new = contents.as_deref() == Some(NEW);
-    let leftover = match result {
+    let kept = case.kept.map_or_else(Vec::new, |kept| kept.check(place, result, &name));
+    let mut leftovers = match result {
         Ok(commit) => {
             assert!(is_new || case.before == Before::Device, "{name}: {contents:?}");
             assert_eq!(commit.len(), NEW.len() as u64, "{name}");
@@ -162,7 +173,7 @@ fn check_result(case: &Case, place: &Place, result: &Result<Commit>, plan: &Plan
                 Before::Device => Outcome::WrittenThrough,
             };
             assert_eq!(commit.outcome(), replaced, "{name}");
-            None
+            Vec::new()
         }
         Err(error) => {
             match error.target_state() {
@@ -172,18 +183,17 @@ fn check_result(case: &Case, place: &Place, result: &Result<Commit>, plan: &Plan
                 TargetState::Displaced => panic!("{name}: nobody has asked for two steps"),
                 TargetState::Unknown => assert!(is_old || is_new, "{name}: {contents:?}"),
             }
-            error.leftover()
+            Vec::from_iter(error.leftovers().filter(|path| !kept.contains(&path.to_path_buf())))
         }
     };
     let mut others = place.others();
+    others.retain(|path| !kept.contains(path));
     if plan.meets(Op::RemoveSideFile) || may_be_somebody_elses(case, plan) {
         others.retain(|path| !is_of_a_lock(path, ".lock"));
     }
-    assert_eq!(
-        others.iter().map(PathBuf::as_path).collect::<Vec<_>>(),
-        Vec::from_iter(leftover),
-        "{name}"
-    );
+    others.sort();
+    leftovers.sort();
+    assert_eq!(others.iter().map(PathBuf::as_path).collect::<Vec<_>>(), leftovers, "{name}");
 }
 
 /// Whether the file of a lock may be somebody else's as far as a save without locks can tell, so
@@ -280,6 +290,9 @@ impl Faulted<'_> {
         let denied = kind == io::ErrorKind::PermissionDenied;
         let is_creation = |op: &Op| matches!(op, Op::CreateTemp | Op::OpenSideFile);
         let is_made_anew = sys::is_gone(error) && later.iter().any(is_creation);
+        if self.case.kept.is_some_and(|kept| kept.survives(self.op, error, self.fault)) {
+            return true;
+        }
         match self.op {
             // Asked once more, only to remove what this save has made.
             Op::Lock if later.first() == Some(&Op::RemoveSideFile) => true,
@@ -340,8 +353,9 @@ impl Faulted<'_> {
             }
             _ => return,
         };
-        if later.contains(&Op::Look) {
-            return; // it was read for the temp file's mode, and is read again at commit
+        if later.contains(&Op::Look) || self.case.kept.is_some_and(|kept| kept.is_copy) {
+            // It is of the backup, or was read for the temp file's mode and is read again at commit.
+            return;
         }
         let mut listed = commit.not_preserved().iter().map(crate::NotPreserved::metadata);
         assert!(listed.any(|metadata| metadata == lost), "{name}: not on the receipt");

@@ -14,18 +14,29 @@ pub(super) fn steps_of(op: Op) -> &'static [Step] {
             Step::Metadata,
             Step::Read,
             Step::Publish,
+            Step::Backup,
         ],
         Op::ReadLink => &[Step::Resolve],
         Op::MakeDirectory | Op::RemoveDirectory => &[Step::CreateParents],
-        Op::OpenTarget | Op::ReadTarget => &[Step::Read, Step::Publish],
-        Op::CreateTemp | Op::CreateUnnamed | Op::LinkUnnamed => &[Step::CreateTemp],
-        Op::Lock => &[Step::CreateTemp, Step::Lock],
+        Op::OpenTarget | Op::ReadTarget => &[Step::Read, Step::Publish, Step::Backup],
+        Op::CreateTemp | Op::CreateUnnamed | Op::LinkUnnamed => &[Step::CreateTemp, Step::Backup],
+        Op::Lock => &[Step::CreateTemp, Step::Lock, Step::Backup],
         Op::Inspect => {
-            &[Step::CreateTemp, Step::Lock, Step::Write, Step::Metadata, Step::Read, Step::Publish]
+            const STEPS: &[Step] = &[
+                Step::Resolve,
+                Step::CreateTemp,
+                Step::Lock,
+                Step::Write,
+                Step::Metadata,
+                Step::Read,
+                Step::Publish,
+                Step::Backup,
+            ];
+            STEPS
         }
         Op::Reserve => &[Step::Reserve],
-        Op::Write | Op::SetLen | Op::Close => &[Step::Write],
-        Op::Seek => &[Step::Write, Step::Read],
+        Op::Write | Op::SetLen | Op::Close => &[Step::Write, Step::Backup],
+        Op::Seek => &[Step::Write, Step::Read, Step::Backup],
         Op::ReadTemp => &[Step::Read],
         Op::ListXattrs
         | Op::GetXattr
@@ -33,16 +44,17 @@ pub(super) fn steps_of(op: Op) -> &'static [Step] {
         | Op::RemoveXattr
         | Op::SetOwner
         | Op::SetMode
-        | Op::SetTimes => &[Step::Metadata],
-        Op::SyncFile | Op::WriteOut => &[Step::SyncFile],
-        Op::SyncDirectory => &[Step::SyncDirectory],
-        Op::Rename | Op::RenameNoReplace | Op::Link => &[Step::Publish],
-        Op::Exchange => &[Step::Publish, Step::Lock], // without it, the lock is needed
+        | Op::SetTimes => &[Step::Metadata, Step::Backup],
+        Op::SyncFile | Op::WriteOut => &[Step::SyncFile, Step::Backup],
+        Op::SyncDirectory => &[Step::SyncDirectory, Step::Backup],
+        Op::Rename | Op::RenameNoReplace | Op::Link => &[Step::Publish, Step::Backup],
+        // Without it, the lock is needed.
+        Op::Exchange => &[Step::Publish, Step::Lock, Step::Backup],
         Op::OpenThrough | Op::WriteThrough => &[Step::Publish],
         Op::OpenSideFile => &[Step::Lock],
-        Op::Identify | Op::OpenStaged => &[],
-        Op::MakeSymlink | Op::CloneContents | Op::ListMounts => &[],
-        Op::RemoveSideFile | Op::List | Op::OpenOrphan | Op::RemoveEntry | Op::MoveDirectory => &[],
-        Op::RemoveTemp => &[Step::RemoveTemp],
+        Op::OpenStaged | Op::CloneContents | Op::List | Op::RemoveEntry => &[Step::Backup],
+        Op::Identify | Op::MakeSymlink | Op::ListMounts => &[],
+        Op::RemoveSideFile | Op::OpenOrphan | Op::MoveDirectory => &[],
+        Op::RemoveTemp => &[Step::RemoveTemp, Step::Backup],
     }
 }

@@ -197,11 +197,11 @@ impl AtomicBatch {
     ///
     /// # Errors
     ///
-    /// As for [`Builder::write`] up to the sync of the file, and
-    /// [`ErrorKind::Duplicate`] if the batch has the target already, whatever path or link leads to
-    /// it; [`ErrorKind::Unsupported`] if the options ask for a lock, expect a version or track one.
-    /// The batch is as it was before the call, and may be committed without the file; directories
-    /// that were created for it are removed, unless something else is in them.
+    /// As for [`Builder::write`] up to the sync of the file, and [`ErrorKind::Duplicate`] if the
+    /// batch has the target already, whatever path or link leads to it; [`ErrorKind::Unsupported`]
+    /// if the options ask for a lock or a backup, expect a version or track one. The batch is as it
+    /// was before the call, and may be committed without the file; directories that were created
+    /// for it are removed, unless something else is in them.
     pub fn write(&self, path: impl AsRef<Path>, contents: impl AsRef<[u8]>) -> Result<()> {
         let mut writer = self.open(path)?;
         match writer.write_all(contents.as_ref()) {

@@ -12,6 +12,7 @@
 use std::ffi::OsString;
 use std::io;
 
+use super::backup::Made;
 use super::publish::{self, Cause, OldName, Published, Unpublished};
 use super::sync::{Sealed, SealedFile};
 use super::target::Target;
@@ -22,14 +23,14 @@ use crate::concurrency::version::Version;
 use crate::error::{Error, ErrorKind, Step, TargetState};
 use crate::fault::Op;
 use crate::options::{Lock, Options};
-use crate::sys::{self, Entry, Existing, Replacing};
+use crate::sys::{self, Entry, Existing, Info, Replacing};
 
 /// As often as this may others replace the target in the very moments in which it is put back.
 const MAX_ROUNDS: usize = 64;
 
 /// Whether nobody who asks for the lock can come in between.
 #[derive(Debug)]
-enum Guard {
+pub(crate) enum Guard {
     /// The lock is held, by the writer since it was opened or for this step alone.
     Held { _own: Option<SideLock> },
     /// The file system has no locks.
@@ -47,6 +48,27 @@ enum Attempt {
     Stuck(io::Error),
 }
 
+/// What alone may be replaced.
+#[derive(Clone, Copy)]
+struct Expected<'a> {
+    version: &'a Version,
+    /// What the system said of the target when it had got its second name, which sets the time of
+    /// its last change of status.
+    linked: Option<&'a Info>,
+}
+
+impl Expected<'_> {
+    fn is(self, now: Option<&Existing>) -> bool {
+        match self.linked {
+            None => self.version.is(now),
+            Some(linked) => {
+                let is_since = |now: &Existing| now.info.changed == linked.changed;
+                self.version.was(now) && now.is_some_and(is_since)
+            }
+        }
+    }
+}
+
 /// The sealed file on its way.
 struct Candidate {
     name: TempName,
@@ -57,20 +79,19 @@ struct Candidate {
 pub(crate) fn publish(
     version: &Version,
     sealed: Sealed,
+    guard: &Guard,
+    backup: Option<&Made>,
     target: &Target,
     options: &Options,
 ) -> Result<Published, Unpublished> {
     let Sealed { name, file, sync } = sealed;
     let path = &target.path;
-    let guard = match guard(target, options) {
-        Ok(guard) => guard,
-        Err(error) => return Err(Unpublished::Failed(name.abandon(path, error))),
-    };
+    let expected = Expected { version, linked: backup.and_then(Made::linked) };
     let first_name = name.entry().name.to_owned();
     let mut new = Candidate { name, file };
     let attempt = match version.is_of_a_file() {
-        true => replace(version, &mut new, &guard, target, options),
-        false => create(&mut new, &guard, target, options),
+        true => replace(expected, &mut new, guard, target, options),
+        false => create(&mut new, guard, target, options),
     };
     let Candidate { name, file } = new;
     match attempt {
@@ -95,7 +116,8 @@ pub(crate) fn publish(
     }
 }
 
-fn guard(target: &Target, options: &Options) -> crate::error::Result<Guard> {
+/// Keeps those out who ask for the lock, from before the backup is made until the end.
+pub(crate) fn guard(target: &Target, options: &Options) -> crate::error::Result<Guard> {
     if options.lock != Lock::None {
         return Ok(Guard::Held { _own: None });
     }
@@ -146,7 +168,7 @@ fn create(
 
 /// Publishes over the file that was expected.
 fn replace(
-    version: &Version,
+    expected: Expected<'_>,
     new: &mut Candidate,
     guard: &Guard,
     target: &Target,
@@ -154,7 +176,7 @@ fn replace(
 ) -> Result<Attempt, Cause> {
     let to = entry_of(target);
     let existing = match look(to)? {
-        Some(existing) if version.is(Some(&existing)) => existing,
+        Some(existing) if expected.is(Some(&existing)) => existing,
         _ => return Ok(Attempt::Conflict),
     };
     if let (true, Guard::Held { .. }, SealedFile::Open(file)) =
@@ -167,7 +189,7 @@ fn replace(
     let from = new.name.entry();
     let exchange = || sys::exchange(from, to);
     match publish::with_rename_flags(Op::Exchange, to.directory, exchange) {
-        Some(Ok(())) => look_at_displaced(version, new, target),
+        Some(Ok(())) => look_at_displaced(expected.version, new, target),
         Some(Err(error)) if error.kind() == io::ErrorKind::NotFound => {
             match sys::id_at(entry_of(target))? {
                 None => Ok(Attempt::Conflict), // removed since the look
@@ -179,10 +201,11 @@ fn replace(
             if matches!(guard, Guard::Missing) {
                 return Ok(Attempt::Unlocked);
             }
-            let has_contents = version.has_contents_of(&existing, to.directory, to.name)?;
+            let has_contents =
+                expected.version.has_contents_of(&existing, to.directory, to.name)?;
             // Once more, since that may have taken long.
             let now = look(to)?;
-            if !has_contents || !version.is(now.as_ref()) {
+            if !has_contents || !expected.is(now.as_ref()) {
                 return Ok(Attempt::Conflict);
             }
             let old_name =

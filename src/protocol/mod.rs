@@ -5,9 +5,11 @@ pub(crate) mod target;
 pub(crate) mod staging;
 pub(crate) mod temp;
 // What is asked before anything is published.
+pub(crate) mod copying;
 pub(crate) mod metadata;
 pub(crate) mod unchanged;
 // Making it the target.
+pub(crate) mod backup;
 pub(crate) mod expected;
 pub(crate) mod knowledge;
 pub(crate) mod publish;

@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io;
+use std::path::Path;
 
 use super::knowledge;
 use super::publish::Published;
@@ -78,6 +79,11 @@ impl Synced {
 }
 
 impl Sealed {
+    /// Removes the file after `error`, which then names it if even that failed.
+    pub(crate) fn abandon(self, target: &Path, error: Error) -> Error {
+        self.name.abandon(target, error)
+    }
+
     /// A file that was synced and closed.
     pub(crate) fn closed(place: &StagingPlace, id: FileId, sync: Synced) -> Sealed {
         Sealed { name: TempName::of(place), file: SealedFile::Closed(id), sync }

@@ -6,6 +6,7 @@ use std::io;
 use std::path::{Path, PathBuf, is_separator};
 use std::sync::Arc;
 
+use super::backup;
 use super::parents::CreatedParents;
 use crate::concurrency::version::Version;
 use crate::error::{self, Error, ErrorKind, Result, Step};
@@ -32,6 +33,8 @@ pub(crate) struct Target {
     pub(crate) expected: Option<Version>,
     /// Where the contents are staged, if not beside the target.
     pub(crate) place: Option<StagingPlace>,
+    /// Where the old file is kept, if it is.
+    pub(crate) backup: Option<backup::Place>,
 }
 
 /// A name that is this save's alone, in a directory that is its writer's alone and is locked.
@@ -94,6 +97,7 @@ impl Target {
             parents,
             expected: None,
             place: None,
+            backup: None,
         }
     }
 
@@ -105,7 +109,7 @@ impl Target {
         expected: Option<&Version>,
     ) -> Result<Target> {
         let mut parents = CreatedParents::default();
-        let mut directory = base;
+        let mut directory = base.clone();
         let mut resolved = path.to_path_buf();
         // What is still to be resolved, relative to `directory`.
         let mut rest = Cow::Borrowed(path);
@@ -144,6 +148,7 @@ impl Target {
             let target = Target::of(opened, name, resolved);
             let expected = expected.cloned();
             let mut target = Target { existing, through, parents, expected, ..target };
+            target.backup = backup::Place::find(&target, base.as_ref(), options)?;
             target.apply_policies(options)?;
             return Ok(target);
         }
@@ -177,6 +182,13 @@ impl Target {
             _ if !expected.is(self.existing.as_ref()) => refuse(ErrorKind::Conflict),
             _ => Ok(()),
         }
+    }
+
+    /// How many of the target's names are backups that a killed process has made of it.
+    fn backups(&self, info: &Info) -> Result<u64> {
+        let Some(place) = &self.backup else { return Ok(0) };
+        let is_there = place.is_of(info.id).map_err(|error| failed(&self.path, error))?;
+        Ok(u64::from(is_there))
     }
 
     fn apply_policies(&mut self, options: &Options) -> Result<()> {
@@ -219,7 +231,7 @@ impl Target {
             return Ok(());
         }
         if info.kind == FileKind::File {
-            if options.hard_links == HardLinks::Refuse && info.links > 1 {
+            if options.hard_links == HardLinks::Refuse && info.links > 1 + self.backups(info)? {
                 return refuse(ErrorKind::HardLinked);
             }
             if options.read_only == ReadOnly::Refuse && info.read_only {
@@ -285,7 +297,7 @@ fn open_parent(
 }
 
 /// The directory part and the name, if `path` names a file.
-fn split(path: &Path) -> Option<(&Path, &OsStr)> {
+pub(super) fn split(path: &Path) -> Option<(&Path, &OsStr)> {
     let bytes = path.as_os_str().as_encoded_bytes();
     let name_len = bytes.iter().rev().take_while(|byte| !is_separator(char::from(**byte))).count();
     let name = &bytes[bytes.len() - name_len..];
@@ -299,7 +311,7 @@ fn refused(kind: ErrorKind, path: &Path) -> Error {
     Error::refused(kind, Step::Resolve, path)
 }
 
-fn failed(path: &Path, error: io::Error) -> Error {
+pub(super) fn failed(path: &Path, error: io::Error) -> Error {
     let kind = match () {
         () if sys::is_loop(&error) => Some(ErrorKind::SymlinkLoop),
         () if sys::is_too_long(&error) => Some(ErrorKind::InvalidPath),

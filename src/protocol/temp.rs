@@ -232,7 +232,7 @@ impl TempName {
         TempName { directory, directory_name: Some(directory_name), name: Some(name) }
     }
 
-    fn in_directory(directory: &Arc<Directory>, name: OsString) -> TempName {
+    pub(super) fn in_directory(directory: &Arc<Directory>, name: OsString) -> TempName {
         let directory = Arc::clone(directory);
         TempName { directory, directory_name: None, name: Some(name) }
     }

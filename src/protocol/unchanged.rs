@@ -94,6 +94,7 @@ fn receipt(plan: Plan<'_>, existing: &Existing, old: Option<File>) -> Result<Opt
         not_preserved: Vec::new(),
         version: None,
         version_check: None,
+        backup: None,
     }))
 }
 

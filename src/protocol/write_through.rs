@@ -59,6 +59,7 @@ pub(crate) fn commit(mut contents: Contents, plan: Plan<'_>, through: Through) -
         not_preserved,
         version,
         version_check,
+        backup: None,
     })
 }
 

@@ -26,6 +26,7 @@ fn commit() -> Result<Commit> {
         path: "/target".into(),
         not_preserved: Vec::new(),
         version: None,
+        backup: None,
         version_check: None,
     })
 }

@@ -90,6 +90,11 @@ pub(crate) fn set_len(file: &File, len: u64) -> io::Result<()> {
     run(Op::SetLen, || file.set_len(len))
 }
 
+/// Another descriptor of the same file, which has its lock too.
+pub(crate) fn duplicate(file: &File) -> io::Result<File> {
+    run(Op::Lock, || file.try_clone())
+}
+
 /// Closes the file, and tells what could not be told before: a network file system may hold back
 /// what was written until then (close(2): "failing to check the return value when closing a file
 /// may lead to silent loss of data. This can especially be observed with NFS and with disk

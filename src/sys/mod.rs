@@ -48,8 +48,8 @@ pub(crate) use arm::{
 #[cfg(all(test, unix))]
 pub(crate) use arm::{errors_of, lacking_error, make_fifo};
 pub(crate) use contents::{
-    Reader, close, fill, read, read_to_end, reserve, seek, set_len, start_writeback, write,
-    write_all, write_vectored,
+    Reader, close, duplicate, fill, read, read_to_end, reserve, seek, set_len, start_writeback,
+    write, write_all, write_vectored,
 };
 pub(crate) use copies::{clone_contents, file_of, make_symlink, mount_below, set_owner_of_link};
 pub(crate) use info::{Existing, FileId, FileKind, Info, Origin, Through, Times};
@@ -276,6 +276,20 @@ pub(crate) fn exchange(one: Entry<'_>, other: Entry<'_>) -> io::Result<()> {
 /// Gives a file a second name, failing with `AlreadyExists` where something bears it.
 pub(crate) fn link(from: Entry<'_>, to: Entry<'_>) -> io::Result<()> {
     run(Op::Link, || arm::link(from, to))
+}
+
+/// Whether this file cannot be given a second name there, however often it is tried: for want of
+/// hard links, or of any more of them, or since it is not the same file system. Where the caller
+/// has not the right, it may be for want of links too: so say FAT (link(2), EPERM) and Android
+/// (EACCES).
+pub(crate) fn cannot_be_linked(error: &io::Error) -> bool {
+    let is_refused = matches!(
+        error.kind(),
+        io::ErrorKind::CrossesDevices
+            | io::ErrorKind::TooManyLinks
+            | io::ErrorKind::PermissionDenied
+    );
+    is_refused || lacks_links(error)
 }
 
 /// Removes a temp file.

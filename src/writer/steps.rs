@@ -3,13 +3,17 @@
 use std::fs::File;
 
 use crate::commit::{Commit, NotPreserved};
+use crate::concurrency::version::Version;
 use crate::error::{Error, Result};
+use crate::options::Options;
+use crate::protocol::backup::Made;
+use crate::protocol::expected::Guard;
 use crate::protocol::metadata::{Snapshot, permit_as_created};
 use crate::protocol::publish::{Published, Unpublished};
 use crate::protocol::staging::{Contents, Plan, Staged};
 use crate::protocol::target::Target;
 use crate::protocol::tracking::Tracked;
-use crate::protocol::{expected, publish, sync, tracking};
+use crate::protocol::{backup, expected, publish, sync, tracking};
 
 /// What came of steps 1 and 2 of the protocol.
 #[derive(Debug)]
@@ -55,9 +59,18 @@ fn give_metadata(
 }
 
 /// What came of steps 1 to 4 of the protocol.
+#[allow(clippy::large_enum_variant, reason = "it is taken apart at once")]
 pub(super) enum Attempt {
-    Published(Published, Option<Tracked>, u64, Vec<NotPreserved>),
+    Published(Done),
     Swept(File, Error),
+}
+
+pub(super) struct Done {
+    pub(super) published: Published,
+    pub(super) tracked: Option<Tracked>,
+    pub(super) len: u64,
+    pub(super) not_preserved: Vec<NotPreserved>,
+    pub(super) backup: Option<Made>,
 }
 
 pub(super) fn publish_once(contents: Contents, plan: Plan<'_>) -> Result<Attempt> {
@@ -66,13 +79,43 @@ pub(super) fn publish_once(contents: Contents, plan: Plan<'_>) -> Result<Attempt
     let len = staged.len;
     let sealed = sync::seal(staged, target, options)?;
     let (sealed, tracked) = tracking::before(sealed, target, options)?;
-    let published = match &target.expected {
-        Some(version) => expected::publish(version, sealed, target, options),
+    let expected = match guarded(target, options) {
+        Ok(expected) => expected,
+        Err(error) => return Err(sealed.abandon(&target.path, error)),
+    };
+    let backup = match backup::make(target, options) {
+        Ok(backup) => backup,
+        Err(error) => return Err(sealed.abandon(&target.path, error)),
+    };
+    let published = match &expected {
+        Some((version, guard)) => {
+            expected::publish(version, sealed, guard, backup.as_ref(), target, options)
+        }
         None => publish::publish(sealed, target.destination(), options),
     };
     match published {
-        Ok(published) => Ok(Attempt::Published(published, tracked, len, not_preserved)),
-        Err(Unpublished::Swept(file, error)) => Ok(Attempt::Swept(file, error)),
-        Err(Unpublished::Failed(error)) => Err(error),
+        Ok(published) => {
+            Ok(Attempt::Published(Done { published, tracked, len, not_preserved, backup }))
+        }
+        // The next attempt makes it anew.
+        Err(Unpublished::Swept(file, error)) => match undone(backup, error) {
+            error if error.leftover().is_none() => Ok(Attempt::Swept(file, error)),
+            error => Err(error),
+        },
+        Err(Unpublished::Failed(error)) => Err(undone(backup, error)),
+    }
+}
+
+/// The version that is expected, if one is, and what keeps those out who ask for the lock. Whoever
+/// waits for it has no backup in the making, for which somebody may wait who has it.
+fn guarded<'a>(target: &'a Target, options: &Options) -> Result<Option<(&'a Version, Guard)>> {
+    let Some(version) = &target.expected else { return Ok(None) };
+    expected::guard(target, options).map(|guard| Some((version, guard)))
+}
+
+fn undone(backup: Option<Made>, error: Error) -> Error {
+    match backup {
+        Some(backup) => backup.undo(error),
+        None => error,
     }
 }

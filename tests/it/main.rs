@@ -8,6 +8,7 @@ mod draws;
 mod model;
 mod snapshot;
 
+mod backup;
 mod basics;
 mod batch;
 mod contents;

@@ -315,8 +315,18 @@ fn receipt(mut members: Members, lacking: &HashSet<u64>) -> BatchCommit {
                 (outcome, durability, sync_plan, not_preserved)
             }
         };
-        let (version, version_check) = (None, None);
-        Commit { outcome, durability, sync_plan, len, path, not_preserved, version, version_check }
+        let (version, version_check, backup) = (None, None, None);
+        Commit {
+            outcome,
+            durability,
+            sync_plan,
+            len,
+            path,
+            not_preserved,
+            version,
+            version_check,
+            backup,
+        }
     });
     BatchCommit { commits: commits.collect() }
 }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use super::AtomicBatch;
 use super::members::{Key, Kind, Member, Staging, Waiting};
 use crate::error::{self, Error, ErrorKind, Result, Step};
-use crate::options::{Lock, Options, Tracking};
+use crate::options::{Backup, Lock, Options, Tracking};
 use crate::protocol::staging::Staged;
 use crate::protocol::target::Target;
 use crate::protocol::temp::TempName;
@@ -69,6 +69,9 @@ impl<'a> BatchWriter<'a> {
         }
         if batch.is_versioned || options.tracking != Tracking::None {
             return Err(Error::refused(ErrorKind::Unsupported, Step::Resolve, path));
+        }
+        if options.backup != Backup::None {
+            return Err(Error::refused(ErrorKind::Unsupported, Step::Backup, path));
         }
         let (target, slot) = BatchWriter::admit(batch, path)?;
         let writer = match AtomicWriter::start(target, options.clone(), None) {

@@ -5,7 +5,7 @@
 //! file system has such a thing, else a copy of the bytes.
 
 use std::fs::File;
-use std::io::{self, SeekFrom};
+use std::io;
 use std::path::Path;
 
 use super::super::tree;
@@ -14,12 +14,11 @@ use super::staged::Staged;
 use super::walk::{self, Descent, Visitor};
 use crate::commit::NotPreserved;
 use crate::error::{Error, ErrorKind, Result, Step};
-use crate::fault::Op;
 use crate::options::{HardLinks, Metadata, Options, Preserve};
+use crate::protocol::copying;
 use crate::protocol::metadata::Snapshot;
 use crate::sys::{self, Directory, Entry, Existing, FileKind};
 
-const CHUNK_LEN: usize = 64 << 10;
 /// As often as this may a file be replaced between a look at it and its opening.
 const MAX_LOOKS: usize = 8;
 
@@ -116,10 +115,7 @@ impl Copy<'_> {
         let creation = snapshot.creation(self.options);
         let to = sys::create_temp(place.directory, place.name, creation)
             .map_err(|error| Error::failed(Step::Write, path, error))?;
-        match sys::clone_contents(&from, &to) {
-            Err(error) if sys::lacks_clones(&error) => copy_contents(&from, &to, path)?,
-            result => result.map_err(|error| Error::failed(Step::Write, path, error))?,
-        }
+        copying::copy_contents(&from, &to, path)?;
         let lost = snapshot.apply(&to, path, self.options)?;
         self.lose(lost);
         // Where nothing is synced, nothing else tells what only the closing has to tell.
@@ -190,26 +186,4 @@ pub(super) fn add_losses(list: &mut Vec<NotPreserved>, lost: Vec<NotPreserved>) 
             list.push(loss);
         }
     }
-}
-
-/// Copies bytes. Where there are only zeros, nothing is written, so that what was a hole is one.
-fn copy_contents(from: &File, to: &File, path: &Path) -> Result<()> {
-    let read_failed = |error| Error::failed(Step::Read, path, error);
-    let write_failed = |error| Error::failed(Step::Write, path, error);
-    let mut chunk = vec![0; CHUNK_LEN];
-    let (mut len, mut ends_in_a_hole) = (0, false);
-    // Bounded by the length of the file.
-    loop {
-        let read = sys::read(Op::ReadTarget, from, &mut chunk).map_err(read_failed)?;
-        if read == 0 {
-            break;
-        }
-        len += read as u64;
-        ends_in_a_hole = chunk[..read].iter().all(|byte| *byte == 0);
-        match ends_in_a_hole {
-            true => sys::seek(to, SeekFrom::Start(len)).map(drop).map_err(write_failed)?,
-            false => sys::write_all(Op::Write, to, &chunk[..read]).map_err(write_failed)?,
-        }
-    }
-    if ends_in_a_hole { sys::set_len(to, len).map_err(write_failed) } else { Ok(()) }
 }

@@ -1,0 +1,334 @@
+//! Giving the old file the name of its backup.
+
+use std::ffi::{OsStr, OsString};
+use std::io;
+use std::path::Path;
+
+use super::State;
+use super::copy::Copied;
+use super::numbers::{self, Numbered};
+use super::place::{Name, Place, Site, is_reserved};
+use super::{put_back, take_back};
+use crate::concurrency::side_lock;
+use crate::error::{self, Error, ErrorKind, Result, Step};
+use crate::fault::Op;
+use crate::options::{Durability, InUse, Options, ReadOnly};
+use crate::protocol::publish::with_rename_flags;
+use crate::protocol::sync;
+use crate::protocol::target::{self, Target};
+use crate::protocol::temp::{self, TempName};
+use crate::sys::{self, Entry, Existing, FileId, FileKind, Replacing};
+
+/// As often as this may others take the next number, which they do without the lock.
+const MAX_NUMBERS: u64 = 100;
+
+/// Whatever has the attribute may be replaced: it is a backup, and so was its predecessor.
+const REPLACING: Replacing = Replacing { read_only: ReadOnly::Replace, in_use: InUse::Fail };
+
+pub(super) struct Maker<'a> {
+    pub(super) place: &'a Place,
+    pub(super) target: &'a Target,
+    pub(super) options: &'a Options,
+    pub(super) old: &'a Existing,
+    pub(super) is_locked: bool,
+}
+
+/// A backup that has its name.
+pub(super) struct Named {
+    pub(super) name: OsString,
+    pub(super) state: State,
+    /// That of its contents.
+    pub(super) durability: Durability,
+    /// The earlier ones that are too many once the target is replaced.
+    pub(super) surplus: Vec<OsString>,
+}
+
+impl Maker<'_> {
+    pub(super) fn make(&self) -> Result<Named> {
+        match &self.place.name {
+            Name::This(name) => {
+                let (state, durability) = self.make_at(name)?;
+                Ok(Named { name: name.clone(), state, durability, surplus: Vec::new() })
+            }
+            Name::Numbered(name, _) => self.make_numbered(name),
+        }
+    }
+
+    fn make_numbered(&self, base: &OsStr) -> Result<Named> {
+        let numbered = numbers::list(self.place).map_err(|error| self.failed(error))?;
+        let highest = numbered.last().map_or(0, |it| it.number);
+        let mut copied = None;
+        for number in (highest..=highest + MAX_NUMBERS).filter(|number| *number > 0) {
+            let name = numbers::name_with(base, number);
+            if number == highest {
+                let found = sys::look(&self.place.directory, &name);
+                let found = found.map_err(|error| self.failed(error))?;
+                if found.is_some_and(|found| found.info.id == self.old.info.id) {
+                    let (_, durability) = self.sync(self.place.entry(&name))?;
+                    return self.with_surplus(numbered, name, State::Settled, durability);
+                }
+            } else if !is_reserved(&name, self.options) {
+                if let Some((state, durability)) = self.make_fresh(&name, &mut copied)? {
+                    return self.with_surplus(numbered, name, state, durability);
+                }
+            }
+        }
+        Err(self.failed(error::no_free_number()))
+    }
+
+    fn with_surplus(
+        &self,
+        numbered: Vec<Numbered>,
+        name: OsString,
+        state: State,
+        durability: Durability,
+    ) -> Result<Named> {
+        match numbers::surplus(numbered, &name, self.place) {
+            Ok(surplus) => Ok(Named { name, state, durability, surplus }),
+            Err(error) => match take_back(state, self.place, &name) {
+                Some(leftover) => Err(self.failed(error).with_backup(leftover)),
+                None => Err(self.failed(error)),
+            },
+        }
+    }
+
+    fn make_at(&self, name: &OsStr) -> Result<(State, Durability)> {
+        let mut copied = None;
+        match self.place.occupant(name, Step::Backup, self.path())? {
+            // Of a process that was killed before it had replaced the target.
+            Some(info) if info.id == self.old.info.id => {
+                let (_, durability) = self.sync(self.place.entry(name))?;
+                return Ok((State::Settled, durability));
+            }
+            Some(_) => {}
+            None => {
+                if let Some(made) = self.make_fresh(name, &mut copied)? {
+                    return Ok(made);
+                }
+            }
+        }
+        let staged = match copied {
+            None => self.link_aside(),
+            Some(_) => Err(io::ErrorKind::Unsupported.into()),
+        };
+        match staged {
+            Ok(staged) => self.exchange(staged, name),
+            Err(error) if copied.is_some() || sys::cannot_be_linked(&error) => {
+                let copied = match copied {
+                    Some(copied) => copied,
+                    None => self.copy()?,
+                };
+                self.replace_by_copy(copied, name)
+            }
+            Err(error) => Err(self.failed(error)),
+        }
+    }
+
+    /// `None` if something bears the name. Where the old file cannot be linked, it is copied once.
+    fn make_fresh(
+        &self,
+        name: &OsStr,
+        copied: &mut Option<Copied>,
+    ) -> Result<Option<(State, Durability)>> {
+        let at = self.place.entry(name);
+        let copy = match copied.take() {
+            Some(copy) => copy,
+            None => match self.link(at) {
+                Ok(()) => return self.sync_fresh(at).map(Some),
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Ok(None),
+                Err(error) if sys::cannot_be_linked(&error) => self.copy()?,
+                Err(error) => return Err(self.failed(error)),
+            },
+        };
+        match self.name_copy(&copy, at) {
+            Ok(()) => {
+                let (id, durability) = (copy.id, copy.durability);
+                copy.name.keep();
+                Ok(Some((State::Fresh(id), durability)))
+            }
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                *copied = Some(copy);
+                Ok(None)
+            }
+            Err(error) => Err(copy.name.abandon(self.place.path(), self.failed(error))),
+        }
+    }
+
+    fn link(&self, to: Entry<'_>) -> io::Result<()> {
+        let linked = sys::link(self.from(), to);
+        // A network file system may have done what it reports as failed.
+        if linked.is_err() && self.bears(to, self.old.info.id) { Ok(()) } else { linked }
+    }
+
+    /// Syncs a backup that was just given its name, and takes it back if that fails.
+    fn sync_fresh(&self, at: Entry<'_>) -> Result<(State, Durability)> {
+        match self.sync(at) {
+            Ok((id, durability)) => Ok((State::Fresh(id), durability)),
+            Err(error) => match sys::remove_temp(at.directory, at.name) {
+                Err(removal) if removal.kind() != io::ErrorKind::NotFound => {
+                    Err(error.with_backup(self.place.path_of(at.name)))
+                }
+                _ => Err(error),
+            },
+        }
+    }
+
+    /// Gives a copy its name, if that is free.
+    fn name_copy(&self, copy: &Copied, at: Entry<'_>) -> io::Result<()> {
+        let from = copy.name.entry();
+        let rename = || sys::rename_no_replace(from, at);
+        let renamed = match with_rename_flags(Op::RenameNoReplace, at.directory, rename) {
+            Some(renamed) => renamed,
+            // Neither that nor links: the lock must do, for those who ask for it.
+            None => match sys::id_at(at)? {
+                Some(_) => Err(io::ErrorKind::AlreadyExists.into()),
+                None => sys::rename(from, None, at, REPLACING),
+            },
+        };
+        if renamed.is_err() && self.bears(at, copy.id) { Ok(()) } else { renamed }
+    }
+
+    /// Gives the old file the name that goes with the lock, or one that a sweep leaves alone since
+    /// there are no locks.
+    fn link_aside(&self) -> io::Result<TempName> {
+        let directory = &self.place.directory;
+        if !self.is_locked {
+            let link = |name: &OsStr| sys::link(self.from(), Entry { directory, name });
+            let ((), name) = temp::with_random_name(self.options, link)?;
+            return Ok(TempName::in_directory(directory, name));
+        }
+        let (Name::This(name) | Name::Numbered(name, _)) = &self.place.name;
+        let aside = side_lock::backup_exchange_name_for(name);
+        let to = Entry { directory, name: &aside };
+        let linked = match self.link(to) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                // What a killed process left.
+                TempName::in_directory(directory, aside.clone()).remove()?;
+                self.link(to)
+            }
+            linked => linked,
+        };
+        linked.map(|()| TempName::in_directory(directory, aside))
+    }
+
+    /// Makes the staged file the backup, in the place of the earlier one.
+    fn exchange(&self, staged: TempName, name: &OsStr) -> Result<(State, Durability)> {
+        let at = self.place.entry(name);
+        let abandon = |staged: TempName, error| staged.abandon(self.place.path(), error);
+        let (id, durability) = match self.sync(staged.entry()) {
+            Ok(synced) => synced,
+            Err(error) => return Err(abandon(staged, error)),
+        };
+        let exchange = || sys::exchange(staged.entry(), at);
+        let refused = match with_rename_flags(Op::Exchange, at.directory, exchange) {
+            Some(Err(error)) if !self.bears(at, id) => Some(error),
+            Some(_) => {
+                let state = self.check_displaced(id, staged, name)?;
+                return Ok((state, durability));
+            }
+            None => None,
+        };
+        match refused {
+            Some(error) if error.kind() != io::ErrorKind::NotFound => {
+                Err(abandon(staged, self.failed(error)))
+            }
+            // Somebody has removed the earlier one, or it cannot be put back.
+            _ => match sys::rename(staged.entry(), None, at, REPLACING) {
+                Err(error) if !self.bears(at, id) => Err(abandon(staged, self.failed(error))),
+                _ => self.remove_renamed(staged).map(|state| (state, durability)),
+            },
+        }
+    }
+
+    /// Another of its names in the place of a name of the same file, a rename leaves both
+    /// (rename(2)).
+    fn remove_renamed(&self, staged: TempName) -> Result<State> {
+        let leftover = staged.beside(self.place.path());
+        if !matches!(sys::id_at(staged.entry()), Ok(Some(_))) {
+            staged.keep(); // if nobody can tell, it is as the rename says
+            return Ok(State::Settled);
+        }
+        match staged.remove() {
+            Ok(()) => Ok(State::Settled),
+            Err(error) => Err(self.failed(error).with_leftover(Some(leftover))),
+        }
+    }
+
+    /// An exchange takes anything. What is not to be replaced is put back.
+    fn check_displaced(&self, id: FileId, staged: TempName, name: &OsStr) -> Result<State> {
+        let found = sys::look(staged.entry().directory, staged.entry().name);
+        let checked = match found {
+            Ok(found) => self.place.check(name, found.map(|it| it.info), Step::Backup, self.path()),
+            Err(error) => Err(self.failed(error)),
+        };
+        match checked {
+            Ok(_) => Ok(State::Exchanged(id, staged)),
+            Err(error) => match put_back(id, staged, self.place.entry(name), self.place.path()) {
+                Some(leftover) => Err(error.with_backup(leftover)),
+                None => Err(error),
+            },
+        }
+    }
+
+    fn replace_by_copy(&self, mut copy: Copied, name: &OsStr) -> Result<(State, Durability)> {
+        let at = self.place.entry(name);
+        match sys::rename(copy.name.entry(), copy.file.as_mut(), at, REPLACING) {
+            Err(error) if !self.bears(at, copy.id) => {
+                Err(copy.name.abandon(self.place.path(), self.failed(error)))
+            }
+            _ => {
+                copy.name.keep();
+                Ok((State::Settled, copy.durability))
+            }
+        }
+    }
+
+    /// Syncs the contents of the old file under the name of its backup: whoever wrote it may not
+    /// have done so. Gives the file that it is.
+    fn sync(&self, at: Entry<'_>) -> Result<(FileId, Durability)> {
+        let failed = |error| self.failed(error);
+        let linked = sys::look(at.directory, at.name).map_err(failed)?;
+        let linked = linked.ok_or_else(|| self.failed(io::ErrorKind::NotFound.into()))?.info;
+        if self.options.durability == Durability::None || linked.kind != FileKind::File {
+            return Ok((linked.id, Durability::Full));
+        }
+        let file = sys::open_staged(at.directory, at.name).map_err(failed)?;
+        let id = sys::inspect(&file).map_err(failed)?.id;
+        let synced = sync::sync_contents(&file, &self.as_target(), &self.options_of_sync());
+        let synced = synced.map_err(|error| error.of_backup(self.path()))?;
+        Ok((id, synced.durability()))
+    }
+
+    /// Syncs the backup's directory, if the sync of the target's is not its own.
+    pub(super) fn sync_directory(&self) -> Result<Durability> {
+        let durability = self.options.durability;
+        if self.place.site == Site::Beside || durability < Durability::Full {
+            return Ok(Durability::Full);
+        }
+        match sys::sync_directory(&self.place.directory) {
+            Ok(()) => Ok(Durability::Full),
+            Err(error) if !sys::lacks_directory_sync(&error) => Err(self.failed(error)),
+            Err(_) if self.options.require_durability => {
+                let kind = ErrorKind::DurabilityUnavailable;
+                Err(Error::refused(kind, Step::Backup, self.path()))
+            }
+            Err(_) => Ok(Durability::Ordered),
+        }
+    }
+
+    pub(super) fn from(&self) -> Entry<'_> {
+        Entry { directory: &self.target.directory, name: &self.target.name }
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.target.path
+    }
+
+    pub(super) fn failed(&self, error: io::Error) -> Error {
+        target::failed(self.path(), error).of_step(Step::Backup)
+    }
+
+    fn bears(&self, at: Entry<'_>, id: FileId) -> bool {
+        matches!(sys::id_at(at), Ok(Some(now)) if now == id)
+    }
+}

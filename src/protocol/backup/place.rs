@@ -1,0 +1,199 @@
+//! Where a backup is made, found when the target is.
+
+use std::ffi::{OsStr, OsString};
+use std::io;
+use std::path::{Path, PathBuf, is_separator};
+use std::sync::Arc;
+
+use super::numbers;
+use crate::concurrency::side_lock::{self, SideLock};
+use crate::error::{self, Error, ErrorKind, NoBackup, Result, Step};
+use crate::options::{Backup, Lock, Options};
+use crate::protocol::target::{self, Target};
+use crate::protocol::temp;
+use crate::sys::{self, Directory, Entry, FileId, FileKind, Info};
+
+/// The directory of a backup, held open, and its name there.
+#[derive(Clone, Debug)]
+pub(crate) struct Place {
+    pub(super) directory: Arc<Directory>,
+    /// That of the backup, or of the target where a number comes after its name.
+    path: PathBuf,
+    pub(super) name: Name,
+    pub(super) site: Site,
+}
+
+#[derive(Clone, Debug)]
+pub(super) enum Name {
+    This(OsString),
+    /// This one with a number after it, as the highest so many of which stay.
+    Numbered(OsString, usize),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Site {
+    /// In the directory of the target, whose sync is its own.
+    Beside,
+    Elsewhere,
+}
+
+impl Place {
+    /// Finds the place of the backup of `target`, whose directory and name are known. A path that
+    /// is given for it is relative to `base`. `None` if no backup is asked for, or possible.
+    pub(crate) fn find(
+        target: &Target,
+        base: Option<&Arc<Directory>>,
+        options: &Options,
+    ) -> Result<Option<Place>> {
+        let invalid = |reason| {
+            let error = error::no_backup(reason);
+            Err(target::failed(&target.path, error).with_kind(ErrorKind::InvalidOption))
+        };
+        let beside = |path, name| {
+            let (directory, site) = (Arc::clone(&target.directory), Site::Beside);
+            Place { directory, path, name, site }
+        };
+        let place = match &options.backup {
+            Backup::None => return Ok(None),
+            Backup::Numbered { keep: 0 } => return invalid(NoBackup::Keep),
+            Backup::Numbered { keep } => {
+                beside(target.path.clone(), Name::Numbered(target.name.clone(), *keep))
+            }
+            Backup::Suffix(suffix) => {
+                let name: OsString = [&*target.name, &**suffix].into_iter().collect();
+                if !may_be_suffix(suffix) || !sys::may_name_file(Path::new(""), &name) {
+                    return invalid(NoBackup::Suffix);
+                }
+                beside(target.path.with_file_name(&name), Name::This(name))
+            }
+            Backup::Path(path) => Place::at(path, target, base)?,
+        };
+        if target.through.is_some() {
+            return Ok(None);
+        }
+        let first = place.first_name();
+        if place.site == Site::Beside && sys::lock_key(&first) == sys::lock_key(&target.name) {
+            return invalid(NoBackup::Target);
+        }
+        if is_reserved(&first, options) {
+            return invalid(NoBackup::Reserved);
+        }
+        match place.name {
+            Name::This(_) => {
+                place.occupant(&first, Step::Resolve, &target.path)?;
+            }
+            // Whatever bears it has its number; but the name may be too long.
+            Name::Numbered(..) => {
+                let found = sys::id_at(place.entry(&first));
+                found.map_err(|error| target::failed(&target.path, error))?;
+            }
+        }
+        Ok(Some(place))
+    }
+
+    fn at(path: &Path, target: &Target, base: Option<&Arc<Directory>>) -> Result<Place> {
+        let invalid = || {
+            let error = io::Error::from(io::ErrorKind::InvalidInput);
+            Err(target::failed(path, error).with_kind(ErrorKind::InvalidPath))
+        };
+        let Some((parent, name)) = target::split(path) else { return invalid() };
+        if !sys::may_name_file(parent, name) {
+            return invalid();
+        }
+        let failed = |error| target::failed(path, error);
+        let here = if parent.as_os_str().is_empty() { Path::new(".") } else { parent };
+        let opened = sys::open_directory(base.map(|base| &**base), here).map_err(failed)?;
+        let id = sys::inspect_directory(&opened).map_err(failed)?.id;
+        let targets = sys::inspect_directory(&target.directory).map_err(failed)?.id;
+        let (directory, site) = match id == targets {
+            true => (Arc::clone(&target.directory), Site::Beside),
+            false => (Arc::new(opened), Site::Elsewhere),
+        };
+        Ok(Place { directory, path: path.to_path_buf(), name: Name::This(name.to_owned()), site })
+    }
+
+    /// The name, or the first that it can be.
+    fn first_name(&self) -> OsString {
+        match &self.name {
+            Name::This(name) => name.clone(),
+            Name::Numbered(name, _) => numbers::name_with(name, 1),
+        }
+    }
+
+    /// Beside which all is that is made for it.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    pub(super) fn path_of(&self, name: &OsStr) -> PathBuf {
+        self.path.with_file_name(name)
+    }
+
+    pub(super) fn entry<'a>(&'a self, name: &'a OsStr) -> Entry<'a> {
+        Entry { directory: &self.directory, name }
+    }
+
+    /// The file or symlink that bears the name of a backup, if there is one. Refuses what is not to
+    /// be replaced.
+    pub(super) fn occupant(&self, name: &OsStr, step: Step, path: &Path) -> Result<Option<Info>> {
+        let failed = |error| target::failed(path, error).of_step(step);
+        let found = sys::look(&self.directory, name).map_err(failed)?;
+        self.check(name, found.map(|found| found.info), step, path)
+    }
+
+    pub(super) fn check(
+        &self,
+        name: &OsStr,
+        found: Option<Info>,
+        step: Step,
+        path: &Path,
+    ) -> Result<Option<Info>> {
+        let refuse = |cause, kind| {
+            let error = error::no_place_for_backup(&self.path_of(name), cause);
+            Err(Error::failed(step, path, error).with_kind(kind))
+        };
+        match found.as_ref().map(|info| info.kind) {
+            Some(FileKind::Directory) => {
+                refuse(io::ErrorKind::IsADirectory, ErrorKind::IsADirectory)
+            }
+            Some(FileKind::Special) => refuse(io::ErrorKind::Other, ErrorKind::SpecialFile),
+            Some(FileKind::File | FileKind::Symlink) | None => Ok(found),
+        }
+    }
+
+    /// Whether there is a backup that is this file itself, which it is until the target is
+    /// replaced.
+    pub(crate) fn is_of(&self, id: FileId) -> io::Result<bool> {
+        let name = match &self.name {
+            Name::This(name) => name.clone(),
+            Name::Numbered(name, _) => match numbers::list(self)?.last() {
+                Some(numbered) => numbers::name_with(name, numbered.number),
+                None => return Ok(false),
+            },
+        };
+        Ok(sys::id_at(self.entry(&name))? == Some(id))
+    }
+
+    /// Waits until nobody else is at work here. `None` where the file system has no locks.
+    pub(super) fn lock(&self, target: &Target) -> Result<Option<SideLock>> {
+        let (Name::This(name) | Name::Numbered(name, _)) = &self.name;
+        let lock = side_lock::backup_name_for(name);
+        match SideLock::acquire_named(&self.directory, lock, &target.path, Lock::Wait) {
+            Err(error) if error.kind() == ErrorKind::Unsupported => Ok(None),
+            result => result,
+        }
+    }
+}
+
+fn may_be_suffix(suffix: &OsStr) -> bool {
+    let bytes = suffix.as_encoded_bytes();
+    !bytes.is_empty() && bytes.iter().all(|byte| *byte != 0 && !is_separator(char::from(*byte)))
+}
+
+/// Whether a sweep, or whoever asks for a lock, would take a file of this name for its own.
+pub(super) fn is_reserved(name: &OsStr, options: &Options) -> bool {
+    temp::is_name(name, options)
+        || temp::is_name(name, &Options::default())
+        || side_lock::is_name(name)
+        || side_lock::lock_of_exchange(name).is_some()
+}

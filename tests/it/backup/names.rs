@@ -1,0 +1,97 @@
+//! What cannot be the name of a backup.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use wholefile::{Backup, Builder, ErrorKind, Step, TargetState};
+
+use super::{suffix, with};
+use crate::dir::Dir;
+
+#[track_caller]
+fn check_refused(builder: &Builder, dir: &Dir, kind: ErrorKind) {
+    let before = dir.names();
+    let error = builder.open(dir.path("target")).unwrap_err();
+    assert_eq!((error.kind(), error.step()), (kind, Step::Resolve), "{builder:?}: {error}");
+    assert_eq!(error.target_state(), TargetState::Untouched);
+    assert_eq!(error.leftover(), None);
+    assert_eq!(dir.names(), before, "{builder:?}");
+}
+
+#[test]
+fn what_cannot_be_its_name_is_refused_before_anything_is_made() {
+    let dir = Dir::new();
+    dir.write("target", "old");
+    dir.make("directory");
+    dir.make("target.d");
+    let path = |name: &str| Backup::Path(dir.path(name));
+    for (backup, kind) in [
+        (suffix(""), ErrorKind::InvalidOption),
+        (suffix("/x"), ErrorKind::InvalidOption),
+        (suffix("\0"), ErrorKind::InvalidOption),
+        (Backup::Numbered { keep: 0 }, ErrorKind::InvalidOption),
+        (path("target"), ErrorKind::InvalidOption),
+        (path("directory/../target"), ErrorKind::InvalidOption),
+        (path(".wholefile-abcdefghijkl.tmp"), ErrorKind::InvalidOption),
+        (path(".wholefile-0123456789abcdef.lock"), ErrorKind::InvalidOption),
+        (path(".wholefile-0123456789abcdef.swap"), ErrorKind::InvalidOption),
+        (path("missing/backup"), ErrorKind::NotFound),
+        (path("directory/"), ErrorKind::InvalidPath),
+        (path(".."), ErrorKind::InvalidPath),
+        (Backup::Path(PathBuf::new()), ErrorKind::InvalidPath),
+        (path("directory"), ErrorKind::IsADirectory),
+        (suffix(".d"), ErrorKind::IsADirectory),
+    ] {
+        check_refused(&with(backup.clone()), &dir, kind);
+        check_refused(with(backup).create_parents(true), &dir, kind);
+    }
+    // By the pattern that these options make.
+    let mut builder = with(suffix("abcdefghijkl.new"));
+    check_refused(
+        builder.staging_prefix("target").staging_suffix(".new"),
+        &dir,
+        ErrorKind::InvalidOption,
+    );
+    dir.assert_only(&["directory", "target", "target.d"]);
+}
+
+/// That of the target may have the most bytes that a name can have.
+#[test]
+fn a_name_that_becomes_too_long_is_refused() {
+    let dir = Dir::new();
+    let name = "n".repeat(250);
+    dir.write(&name, "old");
+    for backup in [suffix(".backup"), Backup::Numbered { keep: 1 }] {
+        let long = match &backup {
+            Backup::Numbered { .. } => "n".repeat(252),
+            _ => name.clone(),
+        };
+        let error = with(backup).write(dir.path(&long), "new").unwrap_err();
+        assert_eq!(
+            (error.kind(), error.step()),
+            (ErrorKind::InvalidPath, Step::Resolve),
+            "{error}"
+        );
+        assert_eq!(error.target_state(), TargetState::Untouched);
+    }
+    assert_eq!(dir.read(&name), "old");
+    dir.assert_only(&[&name]);
+    let mut suffix = OsString::from("b".repeat(4));
+    suffix.push("~");
+    let commit = with(Backup::Suffix(suffix)).write(dir.path(&name), "new").unwrap();
+    assert_eq!(commit.backup(), Some(&*dir.path(format!("{name}bbbb~"))));
+}
+
+/// The backup of a name with one more digit does not fit any more.
+#[test]
+fn a_number_that_makes_the_name_too_long_leaves_all_as_it_was() {
+    let dir = Dir::new();
+    let name = "n".repeat(251);
+    let (target, ninth) = (dir.write(&name, "old"), format!("{name}.~9~"));
+    dir.write(&ninth, "ninth");
+    let error = with(Backup::Numbered { keep: 9 }).write(&target, "new").unwrap_err();
+    assert_eq!((error.kind(), error.step()), (ErrorKind::InvalidPath, Step::Backup), "{error}");
+    assert_eq!(error.target_state(), TargetState::Untouched);
+    dir.assert_only(&[&name, &ninth]);
+    assert_eq!((dir.read(&name), dir.read(&ninth)), ("old".into(), "ninth".into()));
+}
