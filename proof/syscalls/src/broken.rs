@@ -72,8 +72,12 @@ const TORN: &str = "neither the old contents nor the new";
 /// What such a writer says: that all was done as it should be, or that nothing was.
 pub(crate) fn report(paths: &[PathBuf], result: io::Result<()>) -> Report {
     let state = if result.is_ok() { "Replaced" } else { "Untouched" };
-    let file =
-        |path: &PathBuf| FileReport { path: path.clone(), state: state.into(), lost: Vec::new() };
+    let file = |path: &PathBuf| FileReport {
+        path: path.clone(),
+        state: state.into(),
+        lost: Vec::new(),
+        backup: None,
+    };
     let report = Report::of_files(paths.iter().map(file).collect());
     let Err(error) = result else { return report };
     let (code, sentence) = (error.raw_os_error(), error.to_string());

@@ -77,7 +77,7 @@ impl Scene<'_> {
         Tree::from([(PathBuf::new(), Part { contents: new, metadata })])
     }
 
-    fn target(&self, path: &Path, after: &Snapshot) -> Target {
+    pub(crate) fn target(&self, path: &Path, after: &Snapshot) -> Target {
         let (found, old) = (all_of(after, path), all_of(self.before, path));
         if found == old {
             return Target::Old;
@@ -102,7 +102,8 @@ impl Scene<'_> {
     pub(crate) fn left(&self, after: &Snapshot) -> BTreeSet<PathBuf> {
         let is_new =
             |path: &&PathBuf| !self.before.contains_key(*path) || self.is_target(self.before, path);
-        let left = after.keys().filter(is_new).filter(|path| !self.is_target(after, path));
+        let is_to_be = |path: &Path| self.is_target(after, path) || self.is_backup(path);
+        let left = after.keys().filter(is_new).filter(|path| !is_to_be(path));
         left.cloned().collect()
     }
 
@@ -117,7 +118,8 @@ impl Scene<'_> {
 
     pub(crate) fn check_bystanders(&self, after: &Snapshot, violations: &mut Violations) {
         for (path, entry) in self.before {
-            if !self.is_target(self.before, path) && after.get(path) != Some(entry) {
+            let may_change = self.is_target(self.before, path) || self.is_backup(path);
+            if !may_change && after.get(path) != Some(entry) {
                 violations.push(format!("{} was touched", path.display()));
             }
         }
@@ -152,6 +154,7 @@ impl Scene<'_> {
         let after = snapshot(self.dir)?;
         let mut found = self.find(&after, &mut violations);
         self.check_all_metadata(&found, &mut violations);
+        self.check_backup(&found, &after, &mut violations);
         self.check_bystanders(&after, &mut violations);
         if self.scenario.has_journal() {
             if first == First::Sweep {
@@ -177,6 +180,7 @@ impl Scene<'_> {
         let after = snapshot(self.dir)?;
         self.check_targets(told, &after, &mut violations);
         self.check_left(told, &after, &mut violations);
+        self.check_told_backup(told, &after, &mut violations);
         self.check_bystanders(&after, &mut violations);
         told.check_durability(&mut violations);
         told.check_cause(&mut violations);

@@ -9,6 +9,7 @@
 //! Linux on x86-64. Exits with 1 if anything was wrong.
 
 mod after;
+mod backups;
 mod broken;
 mod calls;
 mod groups;

@@ -9,7 +9,7 @@ use anyhow::Result;
 use fs_err as fs;
 use rustix::fs::{XattrFlags, lgetxattr, llistxattr, lsetxattr};
 
-use crate::{journals, trees};
+use crate::{backups, journals, trees};
 
 pub(crate) const OLD_LEN: usize = 1000;
 
@@ -23,6 +23,8 @@ pub(crate) enum Before {
     Plain,
     /// A file of somebody else's that a group shares, without an ACL: its mode can only be set.
     Shared,
+    /// As `File`, beside earlier backups of it.
+    Backups,
     /// As `File`, with the new contents.
     Same,
     /// A symlink to such a file, through another directory.
@@ -169,6 +171,10 @@ pub(crate) fn prepare(dir: &Path, before: Before, new: &[u8]) -> Result<()> {
         Before::Plain => Ok(fs::write(dir.join("target"), old)?),
         Before::Shared => write_owned(&dir.join("target"), &old, 0o664),
         Before::File => write_with_metadata(&dir.join("target"), &old),
+        Before::Backups => {
+            backups::prepare(dir)?;
+            write_with_metadata(&dir.join("target"), &old)
+        }
         Before::Three => {
             fs::create_dir(dir.join("sub"))?;
             fs::write(dir.join("third"), &old)?;

@@ -30,6 +30,7 @@ pub(crate) struct FileReport {
     pub(crate) state: String,
     /// The kinds of metadata that were not kept.
     pub(crate) lost: Vec<String>,
+    pub(crate) backup: Option<PathBuf>,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -45,7 +46,12 @@ impl FileReport {
             _ => "Replaced",
         };
         let lost = commit.not_preserved().iter().map(|lost| format!("{:?}", lost.metadata()));
-        FileReport { path: commit.path().into(), state: state.into(), lost: lost.collect() }
+        FileReport {
+            path: commit.path().into(),
+            state: state.into(),
+            lost: lost.collect(),
+            backup: commit.backup().map(PathBuf::from),
+        }
     }
 }
 
@@ -76,6 +82,7 @@ impl From<Error> for Report {
             path: path.into(),
             state: format!("{state:?}"),
             lost: Vec::new(),
+            backup: None,
         };
         Report {
             files: error.files().map(file).collect(),
@@ -147,7 +154,12 @@ impl From<Result<DirCommit, Error>> for Report {
         Report {
             leftovers: commit.leftovers().map(PathBuf::from).collect(),
             end: Ending::Ok { durability, sync_plan },
-            ..Report::of_files(vec![FileReport { path, state: "Replaced".into(), lost }])
+            ..Report::of_files(vec![FileReport {
+                path,
+                state: "Replaced".into(),
+                lost,
+                backup: None,
+            }])
         }
     }
 }
@@ -159,6 +171,7 @@ impl From<Result<Recovery, Error>> for Report {
             path: path.into(),
             state: "Replaced".into(),
             lost: Vec::new(),
+            backup: None,
         };
         match result {
             Ok(recovery) => Report::of_files(recovery.files().map(|it| file(it.0)).collect()),

@@ -10,6 +10,7 @@ use nix::errno::Errno;
 use nix::libc;
 use wholefile::{AtomicWriter, Builder, Commit, Copying, Durability, Lock, Publish, Swap};
 
+use crate::backups::{self, Kept};
 use crate::broken::{self, BROKEN, Broken};
 use crate::calls::Call;
 use crate::groups::Group;
@@ -38,13 +39,17 @@ pub(crate) struct Scenario {
     pub(crate) lacking: Lacking,
     /// For a recovery: when the commit died.
     pub(crate) death: Option<Death>,
+    /// The backup that it makes.
+    pub(crate) kept: Option<Kept>,
     pub(crate) save: Save,
 }
+
+type SaveOne = fn(&mut Builder, &Path, &[u8]) -> wholefile::Result<Commit>;
 
 #[derive(Clone, Copy)]
 pub(crate) enum Save {
     /// By the crate.
-    Whole(fn(&mut Builder, &Path, &[u8]) -> wholefile::Result<Commit>),
+    Whole(SaveOne),
     /// By a batch of the crate's.
     Batch(fn(&mut Builder, &Path, &[u8]) -> Report),
     /// By a tree of the crate's.
@@ -67,6 +72,7 @@ const fn scenario(name: &'static str, before: Before, save: Save) -> Scenario {
         len: SHORT,
         lacking: nothing,
         death: None,
+        kept: None,
         save,
     }
 }
@@ -79,6 +85,12 @@ const fn many(name: &'static str, before: Before, save: Save) -> Scenario {
 
 const fn tree(name: &'static str, before: Before, start: Start, set: Set) -> Scenario {
     many(name, before, Save::Tree(start, set))
+}
+
+const fn backup(name: &'static str, before: Before, kept: Kept, save: SaveOne) -> Scenario {
+    let mut scenario = scenario(name, before, Save::Whole(save));
+    scenario.kept = Some(kept);
+    scenario
 }
 
 const fn recovery(name: &'static str, death: Death) -> Scenario {
@@ -104,6 +116,10 @@ fn nothing(_: &Call) -> Option<Errno> {
 
 fn rename_flags(call: &Call) -> Option<Errno> {
     (call.number == libc::SYS_renameat2).then_some(Errno::EINVAL)
+}
+
+fn links(call: &Call) -> Option<Errno> {
+    (call.number == libc::SYS_linkat).then_some(Errno::EPERM)
 }
 
 fn unnamed_files(call: &Call) -> Option<Errno> {
@@ -168,6 +184,29 @@ const KINDS: &[Scenario] = &[
     ),
     scenario("all metadata required", Before::File, Save::Whole(saves::all_required)),
     scenario("durability required", Before::File, Save::Whole(saves::durability_required)),
+    backup("backup", Before::File, backups::SUFFIX, backups::suffix),
+    backup("backup over an earlier one", Before::Backups, backups::SUFFIX, backups::suffix),
+    lacking(
+        backup("backup without flags", Before::Backups, backups::REPLACED, backups::suffix),
+        rename_flags,
+    ),
+    backup("backup of the expected", Before::Backups, backups::SUFFIX, backups::expected),
+    backup("backup elsewhere", Before::Backups, backups::ELSEWHERE, backups::elsewhere),
+    backup("backup with a number", Before::Backups, backups::NUMBERED, backups::numbered),
+    lacking(backup("backup by a copy", Before::File, backups::SUFFIX, backups::suffix), links),
+    lacking(
+        backup(
+            "backup by a copy, over another",
+            Before::Backups,
+            backups::REPLACED,
+            backups::suffix,
+        ),
+        links,
+    ),
+    lacking(
+        backup("backup by a copy, numbered", Before::Backups, backups::NUMBERED, backups::numbered),
+        links,
+    ),
     COMMIT,
     tree("tree, created", Before::NoTree, Start::Empty, |it| it),
     tree("tree, replaced", Before::Tree, Start::Empty, |it| it),
