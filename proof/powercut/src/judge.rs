@@ -89,6 +89,13 @@ impl Promise<'_> {
             Unit::File => false,
             Unit::Commit => true,
             Unit::CommitIfFull => self.durability == Durability::Full,
+            Unit::Backup => {
+                let seen = versions.iter().map(|(path, _, version)| (path.as_str(), *version));
+                if self.durability == Durability::Full {
+                    check_backup(seen.collect(), &mut breach);
+                }
+                false
+            }
         };
         if is_whole {
             let commit = versions.iter().filter_map(|(.., version)| *version).max().unwrap_or(0);
@@ -103,6 +110,18 @@ impl Promise<'_> {
             breach(Breach::Stranger, stranger.clone());
         }
         violations
+    }
+}
+
+/// A backup is of the version before that of the target, or is the target itself.
+fn check_backup(seen: BTreeMap<&str, Option<u32>>, breach: &mut impl FnMut(Breach, String)) {
+    let Some((path, target)) = seen.get_key_value("target") else { return };
+    let others = seen.iter().filter(|(other, _)| *other != path && !other.ends_with("other"));
+    for (other, backup) in others {
+        let (target, backup) = (target.unwrap_or(0), backup.unwrap_or(0));
+        if ![target, target + 1].contains(&backup) {
+            breach(Breach::Split, format!("{other} is of {backup}, and the target {target}"));
+        }
     }
 }
 

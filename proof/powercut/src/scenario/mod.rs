@@ -4,6 +4,7 @@
 //! files; the version has the commit's number, and its contents follow from path and number,
 //! so that whoever looks at the disk later knows what to expect.
 
+mod backups;
 mod broken;
 mod journals;
 mod sound;
@@ -47,6 +48,8 @@ pub(crate) struct File {
     pub(crate) group: u32,
     /// The value of `XATTR`.
     pub(crate) xattr: Option<&'static str>,
+    /// The path of which it is the version before, under another name.
+    pub(crate) backup_of: Option<String>,
 }
 
 /// What a commit of several files promises about them.
@@ -58,6 +61,8 @@ pub(crate) enum Unit {
     Commit,
     /// The same under `Full`, and each for itself under less.
     CommitIfFull,
+    /// Under `Full`, the first is new only if the second is, its backup: the file before it.
+    Backup,
 }
 
 pub(crate) struct Scenario {
@@ -135,7 +140,7 @@ impl File {
     pub(crate) fn plain(path: impl Into<String>, commit: u32) -> File {
         let len = LENGTHS[commit as usize % LENGTHS.len()];
         let (path, kind) = (path.into(), Kind::File(len));
-        File { path, kind, mode: 0o644, owner: 0, group: 0, xattr: None }
+        File { path, kind, mode: 0o644, owner: 0, group: 0, xattr: None, backup_of: None }
     }
 
     /// As `create_dir` makes it.
@@ -193,7 +198,10 @@ impl File {
 
     /// What no other version of any file begins with.
     pub(crate) fn heading(&self, version: u32) -> String {
-        format!("{} version {version}\n", self.path)
+        match &self.backup_of {
+            Some(path) => format!("{path} version {}\n", version - 1),
+            None => format!("{} version {version}\n", self.path),
+        }
     }
 
     /// What this file's `version` is known by: the heading, and in a file noise; in a symlink so

@@ -6,6 +6,7 @@ use std::path::Path;
 use anyhow::{Result, ensure};
 use wholefile::{AtomicBatch, Durability, Publish, Staging, Sweeper};
 
+use super::backups;
 use super::journals::{self, JOURNALLED};
 use super::trees;
 use super::{File, Kind, Place, Scenario, Unit};
@@ -44,6 +45,9 @@ pub(crate) static SOUND: &[Scenario] = &[
         commit: batch,
         ..OVERWRITE
     },
+    backups::BESIDE,
+    backups::ELSEWHERE,
+    backups::UNSYNCED,
     JOURNALLED,
     Scenario {
         name: "small-journal",
