@@ -26,7 +26,7 @@ use crate::protocol::staging::{Contents, Plan};
 use crate::protocol::target::Target;
 use crate::protocol::{sync, temp, tracking, write_through};
 use crate::sys::{Directory, Through};
-use steps::{Attempt, Done, prepare, publish_once};
+use steps::{Attempt, Done, Ready, again, prepare, publish_once};
 use unchanged::Difference;
 
 pub(crate) use steps::{Prepared, Readiness};
@@ -264,12 +264,14 @@ impl AtomicWriter {
             Some(_) => MAX_ATTEMPTS,
             None => 1, // it has been locked, and seen, since long
         };
+        let mut ready = Ready::default();
         let Done { published, tracked, len, not_preserved, backup } = loop {
             attempts -= 1;
-            match publish_once(contents, plan)? {
+            match publish_once(contents, plan, ready)? {
                 Attempt::Published(done) => break done,
-                Attempt::Swept(_, error) if attempts == 0 => return Err(error),
-                Attempt::Swept(file, _) => contents = Contents::read_back(file, plan)?,
+                Attempt::Swept(file, error, made) => {
+                    (contents, ready) = again((file, error, made), attempts, plan)?;
+                }
             }
         };
         let version = tracked.zip(way).map(|(tracked, way)| tracked.version(&target, way));

@@ -22,7 +22,9 @@ mod linux {
     use std::path::Path;
     use std::process::Command;
 
-    use wholefile::{AtomicBatch, AtomicWriter, Builder, Durability, Staging, Tracking, Version};
+    use wholefile::{
+        AtomicBatch, AtomicWriter, Backup, Builder, Durability, Staging, Tracking, Version,
+    };
 
     const BEGIN: &str = "/wholefile-budget-begin";
     const END: &str = "/wholefile-budget-end";
@@ -99,6 +101,26 @@ mod linux {
         save(AtomicWriter::builder().create_parents(true), &path.with_file_name("a/b/target"));
     }
 
+    fn with_backup(path: &Path, durability: Durability) {
+        let mut builder = AtomicWriter::builder();
+        builder.backup(Backup::Suffix("~".into())).durability(durability);
+        builder.write(path, CONTENTS).unwrap();
+    }
+
+    fn backup(path: &Path) {
+        with_backup(path, Durability::Full);
+        fs_err::remove_file(path.with_file_name("target~")).unwrap();
+    }
+
+    fn backup_not_durable(path: &Path) {
+        with_backup(path, Durability::None);
+        fs_err::remove_file(path.with_file_name("target~")).unwrap();
+    }
+
+    fn second_backup(path: &Path) {
+        with_backup(path, Durability::Full);
+    }
+
     fn open_and_commit(path: &Path) {
         let mut writer = AtomicWriter::builder().open(path).unwrap();
         writer.write_all(&CONTENTS).unwrap();
@@ -161,6 +183,11 @@ mod linux {
         // With the calls that take the version.
         case("expected", Some(0o644), 35, (1, 1), expected),
         case("expected and tracked", Some(0o644), 40, (1, 1), expected_and_tracked),
+        // The old file gets a second name, under a lock. The removal of the backup counts too.
+        case("overwrite with a backup", Some(0o644), 36, (2, 1), backup),
+        case("the same, no durability", Some(0o644), 30, (0, 0), backup_not_durable),
+        // Exchanged for the earlier one.
+        case("overwrite with a second backup", Some(0o644), 44, (2, 1), second_backup),
         case("dropped before commit", Some(0o644), 5, (0, 0), open_and_drop),
         case("10,000 lines of 40 bytes", None, 18, (0, 0), lines),
         // 20 writes, and at 8 and 16 MiB the system is told to begin with what is there.

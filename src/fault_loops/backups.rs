@@ -2,12 +2,14 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::thread;
 
 use super::cases::{Before, Case, FEWEST, NEW, OLD, case, full};
 use super::place::Place;
-use crate::fault::{Fault, Op};
+use crate::fault::{Fault, Interruption, Op, Plan, When, with_plan};
 use crate::{
-    Backup, Builder, Commit, Durability, Publish, Result, Step, SyncPlan, TargetState, Version, sys,
+    Backup, Builder, Commit, Durability, Publish, Result, Step, Symlinks, SyncPlan, TargetState,
+    Version, sys,
 };
 
 /// A backup, and what is there before.
@@ -103,7 +105,7 @@ pub(super) const BACKUPS: &[Case] = &[
         .keeping(Kept { is_copy: true, ..FRESH }),
     case("backup by a copy over an earlier one", Before::File, backup)
         .lacking(&[Op::Link])
-        .keeping(Kept { is_copy: true, can_be_undone: false, ..OVER }),
+        .keeping(Kept { is_copy: true, ..OVER }),
     case("backup by a copy without rename flags", Before::File, backup)
         .lacking(&[Op::RenameNoReplace, Op::Link])
         .keeping(Kept { is_copy: true, ..FRESH }),
@@ -214,5 +216,122 @@ impl Kept {
             Err(_) => {}
         }
         backup.map(|_| self.path(place)).into_iter().chain(surplus).collect()
+    }
+}
+
+fn sweep(path: &Path) {
+    crate::sweep(path.parent().unwrap()).unwrap();
+}
+
+/// A run of `case` in which a sweep comes before the operation of this index.
+fn run_and_sweep(
+    case: &Case,
+    at: usize,
+    fault: Option<(usize, Fault)>,
+) -> (Place, Result<Commit>, Plan) {
+    let place = Place::new(case.before).with_earlier(case.kept);
+    let (path, save) = (place.path(), case.save);
+    let lacking = case.lacking.iter().map(|op| (*op, sys::lacking_error(*op))).collect();
+    let interruptions = [place.path(), place.folder().join("sub/backup")].map(|path| {
+        let sweep = |path: &Path| {
+            if path.parent().unwrap().is_dir() {
+                sweep(path);
+            }
+        };
+        Interruption { when: When::At(at), action: sweep, path }
+    });
+    let plan = Plan { at: fault, lacking, interruptions: interruptions.into(), ..Plan::default() };
+    let run = move || with_plan(plan, || save(&path));
+    let (result, plan) = thread::spawn(run).join().unwrap();
+    (place, result, plan)
+}
+
+/// Whoever looks for orphans takes neither a backup nor the earlier one that may have to be put
+/// back, nor does one that comes between the creation of the temp file and its lock lead to a
+/// second backup.
+#[test]
+fn a_sweep_at_any_moment_takes_no_backup() {
+    let (mut saved, mut undone, mut made_anew) = (0, 0, 0);
+    for case in BACKUPS.iter().filter(|case| !case.lacking.contains(&Op::Lock)) {
+        let kept = case.kept.unwrap();
+        let (_, _, clean) = run_and_sweep(case, usize::MAX, None);
+        let is_publish = |op: &Op| [Op::Rename, Op::Exchange].contains(op);
+        let publish = clean.log.iter().rposition(is_publish).unwrap();
+        let failed = (publish, Fault::Error(rustix::io::Errno::IO.raw_os_error()));
+        for at in 0..clean.log.len() {
+            let name = format!("{}: a sweep before {at}, {:?}", case.name, clean.log[at]);
+            let (place, result, plan) = run_and_sweep(case, at, None);
+            if case.lacking != [Op::RemoveTemp] {
+                let commit = result.as_ref().unwrap_or_else(|error| panic!("{name}: {error}"));
+                assert_eq!(commit.backup(), Some(&*place.folder().join(kept.name)), "{name}");
+            }
+            kept.check(&place, &result, &name);
+            saved += 1;
+            let creations = plan.log.iter().filter(|op| **op == Op::CreateTemp).count();
+            made_anew += usize::from(creations > 1 + usize::from(kept.is_copy));
+            let (place, result, plan) = run_and_sweep(case, at, Some(failed));
+            if plan.log.get(publish).is_some_and(is_publish) && result.is_err() {
+                kept.check(&place, &result, &name);
+                undone += 1;
+            }
+        }
+    }
+    assert!(saved > 400 && undone > 400 && made_anew > 20, "{saved}, {undone}, {made_anew}");
+}
+
+/// A symlink that is replaced itself, on another file system than its backup.
+#[test]
+fn of_a_symlink_that_cannot_be_linked_a_symlink_is_made() {
+    for earlier in [None, Some("earlier")] {
+        let place = Place::new(Before::Symlink);
+        let link = place.path();
+        let backup = link.with_file_name("link~");
+        if let Some(earlier) = earlier {
+            fs_err::write(&backup, earlier).unwrap();
+        }
+        let text = fs_err::read_link(&link).unwrap();
+        let lacking = vec![(Op::Link, rustix::io::Errno::XDEV.raw_os_error())];
+        let save = || suffix().symlinks(Symlinks::Replace).write(&link, NEW);
+        let (result, _) = with_plan(Plan { lacking, ..Plan::default() }, save);
+        assert_eq!(result.unwrap().backup(), Some(&*backup));
+        assert_eq!(fs_err::read_link(&backup).unwrap(), text);
+        assert_eq!(fs_err::read(&link).unwrap(), NEW);
+        let names = fs_err::read_dir(link.parent().unwrap()).unwrap();
+        assert_eq!(names.count(), 3, "folder, link and backup");
+    }
+}
+
+/// The backup was linked to a name that a save without its lock had taken meanwhile, and to rename
+/// one name of a file to another of its names does nothing.
+#[test]
+fn what_others_do_at_the_name_of_the_backup_meanwhile_is_no_hindrance() {
+    let link = |path: &Path| {
+        let _ = fs_err::remove_file(path.with_file_name("target~"));
+        fs_err::hard_link(path, path.with_file_name("target~")).unwrap();
+    };
+    let remove = |path: &Path| drop(std::fs::remove_file(path.with_file_name("target~")));
+    let write = |path: &Path| fs_err::write(path.with_file_name("target~"), EARLIER).unwrap();
+    for lacking in [None, Some(Op::Exchange)] {
+        for action in [link as fn(&Path), remove, write] {
+            let clean = BACKUPS.iter().find(|case| case.name == "backup over an earlier one");
+            let clean = run_and_sweep(clean.unwrap(), usize::MAX, None).2.log;
+            let publish = clean.iter().rposition(|op| *op == Op::Rename).unwrap();
+            for at in 0..publish {
+                let place = Place::new(Before::File).with_earlier(Some(OVER));
+                let (path, when) = (place.path(), When::At(at));
+                let interruptions = vec![Interruption { when, action, path: path.clone() }];
+                let lacking = lacking.map(|op| (op, sys::lacking_error(op)));
+                let lacking = Vec::from_iter(lacking);
+                let plan = Plan { lacking, interruptions, ..Plan::default() };
+                let save = move || with_plan(plan, || backup(&path));
+                let (result, plan) = thread::spawn(save).join().unwrap();
+                let name = format!("before {at}, {:?}: {result:?}", plan.log);
+                assert_eq!(place.contents().as_deref(), Some(NEW), "{name}");
+                let mut others = place.others();
+                others.retain(|path| !path.ends_with("target~"));
+                assert_eq!(others, Vec::<PathBuf>::new(), "{name}");
+                result.unwrap();
+            }
+        }
     }
 }

@@ -354,7 +354,8 @@ impl Faulted<'_> {
             _ => return,
         };
         if later.contains(&Op::Look) || self.case.kept.is_some_and(|kept| kept.is_copy) {
-            // It is of the backup, or was read for the temp file's mode and is read again at commit.
+            // It is of the backup, or was read for the temp file's mode, and is read again at
+            // commit.
             return;
         }
         let mut listed = commit.not_preserved().iter().map(crate::NotPreserved::metadata);

@@ -30,19 +30,19 @@ use std::path::PathBuf;
 /// of a file with as many names as there may be, and where the system forbids it (Linux: another
 /// user's file that the caller may not both read and write, `fs.protected_hardlinks` in
 /// proc_sys_fs(5)). What [`Preserve::Require`](crate::Preserve::Require) asks for must then be kept
-/// of the copy too. A copy replaces an earlier backup as where two files cannot be exchanged.
+/// of the copy too.
 ///
 /// Those who save the same target take turns from the backup to the publishing of the new file, by
 /// a lock of their own ([`Lock`](crate::Lock) tells what it is made of); where there are no locks,
 /// they do not. Who replaces the target without a backup may still come in between, so that the
-/// backup is not of the file that was replaced, but of the one before: a lock of the target, which
-/// both ask for, keeps them apart.
+/// backup is of a file that was replaced before: a lock of the target, which both ask for, keeps
+/// them apart.
 ///
 /// A process that is killed may leave a backup and the old target: they are one file then, with two
 /// names, and the next save takes it for its backup. What it leaves under a temp file's name, a
-/// [`sweep`](crate::sweep()) removes, or the next save with a backup of this name.
-/// A save that fails may change the time of the old file's last change of status (ctime), so that a
-/// [`Version`](crate::Version) of it is not current any more.
+/// [`sweep`](crate::sweep()) removes, or the next save with a backup of this name; a symlink there
+/// only the latter. A save that fails may change the time of the old file's last change of status
+/// (ctime), so that a [`Version`](crate::Version) of it is not current any more.
 ///
 /// # Platform
 ///

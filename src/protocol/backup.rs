@@ -38,6 +38,8 @@ pub(crate) struct Made {
     /// What the system said about the target after it had got its second name, if it has got one
     /// and a version is expected.
     linked: Option<Info>,
+    /// The file of which it is.
+    of: FileId,
     /// How durable the backup is, unless its name becomes so with that of the target.
     durability: Durability,
     surplus: Vec<OsString>,
@@ -96,7 +98,16 @@ pub(crate) fn make(target: &Target, options: &Options) -> Result<Option<Made>> {
         Err(error) => return Err(error),
     };
     let place = place.clone();
-    let mut made = Made { place, name, state, linked: None, durability, surplus, _lock: lock };
+    let mut made = Made {
+        place,
+        name,
+        state,
+        linked: None,
+        of: old.info.id,
+        durability,
+        surplus,
+        _lock: lock,
+    };
     match maker.sync_directory().and_then(|achieved| {
         made.durability = durability.min(achieved);
         Ok(if target.expected.is_some() { look()? } else { None })
@@ -111,6 +122,12 @@ pub(crate) fn make(target: &Target, options: &Options) -> Result<Option<Made>> {
 }
 
 impl Made {
+    /// Whether the target is the file still of which it is.
+    pub(crate) fn is_of(&self, target: &Target) -> bool {
+        let at = Entry { directory: &target.directory, name: &target.name };
+        matches!(sys::id_at(at), Ok(Some(now)) if now == self.of)
+    }
+
     /// The target with its second name, which sets the time of its last change of status.
     pub(crate) fn linked(&self) -> Option<&Info> {
         self.linked.as_ref()

@@ -3,14 +3,13 @@
 use std::fs::File;
 
 use crate::commit::{Commit, NotPreserved};
-use crate::concurrency::version::Version;
-use crate::error::{Error, Result};
-use crate::options::Options;
+use crate::error::{Error, ErrorKind, Result, Step};
 use crate::protocol::backup::Made;
 use crate::protocol::expected::Guard;
 use crate::protocol::metadata::{Snapshot, permit_as_created};
 use crate::protocol::publish::{Published, Unpublished};
 use crate::protocol::staging::{Contents, Plan, Staged};
+use crate::protocol::sync::Sealed;
 use crate::protocol::target::Target;
 use crate::protocol::tracking::Tracked;
 use crate::protocol::{backup, expected, publish, sync, tracking};
@@ -62,7 +61,7 @@ fn give_metadata(
 #[allow(clippy::large_enum_variant, reason = "it is taken apart at once")]
 pub(super) enum Attempt {
     Published(Done),
-    Swept(File, Error),
+    Swept(File, Error, Ready),
 }
 
 pub(super) struct Done {
@@ -73,49 +72,92 @@ pub(super) struct Done {
     pub(super) backup: Option<Made>,
 }
 
-pub(super) fn publish_once(contents: Contents, plan: Plan<'_>) -> Result<Attempt> {
+/// What is made once for all attempts.
+#[derive(Default)]
+pub(super) struct Ready {
+    backup: Option<Made>,
+    /// If a version is expected: what keeps those out who ask for the lock. Let go of after the
+    /// backup, and taken before: whoever waits for it has no backup in the making, for which
+    /// somebody may wait who has it.
+    guard: Option<Guard>,
+}
+
+/// The new contents, sealed, and what the receipt says of them.
+type New = (Sealed, Option<Tracked>, u64, Vec<NotPreserved>);
+
+pub(super) fn publish_once(contents: Contents, plan: Plan<'_>, ready: Ready) -> Result<Attempt> {
+    let Plan { target, options } = plan;
+    let (sealed, tracked, len, not_preserved) = match seal(contents, plan) {
+        Ok(new) => new,
+        Err(error) => return Err(ready.undone(error)),
+    };
+    let ready = match ready.complete(plan) {
+        Ok(ready) => ready,
+        Err(error) => return Err(sealed.abandon(&target.path, error)),
+    };
+    let published = match (&target.expected, &ready.guard) {
+        (Some(version), Some(guard)) => {
+            expected::publish(version, sealed, guard, ready.backup.as_ref(), target, options)
+        }
+        _ => publish::publish(sealed, target.destination(), options),
+    };
+    match published {
+        Ok(published) => {
+            let backup = ready.backup;
+            Ok(Attempt::Published(Done { published, tracked, len, not_preserved, backup }))
+        }
+        Err(Unpublished::Swept(file, error)) => Ok(Attempt::Swept(file, error, ready)),
+        Err(Unpublished::Failed(error)) => Err(ready.undone(error)),
+    }
+}
+
+fn seal(contents: Contents, plan: Plan<'_>) -> Result<New> {
     let Plan { target, options } = plan;
     let Prepared { staged, not_preserved, .. } = prepare(contents, plan)?;
     let len = staged.len;
     let sealed = sync::seal(staged, target, options)?;
     let (sealed, tracked) = tracking::before(sealed, target, options)?;
-    let expected = match guarded(target, options) {
-        Ok(expected) => expected,
-        Err(error) => return Err(sealed.abandon(&target.path, error)),
-    };
-    let backup = match backup::make(target, options) {
-        Ok(backup) => backup,
-        Err(error) => return Err(sealed.abandon(&target.path, error)),
-    };
-    let published = match &expected {
-        Some((version, guard)) => {
-            expected::publish(version, sealed, guard, backup.as_ref(), target, options)
-        }
-        None => publish::publish(sealed, target.destination(), options),
-    };
-    match published {
-        Ok(published) => {
-            Ok(Attempt::Published(Done { published, tracked, len, not_preserved, backup }))
-        }
-        // The next attempt makes it anew.
-        Err(Unpublished::Swept(file, error)) => match undone(backup, error) {
-            error if error.leftover().is_none() => Ok(Attempt::Swept(file, error)),
-            error => Err(error),
-        },
-        Err(Unpublished::Failed(error)) => Err(undone(backup, error)),
+    Ok((sealed, tracked, len, not_preserved))
+}
+
+/// The contents for the next attempt, unless this was the last.
+pub(super) fn again(
+    (file, error, ready): (File, Error, Ready),
+    attempts: usize,
+    plan: Plan<'_>,
+) -> Result<(Contents, Ready)> {
+    if attempts == 0 {
+        return Err(ready.undone(error));
+    }
+    match Contents::read_back(file, plan) {
+        Ok(contents) => Ok((contents, ready)),
+        Err(error) => Err(ready.undone(error)),
     }
 }
 
-/// The version that is expected, if one is, and what keeps those out who ask for the lock. Whoever
-/// waits for it has no backup in the making, for which somebody may wait who has it.
-fn guarded<'a>(target: &'a Target, options: &Options) -> Result<Option<(&'a Version, Guard)>> {
-    let Some(version) = &target.expected else { return Ok(None) };
-    expected::guard(target, options).map(|guard| Some((version, guard)))
-}
+impl Ready {
+    /// Makes what is not there yet, and the backup anew if the target is another file by now.
+    fn complete(mut self, Plan { target, options }: Plan<'_>) -> Result<Ready> {
+        if let (Some(_), None) = (&target.expected, &self.guard) {
+            self.guard = Some(expected::guard(target, options)?);
+        }
+        if let Some(backup) = self.backup.take() {
+            if backup.is_of(target) {
+                return Ok(Ready { backup: Some(backup), ..self });
+            }
+            let stale = Error::refused(ErrorKind::Io, Step::Backup, &target.path);
+            let stale = backup.undo(stale);
+            if stale.leftover().is_some() {
+                return Err(stale);
+            }
+        }
+        Ok(Ready { backup: backup::make(target, options)?, ..self })
+    }
 
-fn undone(backup: Option<Made>, error: Error) -> Error {
-    match backup {
-        Some(backup) => backup.undo(error),
-        None => error,
+    fn undone(self, error: Error) -> Error {
+        match self.backup {
+            Some(backup) => backup.undo(error),
+            None => error,
+        }
     }
 }

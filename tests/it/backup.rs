@@ -1,5 +1,7 @@
 //! The old file, kept under another name.
 
+#[cfg(target_os = "linux")]
+mod linux;
 mod names;
 #[cfg(unix)]
 mod unix;

@@ -195,12 +195,7 @@ const KINDS: &[Scenario] = &[
     backup("backup with a number", Before::Backups, backups::NUMBERED, backups::numbered),
     lacking(backup("backup by a copy", Before::File, backups::SUFFIX, backups::suffix), links),
     lacking(
-        backup(
-            "backup by a copy, over another",
-            Before::Backups,
-            backups::REPLACED,
-            backups::suffix,
-        ),
+        backup("backup by a copy, over another", Before::Backups, backups::SUFFIX, backups::suffix),
         links,
     ),
     lacking(

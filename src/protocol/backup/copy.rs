@@ -18,10 +18,11 @@ use crate::protocol::target::{self, Target};
 use crate::protocol::temp::{self, Temp, TempName};
 use crate::sys::{self, Entry, Existing, FileId, FileKind};
 
-/// A copy that is complete, has its metadata and is synced as far as was asked.
-pub(super) struct Copied {
+/// What waits to become the backup under a name of its own: a copy that is complete and has its
+/// metadata, or the old file itself. It is synced as far as was asked.
+pub(super) struct Waiting {
     pub(super) name: TempName,
-    /// Open, since its lock tells it from an orphan. A symlink has none.
+    /// The copy of a file, open, since its lock tells it from an orphan.
     pub(super) file: Option<File>,
     pub(super) id: FileId,
     pub(super) durability: Durability,
@@ -29,7 +30,7 @@ pub(super) struct Copied {
 
 impl Maker<'_> {
     /// Copies what bears the target's name.
-    pub(super) fn copy(&self) -> Result<Copied> {
+    pub(super) fn copy(&self) -> Result<Waiting> {
         if self.old.info.kind == FileKind::Symlink {
             return self.copy_link().map_err(|error| self.failed(error));
         }
@@ -54,7 +55,7 @@ impl Maker<'_> {
         file.map_err(|error| self.failed(error))
     }
 
-    fn copy_file(&self, from: &File, existing: &Existing, options: &Options) -> Result<Copied> {
+    fn copy_file(&self, from: &File, existing: &Existing, options: &Options) -> Result<Waiting> {
         let mut snapshot = Snapshot::of(existing, self.from(), self.path(), options)?;
         let place = self.as_target();
         let temp = Temp::create_seen(&place, options, snapshot.creation(options))?;
@@ -73,7 +74,7 @@ impl Maker<'_> {
             return Err(self.failed(io::ErrorKind::Unsupported.into()));
         };
         match self.close(file) {
-            Ok(file) => Ok(Copied { name, file: Some(file), id, durability }),
+            Ok(file) => Ok(Waiting { name, file: Some(file), id, durability }),
             Err(error) => Err(name.abandon(&place.path, self.failed(error))),
         }
     }
@@ -90,7 +91,7 @@ impl Maker<'_> {
     }
 
     /// Makes a symlink with the same text, and its owner where that can be given.
-    fn copy_link(&self) -> io::Result<Copied> {
+    fn copy_link(&self) -> io::Result<Waiting> {
         let text = sys::read_link(self.old, self.from().directory, self.from().name)?;
         let directory = &self.place.directory;
         let make = |name: &OsStr| sys::make_symlink(Entry { directory, name }, &text);
@@ -101,7 +102,7 @@ impl Maker<'_> {
         if (owner.uid, owner.gid) != (now.uid, now.gid) {
             let _ = sys::set_owner_of_link(name.entry(), owner.uid, owner.gid);
         }
-        Ok(Copied { name, file: None, id: made.info.id, durability: Durability::Full })
+        Ok(Waiting { name, file: None, id: made.info.id, durability: Durability::Full })
     }
 
     /// All metadata is the old file's, whatever the new file is to have.

@@ -5,7 +5,7 @@ use std::io;
 use std::path::Path;
 
 use super::State;
-use super::copy::Copied;
+use super::copy::Waiting;
 use super::numbers::{self, Numbered};
 use super::place::{Name, Place, Site, is_reserved};
 use super::{put_back, take_back};
@@ -107,28 +107,18 @@ impl Maker<'_> {
                 }
             }
         }
-        let staged = match copied {
-            None => self.link_aside(),
-            Some(_) => Err(io::ErrorKind::Unsupported.into()),
+        let waiting = match copied {
+            Some(copied) => self.rename_aside(copied),
+            None => self.wait_aside(),
         };
-        match staged {
-            Ok(staged) => self.exchange(staged, name),
-            Err(error) if copied.is_some() || sys::cannot_be_linked(&error) => {
-                let copied = match copied {
-                    Some(copied) => copied,
-                    None => self.copy()?,
-                };
-                self.replace_by_copy(copied, name)
-            }
-            Err(error) => Err(self.failed(error)),
-        }
+        self.exchange(waiting?, name)
     }
 
     /// `None` if something bears the name. Where the old file cannot be linked, it is copied once.
     fn make_fresh(
         &self,
         name: &OsStr,
-        copied: &mut Option<Copied>,
+        copied: &mut Option<Waiting>,
     ) -> Result<Option<(State, Durability)>> {
         let at = self.place.entry(name);
         let copy = match copied.take() {
@@ -174,7 +164,7 @@ impl Maker<'_> {
     }
 
     /// Gives a copy its name, if that is free.
-    fn name_copy(&self, copy: &Copied, at: Entry<'_>) -> io::Result<()> {
+    fn name_copy(&self, copy: &Waiting, at: Entry<'_>) -> io::Result<()> {
         let from = copy.name.entry();
         let rename = || sys::rename_no_replace(from, at);
         let renamed = match with_rename_flags(Op::RenameNoReplace, at.directory, rename) {
@@ -211,75 +201,91 @@ impl Maker<'_> {
         linked.map(|()| TempName::in_directory(directory, aside))
     }
 
-    /// Makes the staged file the backup, in the place of the earlier one.
-    fn exchange(&self, staged: TempName, name: &OsStr) -> Result<(State, Durability)> {
-        let at = self.place.entry(name);
-        let abandon = |staged: TempName, error| staged.abandon(self.place.path(), error);
-        let (id, durability) = match self.sync(staged.entry()) {
-            Ok(synced) => synced,
-            Err(error) => return Err(abandon(staged, error)),
+    /// The old file under a name of its own, or a copy of it.
+    fn wait_aside(&self) -> Result<Waiting> {
+        let name = match self.link_aside() {
+            Ok(name) => name,
+            Err(error) if sys::cannot_be_linked(&error) => return self.rename_aside(self.copy()?),
+            Err(error) => return Err(self.failed(error)),
         };
-        let exchange = || sys::exchange(staged.entry(), at);
+        match self.sync(name.entry()) {
+            Ok((id, durability)) => Ok(Waiting { name, file: None, id, durability }),
+            Err(error) => Err(name.abandon(self.place.path(), error)),
+        }
+    }
+
+    /// Gives a copy the name that goes with the lock, where there is one.
+    fn rename_aside(&self, mut copy: Waiting) -> Result<Waiting> {
+        if !self.is_locked {
+            return Ok(copy);
+        }
+        let (Name::This(name) | Name::Numbered(name, _)) = &self.place.name;
+        let aside = side_lock::backup_exchange_name_for(name);
+        let to = Entry { directory: &self.place.directory, name: &aside };
+        match sys::rename(copy.name.entry(), copy.file.as_mut(), to, REPLACING) {
+            Err(error) if !self.bears(to, copy.id) => {
+                Err(copy.name.abandon(self.place.path(), self.failed(error)))
+            }
+            _ => {
+                copy.name.keep();
+                let name = TempName::in_directory(&self.place.directory, aside);
+                Ok(Waiting { name, ..copy })
+            }
+        }
+    }
+
+    /// Makes what waits the backup, in the place of the earlier one.
+    fn exchange(&self, waiting: Waiting, name: &OsStr) -> Result<(State, Durability)> {
+        let at = self.place.entry(name);
+        let Waiting { name: waiting, mut file, id, durability } = waiting;
+        let exchange = || sys::exchange(waiting.entry(), at);
         let refused = match with_rename_flags(Op::Exchange, at.directory, exchange) {
             Some(Err(error)) if !self.bears(at, id) => Some(error),
             Some(_) => {
-                let state = self.check_displaced(id, staged, name)?;
+                let state = self.check_displaced(id, waiting, name)?;
                 return Ok((state, durability));
             }
             None => None,
         };
+        let abandon =
+            |waiting: TempName, error| Err(waiting.abandon(self.place.path(), self.failed(error)));
         match refused {
-            Some(error) if error.kind() != io::ErrorKind::NotFound => {
-                Err(abandon(staged, self.failed(error)))
-            }
+            Some(error) if error.kind() != io::ErrorKind::NotFound => abandon(waiting, error),
             // Somebody has removed the earlier one, or it cannot be put back.
-            _ => match sys::rename(staged.entry(), None, at, REPLACING) {
-                Err(error) if !self.bears(at, id) => Err(abandon(staged, self.failed(error))),
-                _ => self.remove_renamed(staged).map(|state| (state, durability)),
+            _ => match sys::rename(waiting.entry(), file.as_mut(), at, REPLACING) {
+                Err(error) if !self.bears(at, id) => abandon(waiting, error),
+                _ => self.remove_renamed(waiting).map(|state| (state, durability)),
             },
         }
     }
 
     /// Another of its names in the place of a name of the same file, a rename leaves both
     /// (rename(2)).
-    fn remove_renamed(&self, staged: TempName) -> Result<State> {
-        let leftover = staged.beside(self.place.path());
-        if !matches!(sys::id_at(staged.entry()), Ok(Some(_))) {
-            staged.keep(); // if nobody can tell, it is as the rename says
+    fn remove_renamed(&self, waiting: TempName) -> Result<State> {
+        let leftover = waiting.beside(self.place.path());
+        if !matches!(sys::id_at(waiting.entry()), Ok(Some(_))) {
+            waiting.keep(); // if nobody can tell, it is as the rename says
             return Ok(State::Settled);
         }
-        match staged.remove() {
+        match waiting.remove() {
             Ok(()) => Ok(State::Settled),
             Err(error) => Err(self.failed(error).with_leftover(Some(leftover))),
         }
     }
 
     /// An exchange takes anything. What is not to be replaced is put back.
-    fn check_displaced(&self, id: FileId, staged: TempName, name: &OsStr) -> Result<State> {
-        let found = sys::look(staged.entry().directory, staged.entry().name);
+    fn check_displaced(&self, id: FileId, waiting: TempName, name: &OsStr) -> Result<State> {
+        let found = sys::look(waiting.entry().directory, waiting.entry().name);
         let checked = match found {
             Ok(found) => self.place.check(name, found.map(|it| it.info), Step::Backup, self.path()),
             Err(error) => Err(self.failed(error)),
         };
         match checked {
-            Ok(_) => Ok(State::Exchanged(id, staged)),
-            Err(error) => match put_back(id, staged, self.place.entry(name), self.place.path()) {
+            Ok(_) => Ok(State::Exchanged(id, waiting)),
+            Err(error) => match put_back(id, waiting, self.place.entry(name), self.place.path()) {
                 Some(leftover) => Err(error.with_backup(leftover)),
                 None => Err(error),
             },
-        }
-    }
-
-    fn replace_by_copy(&self, mut copy: Copied, name: &OsStr) -> Result<(State, Durability)> {
-        let at = self.place.entry(name);
-        match sys::rename(copy.name.entry(), copy.file.as_mut(), at, REPLACING) {
-            Err(error) if !self.bears(at, copy.id) => {
-                Err(copy.name.abandon(self.place.path(), self.failed(error)))
-            }
-            _ => {
-                copy.name.keep();
-                Ok((State::Settled, copy.durability))
-            }
         }
     }
 

@@ -40,7 +40,12 @@ fn number_in(numbered: &OsStr, name: &OsStr) -> Option<u64> {
 /// What has the name of a numbered backup, the highest number last.
 pub(super) fn list(place: &Place) -> io::Result<Vec<Numbered>> {
     let Name::Numbered(base, _) = &place.name else { return Ok(Vec::new()) };
-    let found = sys::list(&place.directory, |name, _| number_in(name, base).is_some())?;
+    let found = sys::list(&place.directory, |name, _| number_in(name, base).is_some());
+    let found = found.map_err(|error| match sys::can_be_synced(&place.directory) {
+        true => error,
+        // It is held without the right to read it.
+        false => io::ErrorKind::PermissionDenied.into(),
+    })?;
     let numbered = found
         .into_iter()
         .filter_map(|(name, kind)| Some(Numbered { number: number_in(&name, base)?, name, kind }));
