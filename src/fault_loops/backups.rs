@@ -309,7 +309,7 @@ fn what_others_do_at_the_name_of_the_backup_meanwhile_is_no_hindrance() {
         let _ = fs_err::remove_file(path.with_file_name("target~"));
         fs_err::hard_link(path, path.with_file_name("target~")).unwrap();
     };
-    let remove = |path: &Path| drop(std::fs::remove_file(path.with_file_name("target~")));
+    let remove = |path: &Path| drop(fs_err::remove_file(path.with_file_name("target~")));
     let write = |path: &Path| fs_err::write(path.with_file_name("target~"), EARLIER).unwrap();
     for lacking in [None, Some(Op::Exchange)] {
         for action in [link as fn(&Path), remove, write] {
