@@ -55,7 +55,8 @@ impl Builder {
     /// At [`Step::Resolve`]: [`InvalidPath`](crate::ErrorKind::InvalidPath),
     /// [`IsADirectory`](crate::ErrorKind::IsADirectory), [`NotFound`](crate::ErrorKind::NotFound),
     /// [`InvalidOption`](crate::ErrorKind::InvalidOption), or the kind that a policy of this
-    /// builder refuses with; [`Conflict`](crate::ErrorKind::Conflict) if the target is not of the
+    /// builder refuses with, or what is where its [`backup`](Builder::backup) is to be;
+    /// [`Conflict`](crate::ErrorKind::Conflict) if the target is not of the
     /// version that is expected. At [`Step::Lock`], if a lock is asked for:
     /// [`Locked`](crate::ErrorKind::Locked), [`Unsupported`](crate::ErrorKind::Unsupported) where
     /// there are no locks, or the system's error. At [`Step::SyncDirectory`], if durability is

@@ -183,12 +183,12 @@ impl AtomicWriter {
     ///
     /// # Errors
     ///
-    /// Up to [`Step::SyncFile`] every failure is a rollback, and so is one at [`Step::Publish`]
-    /// where the error's [`target_state`](Error::target_state) says so: the target is
-    /// [`Untouched`](crate::TargetState::Untouched) and the temp file removed. A failure at
-    /// [`Step::SyncDirectory`] leaves the new contents visible
-    /// ([`Replaced`](crate::TargetState::Replaced)). [`ErrorKind::Poisoned`] if an earlier call on
-    /// the writer failed; the [`io_error`](Error::io_error) is that failure.
+    /// Up to [`Step::SyncFile`] every failure is a rollback, and so is one at [`Step::Backup`] or
+    /// [`Step::Publish`] where the error's [`target_state`](Error::target_state) says so: the
+    /// target is [`Untouched`](crate::TargetState::Untouched), the temp file removed and a backup
+    /// undone. A failure at [`Step::SyncDirectory`], or one to remove an earlier backup, leaves the
+    /// new contents visible ([`Replaced`](crate::TargetState::Replaced)). [`ErrorKind::Poisoned`]
+    /// if an earlier call on the writer failed; the [`io_error`](Error::io_error) is that failure.
     ///
     /// # Examples
     ///

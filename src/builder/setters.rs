@@ -244,6 +244,10 @@ impl Builder {
 
     /// Whether the file that is replaced is kept, and under what name. Default: [`Backup::None`].
     ///
+    /// What it costs: a lock, a link, a sync of the old file and, for a [`Backup::Path`] in another
+    /// directory, one of that. An [`AtomicBatch`](crate::AtomicBatch) refuses it
+    /// ([`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported)).
+    ///
     /// # Examples
     ///
     /// ```

@@ -1,5 +1,7 @@
 //! Saves that keep the old file, and what must be true of the backup after each.
 
+mod others;
+
 use std::io;
 use std::path::{Path, PathBuf};
 use std::thread;
@@ -298,40 +300,5 @@ fn of_a_symlink_that_cannot_be_linked_a_symlink_is_made() {
         assert_eq!(fs_err::read(&link).unwrap(), NEW);
         let names = fs_err::read_dir(link.parent().unwrap()).unwrap();
         assert_eq!(names.count(), 3, "folder, link and backup");
-    }
-}
-
-/// The backup was linked to a name that a save without its lock had taken meanwhile, and to rename
-/// one name of a file to another of its names does nothing.
-#[test]
-fn what_others_do_at_the_name_of_the_backup_meanwhile_is_no_hindrance() {
-    let link = |path: &Path| {
-        let _ = fs_err::remove_file(path.with_file_name("target~"));
-        fs_err::hard_link(path, path.with_file_name("target~")).unwrap();
-    };
-    let remove = |path: &Path| drop(fs_err::remove_file(path.with_file_name("target~")));
-    let write = |path: &Path| fs_err::write(path.with_file_name("target~"), EARLIER).unwrap();
-    for lacking in [None, Some(Op::Exchange)] {
-        for action in [link as fn(&Path), remove, write] {
-            let clean = BACKUPS.iter().find(|case| case.name == "backup over an earlier one");
-            let clean = run_and_sweep(clean.unwrap(), usize::MAX, None).2.log;
-            let publish = clean.iter().rposition(|op| *op == Op::Rename).unwrap();
-            for at in 0..publish {
-                let place = Place::new(Before::File).with_earlier(Some(OVER));
-                let (path, when) = (place.path(), When::At(at));
-                let interruptions = vec![Interruption { when, action, path: path.clone() }];
-                let lacking = lacking.map(|op| (op, sys::lacking_error(op)));
-                let lacking = Vec::from_iter(lacking);
-                let plan = Plan { lacking, interruptions, ..Plan::default() };
-                let save = move || with_plan(plan, || backup(&path));
-                let (result, plan) = thread::spawn(save).join().unwrap();
-                let name = format!("before {at}, {:?}: {result:?}", plan.log);
-                assert_eq!(place.contents().as_deref(), Some(NEW), "{name}");
-                let mut others = place.others();
-                others.retain(|path| !path.ends_with("target~"));
-                assert_eq!(others, Vec::<PathBuf>::new(), "{name}");
-                result.unwrap();
-            }
-        }
     }
 }

@@ -53,7 +53,7 @@ fn each_kind_keeps_the_old_contents() {
                 let commit = builder.write(&target, &new).unwrap();
                 check(&commit, &dir, Some((name, "old")));
                 assert_eq!(commit.outcome(), Outcome::Replaced);
-                assert_eq!(commit.durability(), durability);
+                assert!(commit.durability() <= durability, "{commit:?}");
                 assert_eq!(dir.read("target"), new);
             }
             let names = ["beside", "sub", "sub/elsewhere", "target", "target.~1~", "target~"];

@@ -94,17 +94,9 @@ impl Maker<'_> {
 
     fn make_at(&self, name: &OsStr) -> Result<(State, Durability)> {
         let mut copied = None;
-        match self.place.occupant(name, Step::Backup, self.path())? {
-            // Of a process that was killed before it had replaced the target.
-            Some(info) if info.id == self.old.info.id => {
-                let (_, durability) = self.sync(self.place.entry(name))?;
-                return Ok((State::Settled, durability));
-            }
-            Some(_) => {}
-            None => {
-                if let Some(made) = self.make_fresh(name, &mut copied)? {
-                    return Ok(made);
-                }
+        if self.place.occupant(name, Step::Backup, self.path())?.is_none() {
+            if let Some(made) = self.make_fresh(name, &mut copied)? {
+                return Ok(made);
             }
         }
         let waiting = match copied {

@@ -1,6 +1,5 @@
 //! What cannot be the name of a backup.
 
-use std::ffi::OsString;
 use std::path::PathBuf;
 
 use wholefile::{Backup, Builder, ErrorKind, Step, TargetState};
@@ -53,45 +52,4 @@ fn what_cannot_be_its_name_is_refused_before_anything_is_made() {
         ErrorKind::InvalidOption,
     );
     dir.assert_only(&["directory", "target", "target.d"]);
-}
-
-/// That of the target may have the most bytes that a name can have.
-#[test]
-fn a_name_that_becomes_too_long_is_refused() {
-    let dir = Dir::new();
-    let name = "n".repeat(250);
-    dir.write(&name, "old");
-    for backup in [suffix(".backup"), Backup::Numbered { keep: 1 }] {
-        let long = match &backup {
-            Backup::Numbered { .. } => "n".repeat(252),
-            _ => name.clone(),
-        };
-        let error = with(backup).write(dir.path(&long), "new").unwrap_err();
-        assert_eq!(
-            (error.kind(), error.step()),
-            (ErrorKind::InvalidPath, Step::Resolve),
-            "{error}"
-        );
-        assert_eq!(error.target_state(), TargetState::Untouched);
-    }
-    assert_eq!(dir.read(&name), "old");
-    dir.assert_only(&[&name]);
-    let mut suffix = OsString::from("b".repeat(4));
-    suffix.push("~");
-    let commit = with(Backup::Suffix(suffix)).write(dir.path(&name), "new").unwrap();
-    assert_eq!(commit.backup(), Some(&*dir.path(format!("{name}bbbb~"))));
-}
-
-/// The backup of a name with one more digit does not fit any more.
-#[test]
-fn a_number_that_makes_the_name_too_long_leaves_all_as_it_was() {
-    let dir = Dir::new();
-    let name = "n".repeat(251);
-    let (target, ninth) = (dir.write(&name, "old"), format!("{name}.~9~"));
-    dir.write(&ninth, "ninth");
-    let error = with(Backup::Numbered { keep: 9 }).write(&target, "new").unwrap_err();
-    assert_eq!((error.kind(), error.step()), (ErrorKind::InvalidPath, Step::Backup), "{error}");
-    assert_eq!(error.target_state(), TargetState::Untouched);
-    dir.assert_only(&[&name, &ninth]);
-    assert_eq!((dir.read(&name), dir.read(&ninth)), ("old".into(), "ninth".into()));
 }

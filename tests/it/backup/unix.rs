@@ -1,5 +1,6 @@
 //! Numbers, links, rights, and what others leave and do.
 
+use std::ffi::OsString;
 use std::os::unix::fs::{MetadataExt, symlink};
 use std::path::Path;
 use std::thread;
@@ -218,4 +219,51 @@ fn a_full_directory_of_numbers_is_no_hindrance() {
     dir.assert_only(&["target", "target.~3~", "target.~4~"]);
     let error = AtomicWriter::builder().backup(Backup::Numbered { keep: 0 }).open(&target);
     assert_eq!(error.unwrap_err().kind(), ErrorKind::InvalidOption);
+}
+
+/// That of the target may have the most bytes that a name can have.
+#[test]
+fn a_name_that_becomes_too_long_is_refused() {
+    if lacks(&[Feature::LongNames]) {
+        return;
+    }
+    let dir = Dir::new();
+    let name = "n".repeat(250);
+    dir.write(&name, "old");
+    for backup in [suffix(".backup"), Backup::Numbered { keep: 1 }] {
+        let long = match &backup {
+            Backup::Numbered { .. } => "n".repeat(252),
+            _ => name.clone(),
+        };
+        let error = with(backup).write(dir.path(&long), "new").unwrap_err();
+        assert_eq!(
+            (error.kind(), error.step()),
+            (ErrorKind::InvalidPath, Step::Resolve),
+            "{error}"
+        );
+        assert_eq!(error.target_state(), TargetState::Untouched);
+    }
+    assert_eq!(dir.read(&name), "old");
+    dir.assert_only(&[&name]);
+    let mut suffix = OsString::from("b".repeat(4));
+    suffix.push("~");
+    let commit = with(Backup::Suffix(suffix)).write(dir.path(&name), "new").unwrap();
+    assert_eq!(commit.backup(), Some(&*dir.path(format!("{name}bbbb~"))));
+}
+
+/// The backup of a name with one more digit does not fit any more.
+#[test]
+fn a_number_that_makes_the_name_too_long_leaves_all_as_it_was() {
+    if lacks(&[Feature::LongNames]) {
+        return;
+    }
+    let dir = Dir::new();
+    let name = "n".repeat(251);
+    let (target, ninth) = (dir.write(&name, "old"), format!("{name}.~9~"));
+    dir.write(&ninth, "ninth");
+    let error = with(Backup::Numbered { keep: 9 }).write(&target, "new").unwrap_err();
+    assert_eq!((error.kind(), error.step()), (ErrorKind::InvalidPath, Step::Backup), "{error}");
+    assert_eq!(error.target_state(), TargetState::Untouched);
+    dir.assert_only(&[&name, &ninth]);
+    assert_eq!((dir.read(&name), dir.read(&ninth)), ("old".into(), "ninth".into()));
 }

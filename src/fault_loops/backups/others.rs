@@ -1,0 +1,134 @@
+//! What others do to the target, or at the name of its backup, while a save keeps one.
+
+use std::path::{Path, PathBuf};
+use std::thread;
+
+use super::super::cases::{Before, NEW, OLD};
+use super::super::place::Place;
+use super::{BACKUPS, EARLIER, FRESH, OVER, backup, run_and_sweep, suffix};
+use crate::fault::{Interruption, Op, Plan, When, with_plan};
+use crate::{ErrorKind, Step, TargetState, Version, sys};
+
+/// The backup was linked to a name that a save without its lock had taken meanwhile, and to rename
+/// one name of a file to another of its names does nothing.
+#[test]
+fn what_others_do_at_the_name_of_the_backup_meanwhile_is_no_hindrance() {
+    let link = |path: &Path| {
+        let _ = fs_err::remove_file(path.with_file_name("target~"));
+        fs_err::hard_link(path, path.with_file_name("target~")).unwrap();
+    };
+    let remove = |path: &Path| drop(fs_err::remove_file(path.with_file_name("target~")));
+    let write = |path: &Path| fs_err::write(path.with_file_name("target~"), EARLIER).unwrap();
+    for lacking in [None, Some(Op::Exchange)] {
+        for action in [link as fn(&Path), remove, write] {
+            let clean = BACKUPS.iter().find(|case| case.name == "backup over an earlier one");
+            let clean = run_and_sweep(clean.unwrap(), usize::MAX, None).2.log;
+            let publish = clean.iter().rposition(|op| *op == Op::Rename).unwrap();
+            for at in 0..publish {
+                let place = Place::new(Before::File).with_earlier(Some(OVER));
+                let (path, when) = (place.path(), When::At(at));
+                let interruptions = vec![Interruption { when, action, path: path.clone() }];
+                let lacking = lacking.map(|op| (op, sys::lacking_error(op)));
+                let lacking = Vec::from_iter(lacking);
+                let plan = Plan { lacking, interruptions, ..Plan::default() };
+                let save = move || with_plan(plan, || backup(&path));
+                let (result, plan) = thread::spawn(save).join().unwrap();
+                let name = format!("before {at}, {:?}: {result:?}", plan.log);
+                assert_eq!(place.contents().as_deref(), Some(NEW), "{name}");
+                let mut others = place.others();
+                others.retain(|path| !path.ends_with("target~"));
+                assert_eq!(others, Vec::<PathBuf>::new(), "{name}");
+                result.unwrap();
+            }
+        }
+    }
+}
+
+/// Somebody replaces the target at any moment of a save that expects another version and keeps a
+/// backup of it: their file stays, and the backup is what it was.
+#[test]
+fn at_a_conflict_the_backup_is_undone() {
+    const THEIRS: &[u8] = b"theirs";
+    let replace = |path: &Path| {
+        let other = path.with_file_name("somebody else's");
+        fs_err::write(&other, THEIRS).unwrap();
+        fs_err::rename(other, path).unwrap();
+    };
+    let (mut conflicts, mut linked) = (0, 0);
+    for (kept, lacking) in [(FRESH, None), (OVER, None), (FRESH, Some(Op::Link))] {
+        let lacking = Vec::from_iter(lacking.map(|op| (op, sys::lacking_error(op))));
+        for at in 0.. {
+            let place = Place::new(Before::File).with_earlier(Some(kept));
+            let (path, when) = (place.path(), When::At(at));
+            let version = Version::of(&path).unwrap();
+            let interruption = Interruption { when, action: replace, path: path.clone() };
+            let (lacking, interruptions) = (lacking.clone(), vec![interruption]);
+            let plan = Plan { lacking, interruptions, ..Plan::default() };
+            let save = move || with_plan(plan, || suffix().expect(&version).write(&path, NEW));
+            let (result, plan) = thread::spawn(save).join().unwrap();
+            if plan.log.len() <= at {
+                break;
+            }
+            let name = format!("{kept:?}, before {at}, {:?}: {result:?}", plan.log);
+            let Err(error) = result else {
+                // It came after all.
+                assert_eq!(place.contents().as_deref(), Some(THEIRS), "{name}");
+                assert_eq!(place.backup(kept).as_deref(), Some(OLD), "{name}");
+                continue;
+            };
+            assert_eq!(error.kind(), ErrorKind::Conflict, "{name}");
+            assert_eq!(error.target_state(), TargetState::Untouched, "{name}");
+            assert_eq!(place.contents().as_deref(), Some(THEIRS), "{name}");
+            assert_eq!(place.backup(kept).as_deref(), kept.before(), "{name}");
+            let mut others = place.others();
+            others.retain(|path| !path.ends_with(kept.name));
+            assert_eq!(others, Vec::<PathBuf>::new(), "{name}");
+            conflicts += 1;
+            linked += usize::from(plan.log[..at].contains(&Op::Link));
+        }
+    }
+    assert!(conflicts > 100 && linked > 20, "{conflicts} conflicts, {linked} after a link");
+}
+
+/// An exchange takes anything: a directory that had taken the name of the backup since the last
+/// look would have been taken away with all that was in it.
+#[test]
+fn what_is_no_file_and_takes_the_name_meanwhile_stays_there() {
+    let directory = |path: &Path| {
+        let _ = fs_err::remove_file(path.with_file_name("target~"));
+        fs_err::create_dir(path.with_file_name("target~")).unwrap();
+    };
+    let fifo = |path: &Path| {
+        let _ = fs_err::remove_file(path.with_file_name("target~"));
+        sys::make_fifo(&path.with_file_name("target~"));
+    };
+    let mut refused = 0;
+    for action in [directory as fn(&Path), fifo] {
+        for at in 0.. {
+            let place = Place::new(Before::File).with_earlier(Some(OVER));
+            let (path, when) = (place.path(), When::At(at));
+            let interruptions = vec![Interruption { when, action, path: path.clone() }];
+            let plan = Plan { interruptions, ..Plan::default() };
+            let save = move || with_plan(plan, || backup(&path));
+            let (result, plan) = thread::spawn(save).join().unwrap();
+            let Some(Op::Exchange) = plan.log.get(at) else {
+                if plan.log.len() <= at {
+                    break;
+                }
+                continue;
+            };
+            let name = format!("before {at}, {:?}: {result:?}", plan.log);
+            let error = result.unwrap_err();
+            let kinds = [ErrorKind::IsADirectory, ErrorKind::SpecialFile];
+            assert!(kinds.contains(&error.kind()), "{name}");
+            assert_eq!(error.step(), Step::Backup, "{name}");
+            assert_eq!(place.contents().as_deref(), Some(OLD), "{name}");
+            let stays = fs_err::symlink_metadata(place.folder().join("target~")).unwrap();
+            assert!(!stays.is_file(), "{name}");
+            let names = fs_err::read_dir(place.folder()).unwrap();
+            assert_eq!(names.count(), 2, "{name}");
+            refused += 1;
+        }
+    }
+    assert_eq!(refused, 2);
+}
