@@ -36,6 +36,8 @@ const ROWS: &[Row] = &[
     row("no-file-sync", Durability::Ordered, Breach::Torn),
     row("no-directory-sync", Durability::Full, Breach::Older),
     row("late-metadata", Durability::Ordered, Breach::Metadata),
+    row("backup-never-synced", Durability::Full, Breach::Torn),
+    row("backup-afterwards", Durability::Full, Breach::Split),
     row("one-by-one", Durability::Full, Breach::Split),
     row("journal-too-short", Durability::Full, Breach::Split),
     row("journal-unsynced", Durability::Full, Breach::Split),

@@ -10,6 +10,7 @@ use fs_err as fs;
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 use serde_json::Value;
 
+use crate::backups::{self, Kept};
 use crate::journals::{self, Death, JOURNAL, TARGETS};
 use crate::place::Before;
 use crate::report::{Ending, FileReport, Report};
@@ -17,6 +18,8 @@ use crate::report::{Ending, FileReport, Report};
 pub(crate) struct Broken {
     pub(crate) name: &'static str,
     pub(crate) before: Before,
+    /// The backup that it is to make.
+    pub(crate) kept: Option<Kept>,
     /// For one that recovers.
     pub(crate) death: Option<Death>,
     pub(crate) save: fn(&Path, &[u8]) -> io::Result<()>,
@@ -29,12 +32,17 @@ const fn broken(
     save: fn(&Path, &[u8]) -> io::Result<()>,
     caught: &'static str,
 ) -> Broken {
-    Broken { name, before: Before::Plain, death: None, save, caught }
+    Broken { name, before: Before::Plain, kept: None, death: None, save, caught }
 }
 
 impl Broken {
     const fn before(mut self, before: Before) -> Broken {
         self.before = before;
+        self
+    }
+
+    const fn keeping(mut self, kept: Kept) -> Broken {
+        self.kept = Some(kept);
         self
     }
 
@@ -59,6 +67,9 @@ pub(crate) const BROKEN: &[Broken] = &[
     broken("says untouched once it has replaced", says_untouched, "Untouched, but"),
     broken("sets the mode after the rename", mode_afterwards, "metadata"),
     broken("forgets the metadata", without_metadata, "metadata").before(Before::File),
+    broken("a backup after the target", backup_afterwards, "its backup is not there")
+        .keeping(backups::SUFFIX),
+    broken("a backup that is not undone", backup_left, "is not undone").keeping(backups::SUFFIX),
     broken("two renames of trees", two_renames, "the target is gone").before(Before::Tree),
     broken("a tree copied in place", copied_in_place, TORN).before(Before::Tree),
     broken("forgets the tree's metadata", plain_tree, "metadata").before(Before::Tree),
@@ -191,6 +202,20 @@ fn mode_afterwards(path: &Path, new: &[u8]) -> io::Result<()> {
 }
 
 fn without_metadata(path: &Path, new: &[u8]) -> io::Result<()> {
+    without_directory_sync(path, new)?;
+    sync_directory(path)
+}
+
+fn backup_afterwards(path: &Path, new: &[u8]) -> io::Result<()> {
+    let aside = path.with_file_name(ASIDE);
+    fs::hard_link(path, &aside)?;
+    without_directory_sync(path, new)?;
+    fs::rename(aside, path.with_file_name("target~"))?;
+    sync_directory(path)
+}
+
+fn backup_left(path: &Path, new: &[u8]) -> io::Result<()> {
+    fs::hard_link(path, path.with_file_name("target~"))?;
     without_directory_sync(path, new)?;
     sync_directory(path)
 }

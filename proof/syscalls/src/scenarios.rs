@@ -253,7 +253,7 @@ pub(crate) fn all() -> Vec<Scenario> {
 pub(crate) fn broken() -> Vec<(Scenario, &'static str)> {
     let scenario = |it: &Broken| {
         let scenario = scenario(it.name, it.before, Save::Broken(it.save));
-        (Scenario { death: it.death, ..scenario }, it.caught)
+        (Scenario { death: it.death, kept: it.kept, ..scenario }, it.caught)
     };
     BROKEN.iter().map(scenario).collect()
 }

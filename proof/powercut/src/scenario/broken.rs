@@ -7,6 +7,7 @@ use anyhow::{Result, ensure};
 use fs_err as fs;
 use wholefile::Durability;
 
+use super::backups;
 use super::journals::{self, JOURNALLED};
 use super::sound::{OVERWRITE, new_file};
 use super::trees;
@@ -19,6 +20,8 @@ pub(crate) static BROKEN: &[Scenario] = &[
     Scenario { name: "no-directory-sync", commit: no_directory_sync, ..OVERWRITE },
     Scenario { name: "late-metadata", commit: late_metadata, ..OVERWRITE },
     Scenario { name: "written-out", commit: written_out, ..OVERWRITE },
+    Scenario { name: "backup-never-synced", commit: backup_never_synced, ..backups::UNSYNCED },
+    Scenario { name: "backup-afterwards", commit: backup_afterwards, ..backups::BESIDE },
     Scenario { name: "one-by-one", files: four_files, unit: Unit::Commit, ..OVERWRITE },
     Scenario { name: "journal-too-short", commit: journals::removed_too_early, ..JOURNALLED },
     Scenario {
@@ -98,6 +101,33 @@ fn late_metadata(place: &Place<'_>, commit: u32, files: &[File]) -> Result<()> {
     Ok(())
 }
 
+/// What is kept was never synced, only what takes its place.
+fn backup_never_synced(place: &Place<'_>, commit: u32, files: &[File]) -> Result<()> {
+    for file in files {
+        let target = place.folder.join(format!("new-{commit}"));
+        fs::write(&target, file.contents(commit))?;
+        stage(place, commit, file)?.sync_all()?;
+        fs::hard_link(&target, place.path(file))?;
+        fs::rename(place.folder.join(TEMP), target)?;
+        sync_directory(place.folder)?;
+    }
+    Ok(())
+}
+
+/// The old file gets the name of the backup once it has lost its own.
+fn backup_afterwards(place: &Place<'_>, commit: u32, files: &[File]) -> Result<()> {
+    let [target, backup] = files else { return Ok(()) };
+    let staged = stage(place, commit, target)?;
+    target.mark(&place.folder.join(TEMP))?;
+    staged.sync_all()?;
+    fs::hard_link(place.path(target), place.folder.join(ASIDE))?;
+    fs::rename(place.folder.join(TEMP), place.path(target))?;
+    sync_directory(place.folder)?;
+    fs::rename(place.folder.join(ASIDE), place.path(backup))?;
+    sync_directory(place.folder)
+}
+
+const ASIDE: &str = ".wholefile-powercut0001.tmp";
 /// A name that a sweep takes for an orphan's.
 const TEMP: &str = ".wholefile-powercut0000.tmp";
 
