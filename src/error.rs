@@ -141,7 +141,8 @@ impl Error {
     /// [`Untouched`](TargetState::Untouched), it has the contents that the target had, and may be
     /// the only copy of what somebody else has saved: it is not to be deleted. No sweep does where
     /// its name ends in `.old`; if even that name could not be given it ends in `.swap`, and is to
-    /// be moved before the next sweep.
+    /// be moved before the next sweep. The same names has an earlier [`Backup`](crate::Backup) that
+    /// could not be put back; the target is untouched then.
     #[must_use]
     pub fn leftover(&self) -> Option<&Path> {
         self.leftovers().next()

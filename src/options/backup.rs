@@ -95,8 +95,10 @@ pub enum Backup {
     ///
     /// Once the target is replaced, and as durable as it will be, only the `keep` highest stay.
     /// Only files and symlinks count, and only under just such names, without leading zeros and of
-    /// 18 digits at most. The directory must be one that the caller may list. If one cannot be
-    /// removed, the save has failed at [`Step::Backup`](crate::Step::Backup), with the target
+    /// 18 digits at most. A name that becomes too long is an
+    /// [`InvalidPath`](crate::ErrorKind::InvalidPath). The directory must be one that the caller
+    /// may list. If one cannot be removed, the save has failed at
+    /// [`Step::Backup`](crate::Step::Backup), with the target
     /// [`Replaced`](crate::TargetState::Replaced), and the error names it
     /// ([`Error::leftovers`](crate::Error::leftovers)): the new contents and their backup are in
     /// place.

@@ -6,7 +6,7 @@ use std::thread;
 use super::super::cases::{Before, NEW, OLD};
 use super::super::place::Place;
 use super::{BACKUPS, EARLIER, FRESH, OVER, backup, run_and_sweep, suffix};
-use crate::fault::{Interruption, Op, Plan, When, with_plan};
+use crate::fault::{Fault, Interruption, Op, Plan, When, with_plan};
 use crate::{ErrorKind, Step, TargetState, Version, sys};
 
 /// The backup was linked to a name that a save without its lock had taken meanwhile, and to rename
@@ -131,4 +131,48 @@ fn what_is_no_file_and_takes_the_name_meanwhile_stays_there() {
         }
     }
     assert_eq!(refused, 2);
+}
+
+/// What somebody who knows of no lock has put at the name of the backup, before it is undone, is
+/// theirs: it was removed, or the earlier backup took its place.
+#[test]
+fn what_others_have_put_there_since_stays() {
+    const THEIRS: &[u8] = b"theirs";
+    let replace = |path: &Path| {
+        let other = path.with_file_name("somebody else's");
+        fs_err::write(&other, THEIRS).unwrap();
+        fs_err::rename(other, path.with_file_name("target~")).unwrap();
+    };
+    let remove = |path: &Path| fs_err::remove_file(path.with_file_name("target~")).unwrap();
+    for (action, is_there) in [(replace as fn(&Path), true), (remove, false)] {
+        for kept in [FRESH, OVER] {
+            let case = BACKUPS.iter().find(|case| {
+                case.name
+                    == match kept.is_over {
+                        true => "backup over an earlier one",
+                        false => "backup",
+                    }
+            });
+            let (_, _, clean) = run_and_sweep(case.unwrap(), usize::MAX, None);
+            let publish = clean.log.iter().rposition(|op| *op == Op::Rename).unwrap();
+            let failed = (publish, Fault::Error(rustix::io::Errno::IO.raw_os_error()));
+            let place = Place::new(Before::File).with_earlier(Some(kept));
+            let path = place.path();
+            let interruption = Interruption { when: When::At(publish), action, path: path.clone() };
+            let plan =
+                Plan { at: Some(failed), interruptions: vec![interruption], ..Plan::default() };
+            let save = move || with_plan(plan, || backup(&path));
+            let (result, _) = thread::spawn(save).join().unwrap();
+            let name = format!("{kept:?}: {result:?}");
+            let error = result.unwrap_err();
+            assert_eq!((error.step(), error.leftover()), (Step::Publish, None), "{name}");
+            assert_eq!(place.contents().as_deref(), Some(OLD), "{name}");
+            // An earlier one that was exchanged is put back where nothing is.
+            let expected = if is_there { Some(THEIRS) } else { kept.before() };
+            assert_eq!(place.backup(kept).as_deref(), expected, "{name}");
+            let mut others = place.others();
+            others.retain(|path| !path.ends_with("target~"));
+            assert_eq!(others, Vec::<PathBuf>::new(), "{name}");
+        }
+    }
 }

@@ -267,3 +267,17 @@ fn a_number_that_makes_the_name_too_long_leaves_all_as_it_was() {
     dir.assert_only(&[&name, &ninth]);
     assert_eq!((dir.read(&name), dir.read(&ninth)), ("old".into(), "ninth".into()));
 }
+
+/// With `open_at`, a relative path is one in the directory that is given.
+#[test]
+fn the_path_of_a_backup_is_relative_to_where_the_target_is() {
+    let dir = Dir::new();
+    dir.write("target", "old");
+    let folder = fs::File::open(dir.root()).unwrap();
+    let builder = with(Backup::Path("kept".into()));
+    let writer = builder.open_at(folder.file(), "target").unwrap();
+    let commit = writer.commit().unwrap();
+    assert_eq!(commit.backup(), Some(Path::new("kept")));
+    assert_eq!((dir.read("kept"), dir.read("target")), ("old".into(), String::new()));
+    dir.assert_only(&["kept", "target"]);
+}
