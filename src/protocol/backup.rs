@@ -19,14 +19,14 @@ use std::io;
 use std::mem;
 use std::path::{Path, PathBuf};
 
-use self::maker::{Maker, Named};
+use self::maker::{Given, Maker, Named, Way};
 pub(crate) use self::place::Place;
 use super::target::Target;
 use super::temp::TempName;
 use crate::concurrency::side_lock::SideLock;
 use crate::error::{Error, ErrorKind, Result, Step, TargetState};
 use crate::options::{Durability, Options, Publish};
-use crate::sys::{self, Entry, FileId, FileKind, Info};
+use crate::sys::{self, Entry, FileId, FileKind};
 
 /// A backup of what is still the target. Dropped, it is undone.
 #[derive(Debug)]
@@ -35,9 +35,8 @@ pub(crate) struct Made {
     place: Place,
     name: OsString,
     state: State,
-    /// What the system said about the target after it had got its second name, if it has got one
-    /// and a version is expected.
-    linked: Option<Info>,
+    /// If a version is expected.
+    status: Status,
     /// The file of which it is.
     of: FileId,
     /// How durable the backup is, unless its name becomes so with that of the target.
@@ -45,6 +44,16 @@ pub(crate) struct Made {
     surplus: Vec<OsString>,
     /// Let go of last.
     _lock: Option<SideLock>,
+}
+
+/// The time of the last change of the target's status, which a second name sets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Status {
+    /// It has no second name.
+    AsBefore,
+    Since((i64, i64)),
+    /// The system does not show it: what it answers is as it was before (FUSE drivers, cached).
+    Unknown,
 }
 
 /// What there is to be undone.
@@ -92,17 +101,18 @@ pub(crate) fn make(target: &Target, options: &Options) -> Result<Option<Made>> {
         return Err(Error::refused(ErrorKind::Conflict, Step::Publish, &target.path));
     }
     let maker = Maker { place, target, options, old: &old, is_locked: lock.is_some() };
-    let Named { name, state, durability, surplus } = match maker.make() {
+    let Named { name, given, surplus } = match maker.make() {
         Ok(made) => made,
         Err(error) if error.kind() == ErrorKind::NotFound && look()?.is_none() => return Ok(None),
         Err(error) => return Err(error),
     };
+    let Given { state, durability, way } = given;
     let place = place.clone();
     let mut made = Made {
         place,
         name,
         state,
-        linked: None,
+        status: Status::AsBefore,
         of: old.info.id,
         durability,
         surplus,
@@ -113,8 +123,11 @@ pub(crate) fn make(target: &Target, options: &Options) -> Result<Option<Made>> {
         Ok(if target.expected.is_some() { look()? } else { None })
     }) {
         Ok(now) => {
-            let is_linked = |now: &Info| now.id == old.info.id && now.links != old.info.links;
-            made.linked = now.map(|now| now.info).filter(is_linked);
+            made.status = match now.filter(|_| way == Way::Linked).map(|now| now.info.changed) {
+                None => Status::AsBefore,
+                Some(changed) if changed == old.info.changed => Status::Unknown,
+                Some(changed) => Status::Since(changed),
+            };
             Ok(Some(made))
         }
         Err(error) => Err(made.undo(error)),
@@ -128,9 +141,8 @@ impl Made {
         matches!(sys::id_at(at), Ok(Some(now)) if now == self.of)
     }
 
-    /// The target with its second name, which sets the time of its last change of status.
-    pub(crate) fn linked(&self) -> Option<&Info> {
-        self.linked.as_ref()
+    pub(crate) fn status(&self) -> Status {
+        self.status
     }
 
     /// After an attempt to publish that ended with `error`: undone, unless the target may be new.

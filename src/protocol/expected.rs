@@ -12,7 +12,7 @@
 use std::ffi::OsString;
 use std::io;
 
-use super::backup::Made;
+use super::backup::{Made, Status};
 use super::publish::{self, Cause, OldName, Published, Unpublished};
 use super::sync::{Sealed, SealedFile};
 use super::target::Target;
@@ -23,7 +23,7 @@ use crate::concurrency::version::Version;
 use crate::error::{Error, ErrorKind, Step, TargetState};
 use crate::fault::Op;
 use crate::options::{Lock, Options};
-use crate::sys::{self, Entry, Existing, Info, Replacing};
+use crate::sys::{self, Entry, Existing, Replacing};
 
 /// As often as this may others replace the target in the very moments in which it is put back.
 const MAX_ROUNDS: usize = 64;
@@ -52,19 +52,17 @@ enum Attempt {
 #[derive(Clone, Copy)]
 struct Expected<'a> {
     version: &'a Version,
-    /// What the system said of the target when it had got its second name, which sets the time of
-    /// its last change of status.
-    linked: Option<&'a Info>,
+    status: Status,
 }
 
 impl Expected<'_> {
     fn is(self, now: Option<&Existing>) -> bool {
-        match self.linked {
-            None => self.version.is(now),
-            Some(linked) => {
-                let is_since = |now: &Existing| now.info.changed == linked.changed;
-                self.version.was(now) && now.is_some_and(is_since)
+        match self.status {
+            Status::AsBefore => self.version.is(now),
+            Status::Since(changed) => {
+                self.version.was(now) && now.is_some_and(|now| now.info.changed == changed)
             }
+            Status::Unknown => self.version.was(now),
         }
     }
 }
@@ -86,7 +84,7 @@ pub(crate) fn publish(
 ) -> Result<Published, Unpublished> {
     let Sealed { name, file, sync } = sealed;
     let path = &target.path;
-    let expected = Expected { version, linked: backup.and_then(Made::linked) };
+    let expected = Expected { version, status: backup.map_or(Status::AsBefore, Made::status) };
     let first_name = name.entry().name.to_owned();
     let mut new = Candidate { name, file };
     let attempt = match version.is_of_a_file() {

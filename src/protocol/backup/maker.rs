@@ -36,19 +36,35 @@ pub(super) struct Maker<'a> {
 /// A backup that has its name.
 pub(super) struct Named {
     pub(super) name: OsString,
+    pub(super) given: Given,
+    /// The earlier ones that are too many once the target is replaced.
+    pub(super) surplus: Vec<OsString>,
+}
+
+/// What was done to give it its name.
+pub(super) struct Given {
     pub(super) state: State,
     /// That of its contents.
     pub(super) durability: Durability,
-    /// The earlier ones that are too many once the target is replaced.
-    pub(super) surplus: Vec<OsString>,
+    pub(super) way: Way,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Way {
+    /// The old file has one name more. Its count of links would not tell: FUSE drivers cache it.
+    Linked,
+    /// It was not touched.
+    Copied,
+    /// It had the name already.
+    Found,
 }
 
 impl Maker<'_> {
     pub(super) fn make(&self) -> Result<Named> {
         match &self.place.name {
             Name::This(name) => {
-                let (state, durability) = self.make_at(name)?;
-                Ok(Named { name: name.clone(), state, durability, surplus: Vec::new() })
+                let given = self.make_at(name)?;
+                Ok(Named { name: name.clone(), given, surplus: Vec::new() })
             }
             Name::Numbered(name, _) => self.make_numbered(name),
         }
@@ -65,34 +81,29 @@ impl Maker<'_> {
                 let found = found.map_err(|error| self.failed(error))?;
                 if found.is_some_and(|found| found.info.id == self.old.info.id) {
                     let (_, durability) = self.sync(self.place.entry(&name))?;
-                    return self.with_surplus(numbered, name, State::Settled, durability);
+                    let given = Given { state: State::Settled, durability, way: Way::Found };
+                    return self.with_surplus(numbered, name, given);
                 }
             } else if !is_reserved(&name, self.options) {
-                if let Some((state, durability)) = self.make_fresh(&name, &mut copied)? {
-                    return self.with_surplus(numbered, name, state, durability);
+                if let Some(given) = self.make_fresh(&name, &mut copied)? {
+                    return self.with_surplus(numbered, name, given);
                 }
             }
         }
         Err(self.failed(error::no_free_number()))
     }
 
-    fn with_surplus(
-        &self,
-        numbered: Vec<Numbered>,
-        name: OsString,
-        state: State,
-        durability: Durability,
-    ) -> Result<Named> {
+    fn with_surplus(&self, numbered: Vec<Numbered>, name: OsString, given: Given) -> Result<Named> {
         match numbers::surplus(numbered, &name, self.place) {
-            Ok(surplus) => Ok(Named { name, state, durability, surplus }),
-            Err(error) => match take_back(state, self.place, &name) {
+            Ok(surplus) => Ok(Named { name, given, surplus }),
+            Err(error) => match take_back(given.state, self.place, &name) {
                 Some(leftover) => Err(self.failed(error).with_backup(leftover)),
                 None => Err(self.failed(error)),
             },
         }
     }
 
-    fn make_at(&self, name: &OsStr) -> Result<(State, Durability)> {
+    fn make_at(&self, name: &OsStr) -> Result<Given> {
         let mut copied = None;
         if self.place.occupant(name, Step::Backup, self.path())?.is_none() {
             if let Some(made) = self.make_fresh(name, &mut copied)? {
@@ -107,11 +118,7 @@ impl Maker<'_> {
     }
 
     /// `None` if something bears the name. Where the old file cannot be linked, it is copied once.
-    fn make_fresh(
-        &self,
-        name: &OsStr,
-        copied: &mut Option<Waiting>,
-    ) -> Result<Option<(State, Durability)>> {
+    fn make_fresh(&self, name: &OsStr, copied: &mut Option<Waiting>) -> Result<Option<Given>> {
         let at = self.place.entry(name);
         let copy = match copied.take() {
             Some(copy) => copy,
@@ -126,7 +133,7 @@ impl Maker<'_> {
             Ok(()) => {
                 let (id, durability) = (copy.id, copy.durability);
                 copy.name.keep();
-                Ok(Some((State::Fresh(id), durability)))
+                Ok(Some(Given { state: State::Fresh(id), durability, way: Way::Copied }))
             }
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
                 *copied = Some(copy);
@@ -143,9 +150,11 @@ impl Maker<'_> {
     }
 
     /// Syncs a backup that was just given its name, and takes it back if that fails.
-    fn sync_fresh(&self, at: Entry<'_>) -> Result<(State, Durability)> {
+    fn sync_fresh(&self, at: Entry<'_>) -> Result<Given> {
         match self.sync(at) {
-            Ok((id, durability)) => Ok((State::Fresh(id), durability)),
+            Ok((id, durability)) => {
+                Ok(Given { state: State::Fresh(id), durability, way: Way::Linked })
+            }
             Err(error) => match sys::remove_temp(at.directory, at.name) {
                 Err(removal) if removal.kind() != io::ErrorKind::NotFound => {
                     Err(error.with_backup(self.place.path_of(at.name)))
@@ -227,15 +236,16 @@ impl Maker<'_> {
     }
 
     /// Makes what waits the backup, in the place of the earlier one.
-    fn exchange(&self, waiting: Waiting, name: &OsStr) -> Result<(State, Durability)> {
+    fn exchange(&self, waiting: Waiting, name: &OsStr) -> Result<Given> {
         let at = self.place.entry(name);
         let Waiting { name: waiting, mut file, id, durability } = waiting;
+        let way = if file.is_some() { Way::Copied } else { Way::Linked };
         let exchange = || sys::exchange(waiting.entry(), at);
         let refused = match with_rename_flags(Op::Exchange, at.directory, exchange) {
             Some(Err(error)) if !self.bears(at, id) => Some(error),
             Some(_) => {
                 let state = self.check_displaced(id, waiting, name)?;
-                return Ok((state, durability));
+                return Ok(Given { state, durability, way });
             }
             None => None,
         };
@@ -246,7 +256,7 @@ impl Maker<'_> {
             // Somebody has removed the earlier one, or it cannot be put back.
             _ => match sys::rename(waiting.entry(), file.as_mut(), at, REPLACING) {
                 Err(error) if !self.bears(at, id) => abandon(waiting, error),
-                _ => self.remove_renamed(waiting).map(|state| (state, durability)),
+                _ => self.remove_renamed(waiting).map(|state| Given { state, durability, way }),
             },
         }
     }
