@@ -7,7 +7,7 @@ use super::super::cases::{Before, NEW, OLD};
 use super::super::place::Place;
 use super::{BACKUPS, EARLIER, FRESH, OVER, backup, run_and_sweep, suffix};
 use crate::fault::{Fault, Interruption, Op, Plan, When, with_plan};
-use crate::{ErrorKind, Step, TargetState, Version, sys};
+use crate::{AtomicWriter, Backup, ErrorKind, Step, TargetState, Version, sys};
 
 /// The backup was linked to a name that a save without its lock had taken meanwhile, and to rename
 /// one name of a file to another of its names does nothing.
@@ -175,4 +175,57 @@ fn what_others_have_put_there_since_stays() {
             assert_eq!(others, Vec::<PathBuf>::new(), "{name}");
         }
     }
+}
+
+/// In the very moment in which the earlier backup is put back, somebody removes the new one: two
+/// files cannot be exchanged then, and no sweep may take the only one that there is.
+#[test]
+fn an_earlier_backup_that_cannot_be_put_back_is_named() {
+    let remove = |path: &Path| fs_err::remove_file(path.with_file_name("target~")).unwrap();
+    let case = BACKUPS.iter().find(|case| case.name == "backup over an earlier one").unwrap();
+    let clean = run_and_sweep(case, usize::MAX, None).2.log;
+    let publish = clean.iter().rposition(|op| *op == Op::Rename).unwrap();
+    let failed = Some((publish, Fault::Error(rustix::io::Errno::IO.raw_os_error())));
+    let undone = run_and_sweep(case, usize::MAX, failed).2.log;
+    let exchange = undone.iter().rposition(|op| *op == Op::Exchange).unwrap();
+    assert!(exchange > publish, "{undone:?}");
+    let place = Place::new(Before::File).with_earlier(Some(OVER));
+    let path = place.path();
+    let interruption =
+        Interruption { when: When::At(exchange), action: remove, path: path.clone() };
+    let plan = Plan { at: failed, interruptions: vec![interruption], ..Plan::default() };
+    let (result, _) = with_plan(plan, || backup(&path));
+    let error = result.unwrap_err();
+    assert_eq!((error.step(), error.target_state()), (Step::Publish, TargetState::Untouched));
+    let leftover = error.leftover().unwrap();
+    assert!(leftover.to_string_lossy().ends_with(".swap.old"), "{error}");
+    assert!(error.to_string().ends_with(".swap.old` stayed behind"), "{error}");
+    let sweep = crate::sweep(place.folder()).unwrap();
+    assert!(sweep.removed().is_empty(), "{sweep:?}");
+    assert_eq!(fs_err::read(leftover).unwrap(), EARLIER);
+    assert_eq!(place.others(), [leftover]);
+}
+
+/// Who takes the next number without the lock, again and again, does not keep the save for ever.
+#[test]
+fn a_number_is_not_looked_for_without_end() {
+    let take = |path: &Path| {
+        let names = fs_err::read_dir(path.parent().unwrap()).unwrap();
+        // But for the target, its temp file and the file of the lock, all are numbered.
+        let number = names.count() - 3 + 1;
+        fs_err::write(path.with_file_name(format!("target.~{number}~")), EARLIER).unwrap();
+    };
+    let place = Place::new(Before::File);
+    let path = place.path();
+    let when = When::BeforeEach(Op::Link);
+    let interruptions = vec![Interruption { when, action: take, path: path.clone() }];
+    let plan = Plan { interruptions, ..Plan::default() };
+    let save = || AtomicWriter::builder().backup(Backup::Numbered { keep: 1 }).write(&path, NEW);
+    let (result, plan) = with_plan(plan, save);
+    let links = plan.log.iter().filter(|op| **op == Op::Link).count();
+    let error = result.unwrap_err();
+    assert_eq!((error.kind(), error.step()), (ErrorKind::AlreadyExists, Step::Backup));
+    assert_eq!(error.target_state(), TargetState::Untouched);
+    assert_eq!(links, 100);
+    assert_eq!(place.contents().as_deref(), Some(OLD));
 }
