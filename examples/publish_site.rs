@@ -167,24 +167,27 @@ fn answer(request: Request, site: &Path) -> io::Result<()> {
 
 /// A page with its style sheet in it, both of one generation.
 fn render(site: &Path, page: usize) -> io::Result<String> {
-    let mut tries = 1;
-    // Bounded by MAX_TRIES.
-    loop {
-        // All that belongs together is read from where the link leads now.
-        let root = fs_err::canonicalize(site)?;
+    for _ in 0..MAX_TRIES {
+        // All that belongs together is read from where the link leads now. Even that may be gone by
+        // the time that it is looked at.
+        let Some(root) = if_there(fs_err::canonicalize(site))? else { continue };
         let read = |path: &Path| fs_err::read_to_string(root.join(path));
         let both = read(path_of(page).as_ref()).and_then(|page| Ok((page, read(STYLE.as_ref())?)));
-        match both {
-            Ok((page, style)) => return Ok(format!("<style>{style}</style>{page}")),
-            // Missing from a generation that is not the current one any more says nothing.
-            Err(error) if error.kind() == io::ErrorKind::NotFound && tries < MAX_TRIES => {
-                if fs_err::canonicalize(site)? == root {
-                    return Err(error);
-                }
-            }
-            Err(error) => return Err(error),
+        if let Some((page, style)) = if_there(both)? {
+            return Ok(format!("<style>{style}</style>{page}"));
         }
-        tries += 1;
+        // Missing from a generation that is not the current one any more says nothing.
+        if if_there(fs_err::canonicalize(site))?.is_some_and(|now| now == root) {
+            break;
+        }
+    }
+    Err(io::ErrorKind::NotFound.into())
+}
+
+fn if_there<T>(result: io::Result<T>) -> io::Result<Option<T>> {
+    match result {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        result => result.map(Some),
     }
 }
 

@@ -196,7 +196,7 @@ mod linux {
         case("batch of 100, no durability", None, 1045, (0, 0), batch),
     ];
 
-    /// What is written out while the case goes on: from where, and how much. Others write out nothing.
+    /// What is written out while the case goes on: from where, and how much. In others nothing is.
     const WRITE_BEHIND: (&str, &[&str]) =
         ("20 MiB in pieces of 1 MiB", &["0, 8388608", "8388608, 8388608"]);
 

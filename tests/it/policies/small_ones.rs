@@ -5,8 +5,9 @@ use std::io::Write;
 
 use fs_err as fs;
 use wholefile::{
-    AtomicWriter, Builder, Durability, ErrorKind, HardLinks, InUse, Lock, Metadata, Preserve,
-    Publish, ReadOnly, SpecialFiles, Staging, Step, Symlinks, SyncPlan, TargetState, Tracking,
+    AtomicWriter, Backup, Builder, Durability, ErrorKind, HardLinks, InUse, Lock, Metadata,
+    Preserve, Publish, ReadOnly, SpecialFiles, Staging, Step, Symlinks, SyncPlan, TargetState,
+    Tracking,
 };
 
 use crate::dir::Dir;
@@ -16,7 +17,7 @@ use crate::system::chmod;
 
 #[test]
 fn each_setter_gives_the_builder_that_it_has_changed() {
-    let setters: [fn(&mut Builder) -> &mut Builder; 19] = [
+    let setters: [fn(&mut Builder) -> &mut Builder; 20] = [
         |it| it.durability(Durability::None),
         |it| it.require_durability(true),
         |it| it.sync_plan(SyncPlan::Fewest),
@@ -36,6 +37,7 @@ fn each_setter_gives_the_builder_that_it_has_changed() {
         |it| it.buffer_size(1),
         |it| it.reserve(1),
         |it| it.skip_unchanged(true),
+        |it| it.backup(Backup::Suffix("~".into())),
     ];
     for (number, set) in setters.into_iter().enumerate() {
         let mut builder = AtomicWriter::builder();
