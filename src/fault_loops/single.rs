@@ -48,7 +48,7 @@ fn the_fewest_syncs_are_made_where_they_are_known_to_be_enough() {
 fn an_update_reads_the_old_contents_once_whatever_else_is_compared() {
     let read_by = |builder: &mut Builder| {
         let place = Place::new(Before::File);
-        let update = || builder.update(place.path(), |_| Ok(NEW.to_vec()));
+        let update = || builder.update(place.path(), |_| Ok(OLD.to_ascii_uppercase()));
         let (result, plan) = with_plan(Plan::default(), update);
         result.unwrap();
         plan.log.iter().filter(|op| **op == Op::OpenTarget).count()

@@ -9,7 +9,7 @@ use fs_err as fs;
 use serde::{Deserialize, Serialize};
 
 use crate::list::{Genre, Mutant};
-use crate::rewrite::{Numbered, asked_in_block, changed_at, rewrite};
+use crate::rewrite::{Numbered, asked_in_block, changed_at, number_after, rewrite};
 
 /// Each round leaves out what the compiler complains of; it has more than one kind of complaint.
 const MAX_ROUNDS: usize = 40;
@@ -62,6 +62,12 @@ pub(crate) fn build(
             left_out.extend(found);
         }
     }
+    write(original, &package, mutants, &left_out)?;
+    let compiled = compiled(&package, work)?;
+    ensure!(!compiled.is_empty(), "the compiler says nothing of the switches");
+    let elsewhere = |number: &usize| !compiled.contains(number) && !left_out.contains_key(number);
+    let elsewhere: Vec<usize> = (0..mutants.len()).filter(elsewhere).collect();
+    left_out.extend(elsewhere.into_iter().map(|number| (number, LeftOut::elsewhere())));
     let mut arguments = vec!["test", "--no-run"];
     arguments.extend(tests);
     // First, since the last build decides what the tests of the examples start.
@@ -251,7 +257,31 @@ fn complaints(
     }
 }
 
+/// The changes that are compiled into the library here: the compiler warns of each use of the
+/// switch. The others are for another system, or for tests alone.
+fn compiled(package: &Path, work: &Path) -> Result<BTreeSet<usize>> {
+    let output = cargo(package, work, &["check", "--lib"])?;
+    let mut files: BTreeMap<String, String> = BTreeMap::new();
+    let mut numbers = BTreeSet::new();
+    let is_deprecation = |it: &Diagnostic| matches!(&it.code, Some(it) if it.code == "deprecated");
+    for warning in messages(&output).filter_map(|it| it.message).filter(is_deprecation) {
+        for span in warning.spans.iter().map(Span::outermost) {
+            if !files.contains_key(&span.file_name) {
+                let text = fs::read_to_string(package.join(&span.file_name))?;
+                files.insert(span.file_name.clone(), text);
+            }
+            numbers.extend(files[&span.file_name].get(span.byte_end..).and_then(number_after));
+        }
+    }
+    Ok(numbers)
+}
+
 impl LeftOut {
+    fn elsewhere() -> LeftOut {
+        let message = "is not compiled into the library on this system".to_owned();
+        LeftOut { message, may_compile_alone: false }
+    }
+
     /// Two values that are returned as `impl Trait` must be of one type.
     fn hidden() -> LeftOut {
         LeftOut { message: "returns a type that has no name".to_owned(), may_compile_alone: true }

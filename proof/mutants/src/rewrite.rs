@@ -283,9 +283,9 @@ fn choice(changed: &[(usize, String)], otherwise: &str) -> String {
 /// The number of the change that an error at these bytes of a rewritten file is about.
 pub(crate) fn changed_at(rewritten: &str, bytes: Range<usize>) -> Option<usize> {
     // What is evaluated before a program runs cannot ask which change is on.
-    let asked = rewritten.get(bytes.clone()).and_then(|it| it.strip_prefix("crate::switch::is("));
-    if let Some(number) = asked.and_then(|it| it.split(')').next()) {
-        return number.parse().ok();
+    let asked = rewritten.get(bytes.clone()).and_then(|it| it.strip_prefix("crate::switch::is"));
+    if let Some(asked) = asked {
+        return number_after(asked);
     }
     let mut starts = rewritten[..bytes.start].rmatch_indices("/*<");
     // The innermost begins last.
@@ -303,8 +303,16 @@ pub(crate) fn asked_in_block(text: &str) -> Vec<usize> {
         depth += i32::from(letter == '{') - i32::from(letter == '}');
         letter == '}' && depth == 0
     });
-    let asked = text[..end.unwrap_or(text.len())].split("crate::switch::is(").skip(1);
-    asked.filter_map(|it| it.split(')').next()?.parse().ok()).collect()
+    text[..end.unwrap_or(text.len())]
+        .split("crate::switch::is")
+        .skip(1)
+        .filter_map(number_after)
+        .collect()
+}
+
+/// The number in what comes after the name of the switch.
+pub(crate) fn number_after(text: &str) -> Option<usize> {
+    text.strip_prefix('(')?.split(')').next()?.parse().ok()
 }
 
 #[cfg(test)]
