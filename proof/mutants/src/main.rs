@@ -49,7 +49,7 @@ enum Command {
     Build,
     /// Let the tests look for the changes that nobody has looked for yet
     Look {
-        /// Also for those that have survived
+        /// Also for those that have survived and are not explained
         #[arg(long)]
         again: bool,
         /// Only for those whose name contains this
@@ -90,7 +90,7 @@ fn main() -> Result<ExitCode> {
     match Arguments::parse().command {
         Command::Build => build(&package, &work)?,
         Command::Look { again, only, every, longest } => {
-            look(&work, again, &only, every, Duration::from_secs(longest))?;
+            look(&package, &work, again, &only, every, Duration::from_secs(longest))?;
         }
         Command::Alone => {
             let (mutants, changed) = work.load()?;
@@ -114,7 +114,14 @@ fn build(package: &Path, work: &Work) -> Result<()> {
     Ok(())
 }
 
-fn look(work: &Work, again: bool, only: &str, every: usize, longest: Duration) -> Result<()> {
+fn look(
+    package: &Path,
+    work: &Work,
+    again: bool,
+    only: &str,
+    every: usize,
+    longest: Duration,
+) -> Result<()> {
     let (mutants, changed) = work.load()?;
     let mut tests = Vec::new();
     for (name, program) in &changed.programs {
@@ -123,12 +130,17 @@ fn look(work: &Work, again: bool, only: &str, every: usize, longest: Duration) -
     eprintln!("mutants: {} tests", tests.len());
     let tests = look::reach(tests, mutants.len(), &work.folder)?;
     let found = look::read(&work.notes())?;
+    let reasons = report::reasons(package)?;
     let is_due = |number: &usize| {
         let mutant = &mutants[*number];
         let is_compiled = !changed.left_out.contains_key(number);
-        let is_new = found
-            .get(&mutant.name)
-            .is_none_or(|it| again && matches!(it.verdict, Verdict::Survived | Verdict::Unreached));
+        let is_new = found.get(&mutant.name).is_none_or(|it| match it.verdict {
+            Verdict::Noticed | Verdict::Endless => false,
+            Verdict::Unsettled if longest == Duration::from_secs(u64::MAX) => true,
+            Verdict::Survived | Verdict::Unreached | Verdict::Unsettled => {
+                again && !reasons.contains(&mutant.known_as())
+            }
+        });
         is_compiled && is_new && mutant.name.contains(only) && number % every == 0
     };
     let numbers = (0..mutants.len()).filter(is_due).collect();
