@@ -38,6 +38,11 @@ pub(crate) fn report(
     // What was found in another state of the sources is not of this list.
     let known: BTreeMap<&str, &Mutant> = mutants.iter().map(|it| (it.name.as_str(), it)).collect();
     found.retain(|name, _| known.contains_key(name.as_str()));
+    for (number, left_out) in &changed.left_out {
+        if !left_out.may_compile_alone {
+            found.remove(&mutants[*number].name);
+        }
+    }
     let count = |wanted: Verdict| found.values().filter(|it| it.verdict == wanted).count();
     let (endless, unreached) = (count(Verdict::Endless), count(Verdict::Unreached));
     let noticed = count(Verdict::Noticed) + endless;
