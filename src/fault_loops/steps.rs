@@ -1,7 +1,9 @@
 //! Where each operation's failure may show.
 
-use crate::Step;
-use crate::fault::Op;
+use rustix::io::Errno;
+
+use crate::fault::{Fault, Op};
+use crate::{Error, Step};
 
 /// The steps at which an operation's failure may be reported.
 pub(super) fn steps_of(op: Op) -> &'static [Step] {
@@ -44,5 +46,22 @@ pub(super) fn steps_of(op: Op) -> &'static [Step] {
         Op::MakeSymlink | Op::CloneContents | Op::ListMounts => &[],
         Op::RemoveSideFile | Op::List | Op::OpenOrphan | Op::RemoveEntry | Op::MoveDirectory => &[],
         Op::RemoveTemp => &[Step::RemoveTemp],
+    }
+}
+
+/// That of a disk, which is the answer to no question: nobody may take it for one, and whoever is
+/// told that it went wrong is told why.
+#[track_caller]
+pub(super) fn check_told<T>(result: &Result<T, Error>, fault: Fault, survived: bool, name: &str) {
+    let broken = Errno::IO.raw_os_error();
+    if !matches!(fault, Fault::Error(code) if code == broken) {
+        return;
+    }
+    match result {
+        Ok(_) => assert!(survived, "{name}: reported nothing"),
+        Err(error) => {
+            let told = error.io_error().and_then(std::io::Error::raw_os_error);
+            assert_eq!(told, Some(broken), "{name}: cause");
+        }
     }
 }

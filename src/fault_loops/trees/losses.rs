@@ -206,3 +206,38 @@ fn a_staging_directory_that_stays_is_named_by_the_error_of_a_rollback() {
     let named: Vec<PathBuf> = error.leftovers().map(PathBuf::from).collect();
     assert_eq!((named.len(), named), (1, place.others()));
 }
+
+/// A power cut must not bring back a half of the old tree, so that the name of what replaces it is
+/// synced before that is removed, even if the new one may be lost again. A new tree needs no such
+/// thing, and is not refused where it cannot be had.
+#[test]
+fn the_name_of_a_tree_is_synced_where_it_must_be_and_only_that_is_asked_for() {
+    for (before, durability, syncs) in [
+        (Before::Nothing, Durability::None, 0),
+        (Before::Nothing, Durability::Ordered, 0),
+        (Before::Nothing, Durability::Full, 1),
+        (Before::Tree, Durability::None, 0),
+        (Before::Tree, Durability::Ordered, 1),
+        (Before::Tree, Durability::Full, 1),
+    ] {
+        let name = format!("{before:?}, {durability}");
+        let place = Place::new(before);
+        let mut builder = AtomicDir::builder();
+        builder.durability(durability);
+        let publish = || builder.open(place.target()).and_then(AtomicDir::commit);
+        let (commit, plan) = with_plan(Plan::default(), publish);
+        assert_eq!(commit.unwrap().durability(), durability, "{name}");
+        let is_publish = |op: &Op| [Op::Exchange, Op::RenameNoReplace, Op::Rename].contains(op);
+        let published = plan.log.iter().rposition(is_publish).unwrap();
+        let after = plan.log[published..].iter().filter(|op| **op == Op::SyncDirectory);
+        assert_eq!(after.count(), syncs, "{name}: {plan:?}");
+
+        let place = Place::new(before);
+        builder.require_durability(true);
+        let open = || builder.open(place.target()).map(drop);
+        let (opened, _) = with_plan(without(Op::SyncDirectory), open);
+        let refused = opened.map_err(|error| error.kind());
+        let expected = if syncs > 0 { Err(ErrorKind::DurabilityUnavailable) } else { Ok(()) };
+        assert_eq!(refused, expected, "{name}");
+    }
+}

@@ -1,0 +1,130 @@
+//! Single faults of journals, and what they once led to.
+
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use super::batches::{Place, new_of, portable};
+use super::journals::{CASES, Case, journal_of, on_a_thread, others};
+use crate::fault::{Fault, Interruption, Op, Plan, When};
+use crate::many::stage::JOURNAL;
+use crate::{AtomicBatch, BatchCommit, ErrorKind, Result, Step, TargetState, recover, sys};
+
+/// The temp file of a journal that could neither be published nor removed stayed, and nobody was
+/// told: what the error named was overwritten by what the batch itself had left, which was nothing.
+#[test]
+fn what_stays_of_a_journal_that_is_not_written_is_named() {
+    let case = Case { name: "unremoved", builder: portable, lacking: &[Op::RemoveTemp] };
+    let (_, clean) = case.commit(&case.place(), None);
+    let publish = clean.log.iter().position(|op| *op == Op::RenameNoReplace).unwrap();
+    let place = case.place();
+    let io_error = rustix::io::Errno::IO.raw_os_error();
+    let (result, _) = case.commit(&place, Some((publish, Fault::Error(io_error))));
+    let error = result.unwrap_err();
+    let named: Vec<_> = error.leftovers().map(PathBuf::from).collect();
+    assert_eq!((named.len(), named), (1, others(&place)), "{error:?}");
+}
+
+/// At every start of a program, and mostly there is none.
+#[test]
+fn where_there_is_no_journal_nothing_is_made() {
+    let place = CASES[0].place();
+    let (recovery, plan) = CASES[0].recover(&place, None);
+    assert_eq!(recovery.unwrap().files().len(), 0);
+    assert_eq!(plan.log, [Op::OpenDirectory, Op::Look, Op::Inspect], "that would take a right");
+}
+
+/// They were named only if the journal could be removed.
+#[test]
+fn the_stages_that_a_recovery_leaves_are_named_with_the_journal() {
+    let place = CASES[0].died_halfway();
+    let lacking = vec![(Op::RemoveEntry, sys::lacking_error(Op::RemoveTemp))];
+    let plan = Plan { lacking, ..Plan::default() };
+    let (recovery, _) = on_a_thread(plan, || recover(journal_of(&place)));
+    let error = recovery.unwrap_err();
+    assert_eq!((error.step(), error.leftovers().count()), (Step::RemoveJournal, 2), "{error:?}");
+}
+
+/// The mark names files, as the journal does.
+#[test]
+fn a_mark_is_its_owners_alone() {
+    let place = CASES[0].died_halfway();
+    let marks = others(&place).into_iter().map(|stage| stage.join(JOURNAL));
+    let found = marks.filter_map(|mark| fs_err::metadata(mark).ok());
+    let modes: Vec<u32> = found.map(|mark| mark.permissions().mode() & 0o777).collect();
+    assert_eq!(modes, [0o600; 2]);
+}
+
+/// What others do to the path of the journal right before an operation.
+fn meanwhile(place: &Place, when: When, action: fn(&Path)) -> Plan {
+    let interruptions = vec![Interruption { when, action, path: journal_of(place) }];
+    Plan { interruptions, ..CASES[0].plan(None) }
+}
+
+/// Symptom: a commit that met a journal of others where it was to write its own left its staging
+/// directories, and named none. Mechanism: whoever does not ask for the lock may put something
+/// there after the commit has looked; that was taken for a journal that needs what is staged. Lost:
+/// the space, until the other journal was gone and somebody swept.
+#[test]
+fn what_others_put_in_the_place_of_the_journal_is_not_touched() {
+    let place = CASES[0].place();
+    let put = |path: &Path| fs_err::write(path, "of others").unwrap();
+    let plan = meanwhile(&place, When::BeforeEach(Op::RenameNoReplace), put);
+    let error = commit(&place, plan, false).0.unwrap_err();
+    assert_eq!((error.kind(), error.step()), (ErrorKind::RecoveryNeeded, Step::Resolve), "{error}");
+    assert_eq!(error.journal(), Some(&*journal_of(&place)));
+    assert_eq!(fs_err::read(journal_of(&place)).unwrap(), b"of others");
+    assert_eq!((others(&place), error.leftovers().count()), (Vec::new(), 0), "{error:?}");
+    (0..3).for_each(|index| place.check(index, TargetState::Untouched, "not recovered"));
+}
+
+/// As the documentation advises those who do not want to recover any more.
+#[test]
+fn a_journal_that_others_have_removed_is_gone() {
+    let remove = |path: &Path| fs_err::remove_file(path).unwrap();
+    let last = |plan: &Plan| plan.log.iter().rposition(|op| *op == Op::RemoveEntry).unwrap();
+    let (_, clean) = commit(&CASES[0].place(), CASES[0].plan(None), false);
+    let place = CASES[0].place();
+    commit(&place, meanwhile(&place, When::At(last(&clean)), remove), false).0.unwrap();
+    (0..3).for_each(|index| place.check(index, TargetState::Replaced, "committed"));
+
+    let (_, clean) = CASES[0].recover(&CASES[0].died_halfway(), None);
+    let place = CASES[0].died_halfway();
+    let plan = meanwhile(&place, When::At(last(&clean)), remove);
+    let recovery = on_a_thread(plan, || recover(journal_of(&place))).0.unwrap();
+    assert_eq!(recovery.files().len(), 3);
+}
+
+/// The journal's directory may be on another file system than the files.
+#[test]
+fn a_batch_that_insists_on_durability_insists_on_that_of_its_journal() {
+    let commit = |at| {
+        let place = CASES[0].place();
+        let (result, plan) = commit(&place, CASES[0].plan(at), true);
+        (place, result, plan)
+    };
+    let (_, result, Plan { log, .. }) = commit(None);
+    result.unwrap();
+    let find = |from: usize, wanted: Op| {
+        from + log[from..].iter().position(|op| *op == wanted).expect("it is one of its steps")
+    };
+    let synced = find(find(0, Op::RenameNoReplace), Op::SyncDirectory);
+    let lacking = Fault::Error(sys::lacking_error(Op::SyncDirectory));
+    let (place, result, _) = commit(Some((synced, lacking)));
+    let error = result.unwrap_err();
+    let expected = (ErrorKind::DurabilityUnavailable, Step::SyncDirectory);
+    assert_eq!((error.kind(), error.step()), expected, "{error}");
+    (0..3).for_each(|index| place.check(index, TargetState::Untouched, "it was to be durable"));
+    assert_eq!((error.journal(), place.others()), (None, Vec::new()));
+}
+
+fn commit(place: &Place, plan: Plan, insists: bool) -> (Result<BatchCommit>, Plan) {
+    on_a_thread(plan, || {
+        let mut batch = AtomicBatch::new();
+        batch.options(portable().require_durability(insists));
+        batch.journal(journal_of(place))?;
+        for (index, (path, _)) in place.targets.iter().enumerate() {
+            batch.write(path, new_of(index))?;
+        }
+        batch.commit()
+    })
+}
