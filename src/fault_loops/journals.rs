@@ -28,6 +28,11 @@ pub(super) const CASES: &[Case] = &[
         lacking: &[],
     },
     Case {
+        name: "new ones are created",
+        builder: || portable().publish(Publish::CreateNew).clone(),
+        lacking: &[],
+    },
+    Case {
         name: "new ones by links",
         builder: || portable().publish(Publish::CreateNew).clone(),
         lacking: &[Op::RenameNoReplace],
@@ -85,7 +90,8 @@ impl Case {
     /// A commit that died before it published the second file.
     pub(super) fn died_halfway(&self) -> Place {
         let (_, plan) = self.commit(&self.place(), None);
-        let is_publish = |op: &Op| [Op::Rename, Op::Link, Op::Exchange].contains(op);
+        let is_publish =
+            |op: &Op| [Op::Rename, Op::RenameNoReplace, Op::Link, Op::Exchange].contains(op);
         let publishes: Vec<usize> =
             (0..plan.log.len()).filter(|index| is_publish(&plan.log[*index])).collect();
         // The last three: the journal itself is published before.

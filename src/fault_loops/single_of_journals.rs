@@ -117,6 +117,84 @@ fn a_batch_that_insists_on_durability_insists_on_that_of_its_journal() {
     assert_eq!((error.journal(), place.others()), (None, Vec::new()));
 }
 
+/// Died once all was published and the first staging directory had lost its mark.
+fn died_at_last() -> (Place, PathBuf) {
+    let place = CASES[0].place();
+    let (_, clean) = commit(&place, CASES[0].plan(None), false);
+    let removal = clean.log.iter().position(|op| *op == Op::RemoveDirectory).unwrap();
+    let place = CASES[0].place();
+    let _ = commit(&place, CASES[0].plan(Some((removal, Fault::Die))), false);
+    let is_empty = |stage: &PathBuf| fs_err::read_dir(stage).unwrap().count() == 0;
+    let emptied = stages_of(&place).into_iter().find(is_empty).expect("one was emptied");
+    (place, emptied)
+}
+
+/// In the order of their folders.
+fn stages_of(place: &Place) -> Vec<PathBuf> {
+    let mut stages = others(place);
+    stages.retain(|path| path.extension().is_some_and(|it| it == "tmp"));
+    stages
+}
+
+/// Without its mark a staging directory is nobody's, and a sweeper may come before the recovery.
+#[test]
+fn what_becomes_of_an_emptied_staging_directory_is_no_obstacle() {
+    let taken: fn(&Path) = |stage| drop(fs_err::remove_dir(stage));
+    let filled: fn(&Path) = |stage| fs_err::write(stage.join("file"), "of others").unwrap();
+    for (action, stays) in [(taken, false), (filled, true)] {
+        let (place, emptied) = died_at_last();
+        let when = When::BeforeEach(Op::RemoveDirectory);
+        let interruptions = vec![Interruption { when, action, path: emptied.clone() }];
+        let plan = Plan { interruptions, ..CASES[0].plan(None) };
+        let recovery = on_a_thread(plan, || recover(journal_of(&place))).0.unwrap();
+        assert_eq!((recovery.files().len(), journal_of(&place).exists()), (3, false));
+        let left: Vec<PathBuf> = stays.then_some(emptied).into_iter().collect();
+        assert_eq!(stages_of(&place), left);
+    }
+}
+
+#[test]
+fn what_has_taken_the_place_of_a_staging_directory_is_an_obstacle() {
+    let linked: fn(&Path) = |stage| {
+        let moved = stage.with_file_name("moved");
+        fs_err::rename(stage, &moved).unwrap();
+        rustix::fs::symlink(moved, stage).unwrap();
+    };
+    // As if its owner were alive where directories cannot be locked; here they can be.
+    let unmarked: fn(&Path) = |stage| {
+        for name in ["1", JOURNAL] {
+            fs_err::remove_file(stage.join(name)).unwrap();
+        }
+        fs_err::write(stage.join("lock"), "").unwrap();
+    };
+    for (action, says) in [(linked, "not staged any more"), (unmarked, "not the staging directory")]
+    {
+        let place = CASES[0].died_halfway();
+        action(&stages_of(&place)[0]);
+        let error = recover(journal_of(&place)).unwrap_err();
+        assert_eq!((error.kind(), error.step()), (ErrorKind::Unrecoverable, Step::Recover));
+        let text = error.io_error().unwrap().to_string();
+        assert!(text.contains(says), "{text}");
+        place.check(1, TargetState::Untouched, says);
+        assert!(journal_of(&place).exists());
+    }
+}
+
+/// A new file was looked for before any was published, and is not replaced by one that came since.
+#[test]
+fn a_recovery_creates_no_file_in_the_place_of_another() {
+    let case = CASES.iter().find(|case| case.name == "new ones are created").unwrap();
+    let place = case.died_halfway();
+    let (when, path) = (When::BeforeEach(Op::RenameNoReplace), place.targets[1].0.clone());
+    let put = |path: &Path| fs_err::write(path, "of others").unwrap();
+    let interruptions = vec![Interruption { when, action: put, path: path.clone() }];
+    let plan = Plan { interruptions, ..case.plan(None) };
+    let error = on_a_thread(plan, || recover(journal_of(&place))).0.unwrap_err();
+    assert_eq!((error.kind(), error.step()), (ErrorKind::AlreadyExists, Step::Publish), "{error}");
+    assert_eq!(fs_err::read(path).unwrap(), b"of others");
+    assert_eq!(error.journal(), Some(&*journal_of(&place)));
+}
+
 fn commit(place: &Place, plan: Plan, insists: bool) -> (Result<BatchCommit>, Plan) {
     on_a_thread(plan, || {
         let mut batch = AtomicBatch::new();
