@@ -9,7 +9,8 @@ use rustix::io::Errno;
 use super::{Before, Place};
 use crate::fault::{Fault, Interruption, Op, Plan, When, with_plan};
 use crate::{
-    AtomicDir, Durability, ErrorKind, Metadata, NotPreserved, Preserve, Step, Swap, TargetState,
+    AtomicDir, Durability, ErrorKind, Metadata, NotPreserved, Preserve, Result, Step, Swap,
+    TargetState,
 };
 
 fn without(op: Op) -> Plan {
@@ -199,12 +200,18 @@ fn the_times_of_a_tree_are_those_that_it_was_given_whatever_publishing_does_to_t
 
 #[test]
 fn a_staging_directory_that_stays_is_named_by_the_error_of_a_rollback() {
-    let place = Place::new(Before::Nothing);
-    let staged = AtomicDir::builder().open(place.target()).unwrap();
-    let (error, _) = with_plan(without(Op::RemoveDirectory), || staged.rollback().unwrap_err());
-    assert_eq!((error.step(), error.target_state()), (Step::RemoveTemp, TargetState::Untouched));
-    let named: Vec<PathBuf> = error.leftovers().map(PathBuf::from).collect();
-    assert_eq!((named.len(), named), (1, place.others()));
+    let roll_back: fn(&Place) -> Result<()> =
+        |place| AtomicDir::builder().open(place.target())?.rollback();
+    let close: fn(&Place) -> Result<()> =
+        |place| AtomicDir::builder().scratch_in(place.root.path())?.close();
+    for end in [roll_back, close] {
+        let place = Place::new(Before::Nothing);
+        let (error, _) = with_plan(without(Op::RemoveDirectory), || end(&place).unwrap_err());
+        let expected = (Step::RemoveTemp, TargetState::Untouched);
+        assert_eq!((error.step(), error.target_state()), expected);
+        let named: Vec<PathBuf> = error.leftovers().map(PathBuf::from).collect();
+        assert_eq!((named.len(), named), (1, place.others()));
+    }
 }
 
 /// A power cut must not bring back a half of the old tree, so that the name of what replaces it is
