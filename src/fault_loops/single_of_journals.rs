@@ -167,10 +167,18 @@ fn what_has_taken_the_place_of_a_staging_directory_is_an_obstacle() {
         }
         fs_err::write(stage.join("lock"), "").unwrap();
     };
-    for (action, says) in [(linked, "not staged any more"), (unmarked, "not the staging directory")]
-    {
+    let looped: fn(&Path) = |stage| {
+        let folder = stage.parent().unwrap();
+        fs_err::rename(folder, folder.with_file_name("moved")).unwrap();
+        rustix::fs::symlink(folder.file_name().unwrap(), folder).unwrap();
+    };
+    for (number, action, says) in [
+        (0, linked, "not staged any more"),
+        (0, unmarked, "not the staging directory"),
+        (1, looped, "not where it was"),
+    ] {
         let place = CASES[0].died_halfway();
-        action(&stages_of(&place)[0]);
+        action(&stages_of(&place)[number]);
         let error = recover(journal_of(&place)).unwrap_err();
         assert_eq!((error.kind(), error.step()), (ErrorKind::Unrecoverable, Step::Recover));
         let text = error.io_error().unwrap().to_string();
