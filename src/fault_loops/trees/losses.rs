@@ -302,14 +302,20 @@ fn each_directory_that_cannot_be_synced_takes_its_part_of_the_durability() {
         };
         let (clean, plan) = publish(None);
         assert_eq!(clean.unwrap().durability(), Durability::Full);
+        let published = plan.log.iter().position(|op| *op == Op::Exchange).unwrap();
         let is_sync = |index: &usize| plan.log[*index] == Op::SyncDirectory;
         for index in (0..plan.log.len()).filter(is_sync) {
             let (result, _) = publish(Some((index, Fault::Error(Errno::INVAL.raw_os_error()))));
-            let durability = result.map(|commit| commit.durability()).map_err(|it| it.kind());
-            match requires {
-                true => assert_eq!(durability, Err(ErrorKind::DurabilityUnavailable), "{index}"),
-                false => assert_eq!(durability, Ok(Durability::None), "{index}"),
-            }
+            let state = match index < published {
+                true => TargetState::Untouched,
+                false => TargetState::Replaced,
+            };
+            let expected = match requires {
+                true => Err((ErrorKind::DurabilityUnavailable, state)),
+                false => Ok(Durability::None),
+            };
+            let told = result.map_err(|error| (error.kind(), error.target_state()));
+            assert_eq!(told.map(|commit| commit.durability()), expected, "at {index}");
         }
     }
 }
