@@ -11,6 +11,7 @@ mod meanwhile;
 mod place;
 mod single;
 mod single_of_batches;
+mod single_of_journals;
 mod stages;
 mod steps;
 mod sweeps;
@@ -25,7 +26,7 @@ use std::thread;
 use self::backups::BACKUPS;
 use self::cases::{Before, CASES, Case, NEW};
 use self::place::Place;
-use self::steps::steps_of;
+use self::steps::{check_told, steps_of};
 use crate::fault::{Fault, Op, Plan, with_plan};
 use crate::{Commit, Durability, ErrorKind, Metadata, Outcome, Result, Step, TargetState, sys};
 
@@ -253,6 +254,7 @@ impl Faulted<'_> {
             Err(error) => {
                 assert_ne!(injected.kind(), io::ErrorKind::Interrupted, "{name}: not retried");
                 assert!(steps_of(*op).contains(&error.step()), "{name}: step");
+                check_told(result, *fault, false, &name);
                 let cause_is_later = match *op {
                     // "It exists already" is not the end when a directory is created.
                     Op::MakeDirectory => injected.kind() == io::ErrorKind::AlreadyExists,

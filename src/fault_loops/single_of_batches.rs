@@ -1,13 +1,16 @@
 //! Single faults of batches, and what they once led to.
 
+use std::io::Write;
 use std::ops::ControlFlow;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::thread;
 
 use super::batches::{Place, new_of, portable};
 use crate::fault::{Fault, Interruption, Op, Plan, When, with_plan};
 use crate::{
-    AtomicBatch, AtomicWriter, Durability, ErrorKind, Publish, Result, Step, TargetState, sys,
+    AtomicBatch, AtomicWriter, Durability, ErrorKind, Publish, ReadOnly, Result, Step, TargetState,
+    sys,
 };
 
 /// A batch with all files of the place.
@@ -71,6 +74,23 @@ fn a_file_that_was_not_whole_when_it_was_closed_stays_out_of_the_batch() {
     batch.write(path, new_of(0)).unwrap();
     batch.commit().unwrap();
     place.check(0, TargetState::Replaced, "once there was room");
+}
+
+#[test]
+fn what_cannot_be_handed_to_the_system_is_told_when_it_is_flushed() {
+    let place = Place::new(Publish::Replace);
+    let mut batch = AtomicBatch::new();
+    batch.options(portable().buffer_size(4));
+    let mut writer = batch.open(&place.targets[0].0).unwrap();
+    writer.write_all(b"more than that").unwrap();
+    writer.write_all(b"it").unwrap();
+    let lacking = vec![(Op::Write, rustix::io::Errno::NOSPC.raw_os_error())];
+    let flush = || writer.flush().unwrap_err();
+    let (error, _) = with_plan(Plan { lacking, ..Plan::default() }, flush);
+    assert_eq!(error.kind(), std::io::ErrorKind::StorageFull);
+    assert_eq!(writer.finish().unwrap_err().kind(), ErrorKind::Poisoned);
+    drop(batch);
+    place.check(0, TargetState::Untouched, "never finished");
 }
 
 /// What was staged was opened by its name to be synced, and published, whatever its length was by
@@ -237,6 +257,29 @@ fn a_batch_without_anything_to_publish_leaves_all_targets_untouched() {
     assert!(error.files().all(|(_, state)| state == TargetState::Untouched), "{error}");
 }
 
+/// Files are synced together with those of the same durability, and counted with all.
+#[test]
+fn what_is_told_of_syncs_counts_each_file_once() {
+    let place = Place::new(Publish::Replace);
+    let mut batch = AtomicBatch::new();
+    for (index, (path, _)) in place.targets.iter().enumerate() {
+        let durability = if index == 0 { Durability::Ordered } else { Durability::Full };
+        batch.options(portable().durability(durability)).write(path, new_of(index)).unwrap();
+    }
+    let mut told = Vec::new();
+    let commit = || {
+        batch.commit_with(|progress| {
+            if progress.step() == Step::SyncFile {
+                told.push((progress.files_done(), progress.bytes_done()));
+            }
+            ControlFlow::Continue(())
+        })
+    };
+    with_plan(Plan::default(), commit).0.unwrap();
+    // The last time once all are synced.
+    assert_eq!(told, [(1, 10), (2, 21), (3, 121), (3, 121)]);
+}
+
 /// Of files that stay as they are, `progress` was told before the first other one was published;
 /// that it wanted to stop there was not heeded, although nothing had been published.
 #[test]
@@ -264,4 +307,69 @@ fn nobody_is_told_of_publishing_before_it_has_begun() {
         assert_eq!(commit.unwrap().commits().len(), 3);
         assert_eq!(told, [2, 3]);
     }
+}
+
+#[test]
+fn a_cancelled_batch_is_rolled_back() {
+    let place = Place::new(Publish::Replace);
+    let mut batch = AtomicBatch::new();
+    batch.options(&portable());
+    for (index, (path, _)) in place.targets.iter().enumerate() {
+        batch.write(path, new_of(index)).unwrap();
+    }
+    let error = batch.commit_with(|_| ControlFlow::Break(())).unwrap_err();
+    assert_eq!((error.kind(), error.files().count()), (ErrorKind::Cancelled, 3));
+    (0..3).for_each(|index| place.check(index, TargetState::Untouched, "cancelled"));
+    assert_eq!(place.others(), Vec::<PathBuf>::new());
+}
+
+/// Which of them is created for a file does not matter, nor that another file has left.
+#[test]
+fn every_directory_that_leads_to_a_new_file_is_synced() {
+    for is_journalled in [false, true] {
+        let place = Place::new(Publish::Replace);
+        let root = place.root.path();
+        let mut batch = AtomicBatch::new();
+        batch.options(&portable());
+        if is_journalled {
+            batch.journal(root.join("journal")).unwrap();
+        }
+        batch.write(root.join("a/b/file"), "new").unwrap();
+        drop(batch.open(root.join("c/another")).unwrap());
+        let (commit, plan) = with_plan(Plan::default(), || batch.commit());
+        commit.unwrap();
+        let published = plan.log.iter().rposition(|op| *op == Op::Rename).unwrap();
+        let (before, after) = plan.log.split_at(published);
+        let syncs = |log: &[Op]| log.iter().filter(|op| **op == Op::SyncDirectory).count();
+        // With a journal the staging directory, too, and the journal's as it comes and goes.
+        let expected = if is_journalled { (3 + 2, 3 + 1) } else { (0, 3) };
+        assert_eq!((syncs(before), syncs(after)), expected, "{plan:?}");
+    }
+}
+
+#[test]
+fn what_was_created_for_several_files_goes_with_the_last() {
+    let place = Place::new(Publish::CreateNew);
+    let mut batch = AtomicBatch::new();
+    batch.options(&portable());
+    for name in ["a/file", "a/b/file", "a/b/c/file"] {
+        batch.write(place.root.path().join(name), "new").unwrap();
+    }
+    drop(batch);
+    assert_eq!(fs_err::read_dir(place.root.path()).unwrap().count(), 0);
+}
+
+/// With the mode that its target has got meanwhile, nobody but root could open it to sync it.
+#[test]
+fn a_file_that_nobody_may_open_is_synced_while_it_is_open() {
+    let place = Place::new(Publish::Replace);
+    let (path, _) = &place.targets[0];
+    let mut batch = AtomicBatch::new();
+    batch.options(portable().read_only(ReadOnly::Replace)).write(path, new_of(0)).unwrap();
+    fs_err::set_permissions(path, PermissionsExt::from_mode(0o000)).unwrap();
+    let (commit, plan) = with_plan(Plan::default(), || batch.commit());
+    commit.unwrap();
+    let count = |wanted| plan.log.iter().filter(|op| **op == wanted).count();
+    assert_eq!((count(Op::OpenStaged), count(Op::SyncFile)), (1, 1), "{plan:?}");
+    place.check(0, TargetState::Replaced, "synced in time");
 }

@@ -3,13 +3,13 @@
 
 use std::ffi::OsStr;
 use std::io;
-use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
+use std::path::Path;
+use std::sync::Arc;
 use std::thread;
 
 use super::faults_of;
 use super::place::sweep_when_free;
-use crate::fault::{Fault, Op, Plan, with_plan};
+use crate::fault::{Fault, Interruption, Op, Plan, When, with_plan};
 use crate::many::stage::Stage;
 use crate::options::Options;
 use crate::sys;
@@ -26,8 +26,7 @@ fn fill(root: &Path) {
     fs_err::write(root.join("0/file"), "contents").unwrap();
 }
 
-fn run(folder: &Path, at: Option<(usize, Fault)>) -> (io::Result<()>, Plan) {
-    let plan = Plan { at, ..Plan::default() };
+fn run(folder: &Path, plan: Plan) -> (io::Result<()>, Plan) {
     let path = folder.to_path_buf();
     let scenario = move || {
         let folder = Arc::new(sys::open_directory(None, &path)?);
@@ -38,6 +37,13 @@ fn run(folder: &Path, at: Option<(usize, Fault)>) -> (io::Result<()>, Plan) {
     };
     let (result, plan) = thread::spawn(move || with_plan(plan, scenario)).join().unwrap();
     (result, plan)
+}
+
+/// What somebody else does to the folder right before the operation of this index.
+fn meanwhile(index: usize, action: fn(&Path), folder: &Path) -> Plan {
+    let (when, path) = (When::At(index), folder.to_path_buf());
+    let interruptions = vec![Interruption { when, action, path }];
+    Plan { interruptions, ..Plan::default() }
 }
 
 fn place() -> tempfile::TempDir {
@@ -53,7 +59,7 @@ fn names(folder: &Path) -> Vec<std::ffi::OsString> {
 #[test]
 fn a_staging_directory_that_stays_is_an_error() {
     let folder = place();
-    let (clean, plan) = run(folder.path(), None);
+    let (clean, plan) = run(folder.path(), Plan::default());
     clean.unwrap();
     assert!(names(folder.path()).is_empty());
     assert!(plan.log.contains(&Op::MoveDirectory) && plan.log.contains(&Op::RemoveEntry));
@@ -61,7 +67,8 @@ fn a_staging_directory_that_stays_is_an_error() {
     for (index, op) in plan.log.iter().copied().enumerate() {
         for fault in faults_of(op) {
             let folder = place();
-            let (result, again) = run(folder.path(), Some((index, fault)));
+            let (result, again) =
+                run(folder.path(), Plan { at: Some((index, fault)), ..Plan::default() });
             assert_eq!(again.log[index], op, "not the same run twice");
             let left = names(folder.path());
             match &result {
@@ -85,38 +92,52 @@ fn a_staging_directory_that_stays_is_an_error() {
 /// stage nothing in it.
 #[test]
 fn one_that_was_swept_before_it_was_locked_is_made_once_more() {
-    static FOLDER: Mutex<Option<PathBuf>> = Mutex::new(None);
-    fn sweep() {
-        let folder = FOLDER.lock().unwrap().clone().unwrap();
-        for name in names(&folder) {
-            fs_err::remove_dir(folder.join(name)).unwrap();
-        }
-    }
-    let folder = place();
-    *FOLDER.lock().unwrap() = Some(folder.path().to_path_buf());
-    let (_, clean) = run(folder.path(), None);
+    let (_, clean) = run(place().path(), Plan::default());
     for op in [Op::OpenDirectory, Op::Inspect, Op::Lock] {
+        let folder = place();
         let made = clean.log.iter().position(|it| *it == Op::MakeDirectory).unwrap();
         let index = made + clean.log[made..].iter().position(|it| *it == op).unwrap();
-        let (result, plan) = run(folder.path(), Some((index, Fault::Meanwhile(sweep))));
+        let (result, plan) = run(folder.path(), meanwhile(index, take_away, folder.path()));
         result.unwrap();
         let makes = plan.log.iter().filter(|it| **it == Op::MakeDirectory).count();
         assert_eq!((makes, names(folder.path()).len()), (2, 0), "swept before {op:?}");
     }
 }
 
+/// Removes the staging directory, which is empty, as a sweeper would.
+fn take_away(folder: &Path) {
+    names(folder).into_iter().for_each(|name| fs_err::remove_dir(folder.join(name)).unwrap());
+}
+
 #[test]
 fn what_goes_wrong_with_a_fresh_one_is_no_reason_for_another() {
-    let (_, clean) = run(place().path(), None);
-    let made = clean.log.iter().position(|it| *it == Op::MakeDirectory).unwrap();
+    let create = |plan: Plan, path: &Path| {
+        let folder = Arc::new(sys::open_directory(None, path).unwrap());
+        with_plan(plan, || Stage::create(&folder, &Options::default()))
+    };
+    let clean = create(Plan::default(), place().path()).1.log;
     for op in [Op::OpenDirectory, Op::Inspect, Op::Lock] {
-        let index = made + clean.log[made..].iter().position(|it| *it == op).unwrap();
-        let folder = place();
-        let error = Fault::Error(rustix::io::Errno::IO.raw_os_error());
-        let (result, plan) = run(folder.path(), Some((index, error)));
-        let makes = plan.log.iter().filter(|it| **it == Op::MakeDirectory).count();
-        assert_eq!((result.is_err(), makes, names(folder.path()).len()), (true, 1, 0), "{op:?}");
+        let index = clean.iter().position(|it| *it == op).unwrap();
+        for is_taken in [false, true] {
+            let folder = place();
+            let at = Some((index, Fault::Error(rustix::io::Errno::IO.raw_os_error())));
+            let mut plan = meanwhile(index, take_away, folder.path());
+            plan.interruptions.retain(|_| is_taken);
+            let (made, plan) = create(Plan { at, ..plan }, folder.path());
+            let makes = plan.log.iter().filter(|it| **it == Op::MakeDirectory).count();
+            let left = (made.unwrap_err().leftover, names(folder.path()).len());
+            assert_eq!((makes, left), (1, (None, 0)), "{op:?}, {is_taken}");
+        }
     }
+}
+
+#[test]
+fn one_that_somebody_else_removes_at_last_is_removed() {
+    let (_, clean) = run(place().path(), Plan::default());
+    let last = clean.log.iter().rposition(|op| *op == Op::RemoveDirectory).unwrap();
+    let folder = place();
+    run(folder.path(), meanwhile(last, take_away, folder.path())).0.unwrap();
+    assert_eq!(names(folder.path()).len(), 0);
 }
 
 /// On sshfs a commit or a recovery failed to remove a staging directory now and then, although it
@@ -124,17 +145,14 @@ fn what_goes_wrong_with_a_fresh_one_is_no_reason_for_another() {
 /// not heard of that yet, and the empty directory was left over.
 #[test]
 fn what_is_hidden_in_a_staging_directory_is_removed_with_it() {
-    static FOLDER: Mutex<Option<PathBuf>> = Mutex::new(None);
-    fn hide() {
-        let folder = FOLDER.lock().unwrap().clone().unwrap();
-        let stage = folder.join(&names(&folder)[0]);
+    let hide = |folder: &Path| {
+        let stage = folder.join(&names(folder)[0]);
         fs_err::write(stage.join(".fuse_hidden0000000100000001"), "").unwrap();
-    }
+    };
     let folder = place();
-    *FOLDER.lock().unwrap() = Some(folder.path().to_path_buf());
-    let (_, clean) = run(folder.path(), None);
+    let (_, clean) = run(folder.path(), Plan::default());
     let last = clean.log.iter().rposition(|op| *op == Op::RemoveDirectory).unwrap();
-    let (result, plan) = run(folder.path(), Some((last, Fault::Meanwhile(hide))));
+    let (result, plan) = run(folder.path(), meanwhile(last, hide, folder.path()));
     result.unwrap();
     assert!(plan.log.len() > clean.log.len());
     assert_eq!(names(folder.path()).len(), 0);
@@ -175,7 +193,8 @@ fn a_sweep_removes_what_a_dead_process_has_staged() {
     let mut left = 0;
     for index in 0.. {
         let folder = place();
-        let (_, plan) = run(folder.path(), Some((index, Fault::Die)));
+        let (_, plan) =
+            run(folder.path(), Plan { at: Some((index, Fault::Die)), ..Plan::default() });
         if plan.log.len() <= index {
             break; // it reached the end alive
         }

@@ -1,7 +1,9 @@
 //! Where each operation's failure may show.
 
-use crate::Step;
-use crate::fault::Op;
+use rustix::io::Errno;
+
+use crate::fault::{Fault, Op};
+use crate::{Error, Step};
 
 /// The steps at which an operation's failure may be reported.
 pub(super) fn steps_of(op: Op) -> &'static [Step] {
@@ -56,5 +58,22 @@ pub(super) fn steps_of(op: Op) -> &'static [Step] {
         Op::Identify | Op::MakeSymlink | Op::ListMounts => &[],
         Op::RemoveSideFile | Op::OpenOrphan | Op::MoveDirectory => &[],
         Op::RemoveTemp => &[Step::RemoveTemp, Step::Backup],
+    }
+}
+
+/// That of a disk, which is the answer to no question: nobody may take it for one, and whoever is
+/// told that it went wrong is told why.
+#[track_caller]
+pub(super) fn check_told<T>(result: &Result<T, Error>, fault: Fault, survived: bool, name: &str) {
+    let broken = Errno::IO.raw_os_error();
+    if !matches!(fault, Fault::Error(code) if code == broken) {
+        return;
+    }
+    match result {
+        Ok(_) => assert!(survived, "{name}: reported nothing"),
+        Err(error) => {
+            let told = error.io_error().and_then(std::io::Error::raw_os_error);
+            assert_eq!(told, Some(broken), "{name}: cause");
+        }
     }
 }

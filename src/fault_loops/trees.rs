@@ -15,6 +15,7 @@ use std::thread;
 use self::cases::{Before, CASES, Case, Start};
 use super::faults_of;
 use super::place::sweep_when_free;
+use super::steps::check_told;
 use crate::fault::{Fault, Op, Plan, with_plan};
 use crate::{AtomicDir, DirCommit, ErrorKind, Outcome, Publish, Result, TargetState, sys};
 
@@ -265,6 +266,10 @@ fn every_operation_of_a_tree_failed_once_with_each_of_its_errors() {
                 assert_eq!(plan.log.get(index), Some(&op), "{name}: not the same run twice");
                 check(case, &trees, &place, &result, &name);
                 check_cause(&result, clean_error, fault, &name);
+                if clean_error.is_none() {
+                    let survived = op == Op::Identify || is_published(&plan.log[..index]);
+                    check_told(&result, fault, survived, &name);
+                }
                 check_sweep(case, &place, &name);
                 runs += 1;
                 survived += usize::from(result.is_ok());
@@ -284,6 +289,12 @@ fn every_operation_of_a_tree_failed_once_with_each_of_its_errors() {
     }
     assert!(seen.contains(&Op::CloneContents) && seen.contains(&Op::Link));
     assert!(runs > 5000 && survived > 1000, "{runs} runs, {survived} survived");
+}
+
+/// Then what is left to be done is the removal of the old tree, which the receipt tells of.
+fn is_published(log: &[Op]) -> bool {
+    let ops = [Op::Exchange, Op::Rename, Op::RenameNoReplace];
+    log.iter().any(|op| ops.contains(op))
 }
 
 #[track_caller]

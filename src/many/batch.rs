@@ -26,7 +26,7 @@ use crate::error::{self, Error, ErrorKind, Result, Step};
 use crate::many::journal::Journal;
 #[cfg(doc)]
 use crate::options::Durability;
-use crate::options::{InUse, Options, SpecialFiles, Staging, SyncPlan};
+use crate::options::{InUse, Options, SpecialFiles, SyncPlan};
 use crate::writer::LookedAt;
 
 /// Replaces many files, each whole or not at all, and syncs them together: on ext4 and XFS a
@@ -114,7 +114,6 @@ impl AtomicBatch {
         self.options = Options {
             special_files: SpecialFiles::Refuse,
             in_use: InUse::Fail,
-            staging: Staging::Named,
             ..builder.options.clone()
         };
         self.seal_before_journal();
@@ -298,5 +297,21 @@ impl AtomicBatch {
     fn members(&self) -> MutexGuard<'_, Members> {
         // Every change of it is complete before anything could panic.
         self.members.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::AtomicWriter;
+
+    /// Though only Windows heeds the one, and only Unix has the other.
+    #[test]
+    fn a_batch_takes_over_no_option_that_is_not_atomic() {
+        let mut builder = AtomicWriter::builder();
+        builder.in_use(InUse::TwoSteps).special_files(SpecialFiles::WriteThrough);
+        let mut batch = AtomicBatch::new();
+        let Options { in_use, special_files, .. } = batch.options(&builder).options;
+        assert_eq!((in_use, special_files), (InUse::Fail, SpecialFiles::Refuse));
     }
 }

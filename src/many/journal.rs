@@ -301,14 +301,14 @@ fn policies() -> Options {
 
 /// The absolute path of the directory that `target` is in.
 pub(super) fn directory_of(target: &Target) -> Result<Utf8PathBuf> {
-    let parent = match target.path.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent,
-        _ => Path::new("."),
-    };
     let path = match sys::path_of(&target.directory) {
         Some(path) => path,
-        None => std::path::absolute(parent)
-            .map_err(|error| Error::failed(Step::Resolve, &target.path, error))?,
+        None => {
+            let mut path = std::path::absolute(&target.path)
+                .map_err(|error| Error::failed(Step::Resolve, &target.path, error))?;
+            path.pop();
+            path
+        }
     };
     Utf8PathBuf::from_path_buf(path).map_err(|_| not_text(&target.path))
 }

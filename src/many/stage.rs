@@ -20,6 +20,7 @@
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io;
+use std::iter;
 use std::mem;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -45,8 +46,7 @@ pub(super) const SIGN: &str = "lock";
 const MODE: u32 = 0o700;
 /// As often, a staging directory is emptied anew because something is in it all the same: libfuse
 /// only hides what is removed before it has heard that it was closed, and hears of that later.
-const MAX_HIDDEN: u32 = 8;
-/// Doubled each time, so that it is a quarter of a second in all.
+const MAX_HIDDEN: usize = 8;
 const FIRST_PAUSE: Duration = Duration::from_millis(1);
 const MARK_MODE: u32 = 0o600;
 
@@ -237,12 +237,12 @@ impl Stage {
         // removes no directory that is open.
         let held = sys::DIRECTORIES_CAN_BE_LOCKED.then_some(directory);
         let mut removed = remove_emptied(&self.parent, &name, error);
-        for turn in 0..MAX_HIDDEN {
+        for pause in pauses() {
             let Some(directory) = &held else { break };
             if !matches!(&removed, Err(it) if it.kind() == io::ErrorKind::DirectoryNotEmpty) {
                 break;
             }
-            thread::sleep(FIRST_PAUSE * 2_u32.pow(turn));
+            thread::sleep(pause);
             removed = remove_emptied(&self.parent, &name, tree::empty(directory, &[]));
         }
         drop(held);
@@ -256,6 +256,11 @@ impl Drop for Stage {
             let _ = self.remove_in_place();
         }
     }
+}
+
+/// How long each attempt waits for what is hidden: a quarter of a second in all.
+fn pauses() -> impl Iterator<Item = Duration> {
+    iter::successors(Some(FIRST_PAUSE), |pause| Some(*pause * 2)).take(MAX_HIDDEN)
 }
 
 /// Removes a directory that was emptied, unless that failed.
@@ -286,14 +291,7 @@ pub(super) fn mark_in(directory: &Directory) -> io::Result<Marked> {
     };
     let file = sys::open_target(&existing, directory, name)?;
     let mut text = vec![0; mark::MAX_LEN];
-    let mut len = 0;
-    // Bounded by the buffer.
-    while len < text.len() {
-        match sys::read(Op::ReadTarget, &file, &mut text[len..])? {
-            0 => break,
-            read => len += read,
-        }
-    }
+    let len = sys::fill(&mut sys::Reader(Op::ReadTarget, &file), &mut text)?;
     text.truncate(len);
     Ok(Marked::With(text))
 }
@@ -356,6 +354,12 @@ mod tests {
     use std::sync::atomic::{AtomicBool, Ordering};
 
     use super::*;
+
+    /// A driver may take that long, and a directory that cannot be emptied holds up nobody longer.
+    #[test]
+    fn what_is_hidden_is_waited_for_for_a_quarter_of_a_second() {
+        assert_eq!(pauses().sum::<Duration>(), Duration::from_millis(255));
+    }
 
     /// Sweepers race with owners for every fresh staging directory: an owner that loses its own
     /// must make another, and nobody's may vanish while it is held.

@@ -155,3 +155,106 @@ impl Removal<'_> {
         Err(io::ErrorKind::AlreadyExists.into())
     }
 }
+
+#[cfg(all(test, unix))]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::PermissionsExt;
+    use std::path::Path;
+
+    use rustix::io::Errno;
+
+    use super::*;
+    use crate::fault::{Fault, Op, Plan, with_plan};
+
+    const NAME: &str = "inside";
+
+    /// A directory with one in it that has this mode.
+    fn place(mode: u32) -> (tempfile::TempDir, Directory) {
+        let root = tempfile::tempdir().unwrap();
+        fs::create_dir(root.path().join(NAME)).unwrap();
+        fs::set_permissions(root.path().join(NAME), PermissionsExt::from_mode(mode)).unwrap();
+        let directory = sys::open_directory(None, root.path()).unwrap();
+        (root, directory)
+    }
+
+    fn mode_of(root: &Path) -> u32 {
+        fs::metadata(root.join(NAME)).unwrap().permissions().mode() & 0o7777
+    }
+
+    fn counts(plan: &Plan, op: Op) -> usize {
+        plan.log.iter().filter(|it| **it == op).count()
+    }
+
+    /// Root may do without the rights, so that only the modes tell whether others get them.
+    #[test]
+    #[cfg_attr(miri, ignore = "Miri has no openat(2)")]
+    fn a_directory_is_entered_with_all_rights_of_its_owner_and_changed_for_no_others() {
+        let name = NAME.as_ref();
+        for (before, after, changes) in
+            [(0o500, 0o700, 1), (0o550, 0o750, 1), (0o700, 0o700, 0), (0o755, 0o755, 0)]
+        {
+            let (root, directory) = place(before);
+            let (inside, plan) = with_plan(Plan::default(), || enter(&directory, name));
+            inside.unwrap();
+            let found = (mode_of(root.path()), counts(&plan, Op::SetMode));
+            assert_eq!(found, (after, changes), "{before:o}");
+        }
+        for (before, meanwhile, gets_back) in [
+            (0o300, 0o700, Some(0o300)),
+            (0o200, 0o700, Some(0o200)),
+            (0o500, 0o500, None),
+            (0o755, 0o755, None),
+        ] {
+            let (root, directory) = place(before);
+            let at = Entry { directory: &directory, name };
+            let (_, mode) = enter_for_a_while(at).unwrap();
+            let found = (mode.map(|it| it & 0o7777), mode_of(root.path()));
+            assert_eq!(found, (gets_back, meanwhile), "{before:o}");
+        }
+    }
+
+    #[test]
+    #[cfg_attr(miri, ignore = "Miri has no openat(2)")]
+    fn what_is_denied_is_made_accessible_and_any_other_error_is_told() {
+        for (error, is_denied) in [(Errno::ACCESS, true), (Errno::IO, false)] {
+            let (root, directory) = place(0o750);
+            let at = Entry { directory: &directory, name: NAME.as_ref() };
+            let plan =
+                Plan { at: Some((0, Fault::Error(error.raw_os_error()))), ..Plan::default() };
+            let (entered, made) = with_plan(plan.clone(), || enter_for_a_while(at));
+            assert_eq!(made.log[0], Op::OpenDirectory);
+            let mode = entered.map(|(_, mode)| mode.map(|it| it & 0o7777));
+            let told = mode.map_err(|error| error.raw_os_error());
+            let expected =
+                if is_denied { Ok(Some(0o750)) } else { Err(Some(error.raw_os_error())) };
+            assert_eq!((told, mode_of(root.path()) == 0o700), (expected, is_denied));
+            let entered = with_plan(plan, || enter(&directory, NAME.as_ref())).0;
+            assert_eq!(entered.is_ok(), is_denied);
+        }
+    }
+
+    /// Whatever was staged under such a name, it stands in the way of what lies too deep.
+    #[test]
+    #[cfg_attr(miri, ignore = "Miri has no openat(2)")]
+    fn what_stays_stays_and_is_in_nothings_way() {
+        let root = tempfile::tempdir().unwrap();
+        let stays = ["moved-1", "moved-2"];
+        fs::write(root.path().join(stays[0]), "").unwrap();
+        fs::create_dir_all(root.path().join(stays[1]).join("full")).unwrap();
+        for name in ["deep", "also deep"] {
+            let top = root.path().join(name);
+            let deep = (0..40).fold(top.clone(), |path, it| path.join(it.to_string()));
+            // In the tree no name is spared.
+            fs::create_dir_all(deep.join(stays[0])).unwrap();
+            fs::write(top.join(stays[1]), "").unwrap();
+        }
+        let directory = sys::open_directory(None, root.path()).unwrap();
+        let error = empty(&directory, &stays.map(OsStr::new));
+        assert!(error.is_none(), "{error:?}");
+        let names = fs::read_dir(root.path()).unwrap().map(|entry| entry.unwrap().file_name());
+        let mut names: Vec<_> = names.collect();
+        names.sort();
+        assert_eq!(names, stays);
+    }
+}

@@ -19,7 +19,8 @@ pub(super) struct Pace {
     pub(super) max_delay: Duration,
 }
 
-#[derive(Debug, Default)]
+/// Nothing here can be printed: the contents may be a secret, and a log is no place for them.
+#[derive(Default)]
 pub(super) struct State {
     unsaved: Option<Unsaved>,
     /// The ticket of the latest save.
@@ -37,7 +38,6 @@ pub(super) struct State {
 }
 
 /// The latest contents, while they are neither on disk nor in the hands of the thread.
-#[derive(Debug)]
 struct Unsaved {
     batch: Batch,
     due: Due,
@@ -60,7 +60,6 @@ enum Due {
     WhenAsked,
 }
 
-#[derive(Debug)]
 struct Failure {
     ticket: u64,
     error: Error,
@@ -98,13 +97,6 @@ impl Pace {
             (Some(quiet), Some(late)) => Some(quiet.min(late)),
             (quiet, late) => quiet.or(late),
         }
-    }
-}
-
-/// Without the bytes, which may be a secret and a log is no place for them.
-impl std::fmt::Debug for Batch {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Batch {{ ticket: {}, len: {} }}", self.ticket, self.contents.len())
     }
 }
 

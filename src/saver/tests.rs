@@ -48,7 +48,7 @@ fn take(state: &mut State, now: Instant) -> Batch {
 fn check_waits(state: &mut State, now: Instant, expected: Option<Duration>) {
     match state.next(now, PACE) {
         Next::Wait(left) => assert_eq!(left, expected),
-        Next::Commit(batch) => panic!("commits {batch:?}"),
+        Next::Commit(batch) => panic!("commits {:?}", batch.contents),
         Next::End => panic!("ends"),
     }
 }

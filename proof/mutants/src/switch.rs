@@ -14,7 +14,7 @@ static CHOSEN: AtomicUsize = AtomicUsize::new(NOT_ASKED);
 /// Where it is noted which changes a test comes to, a byte for each. Null if nobody wants to know.
 static REACHED: AtomicPtr<AtomicU8> = AtomicPtr::new(ptr::null_mut());
 
-/// Whether the change of this number is on. Deprecated, so that the compiler tells where it is used.
+/// Whether the change of this number is on. Deprecated, so that the compiler tells of each use.
 #[deprecated]
 #[inline]
 pub(crate) fn is(number: usize) -> bool {

@@ -3,13 +3,15 @@
 use std::io::ErrorKind as IoErrorKind;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
+use std::thread;
 
 use rustix::io::Errno;
 
 use super::{Before, Place};
 use crate::fault::{Fault, Interruption, Op, Plan, When, with_plan};
 use crate::{
-    AtomicDir, Durability, ErrorKind, Metadata, NotPreserved, Preserve, Step, Swap, TargetState,
+    AtomicDir, Durability, ErrorKind, Metadata, NotPreserved, Preserve, Result, Step, Swap,
+    TargetState,
 };
 
 fn without(op: Op) -> Plan {
@@ -76,14 +78,35 @@ fn set_mode(path: PathBuf, mode: u32) {
 /// failed, the receipt said so, but the tree of a private directory was open to everybody.
 #[test]
 fn where_no_mode_can_be_set_a_private_tree_stays_private() {
+    for old in [0o700, 0o755] {
+        let place = Place::new(Before::Tree);
+        let new = place.root.path().join("new");
+        fs_err::create_dir(&new).unwrap();
+        set_mode(place.target(), old);
+        let (commit, _) = with_plan(without(Op::SetMode), || {
+            AtomicDir::builder().open(place.target()).and_then(AtomicDir::commit)
+        });
+        commit.unwrap();
+        let mode = |path| fs_err::metadata(path).unwrap().permissions().mode() & 0o777;
+        assert_eq!(mode(place.target()), mode(new) & old, "{old:o}");
+    }
+}
+
+/// The tree's own directory is given its metadata when it is staged, and its times once more right
+/// before it is published.
+#[test]
+fn what_the_directory_of_a_tree_loses_is_on_the_receipt_once() {
     let place = Place::new(Before::Tree);
-    set_mode(place.target(), 0o700);
-    let (commit, _) = with_plan(without(Op::SetMode), || {
-        AtomicDir::builder().open(place.target()).and_then(AtomicDir::commit)
+    set_mode(place.target(), 0o2755); // which no directory is made with
+    let lacking = [Op::SetMode, Op::SetTimes].map(|op| (op, Errno::INVAL.raw_os_error()));
+    let (commit, _) = with_plan(Plan { lacking: lacking.into(), ..Plan::default() }, || {
+        let mut builder = AtomicDir::builder();
+        builder.preserve(Metadata::Times, Preserve::Try).open(place.target())?.commit()
     });
-    commit.unwrap();
-    let mode = fs_err::metadata(place.target()).unwrap().permissions().mode();
-    assert_eq!(mode & 0o077, 0, "{mode:o}");
+    let commit = commit.unwrap();
+    let lost: Vec<_> = commit.not_preserved().iter().map(NotPreserved::metadata).collect();
+    let count = |wanted| lost.iter().filter(|it| **it == wanted).count();
+    assert_eq!((count(Metadata::Mode), count(Metadata::Times)), (1, 1), "{commit:?}");
 }
 
 /// A file that was written over one of the copied tree could lose its mode, ACL or xattrs without a
@@ -199,10 +222,154 @@ fn the_times_of_a_tree_are_those_that_it_was_given_whatever_publishing_does_to_t
 
 #[test]
 fn a_staging_directory_that_stays_is_named_by_the_error_of_a_rollback() {
+    let roll_back: fn(&Place) -> Result<()> =
+        |place| AtomicDir::builder().open(place.target())?.rollback();
+    let close: fn(&Place) -> Result<()> =
+        |place| AtomicDir::builder().scratch_in(place.root.path())?.close();
+    for end in [roll_back, close] {
+        let place = Place::new(Before::Nothing);
+        let (error, _) = with_plan(without(Op::RemoveDirectory), || end(&place).unwrap_err());
+        let expected = (Step::RemoveTemp, TargetState::Untouched);
+        assert_eq!((error.step(), error.target_state()), expected);
+        let named: Vec<PathBuf> = error.leftovers().map(PathBuf::from).collect();
+        assert_eq!((named.len(), named), (1, place.others()));
+    }
+}
+
+/// A power cut must not bring back a half of the old tree, so that the name of what replaces it is
+/// synced before that is removed, even if the new one may be lost again. A new tree needs no such
+/// thing, and is not refused where it cannot be had.
+#[test]
+fn the_name_of_a_tree_is_synced_where_it_must_be_and_only_that_is_asked_for() {
+    for (before, durability, syncs) in [
+        (Before::Nothing, Durability::None, 0),
+        (Before::Nothing, Durability::Ordered, 0),
+        (Before::Nothing, Durability::Full, 1),
+        (Before::Tree, Durability::None, 0),
+        (Before::Tree, Durability::Ordered, 1),
+        (Before::Tree, Durability::Full, 1),
+    ] {
+        let name = format!("{before:?}, {durability}");
+        let place = Place::new(before);
+        let mut builder = AtomicDir::builder();
+        builder.durability(durability);
+        let publish = || builder.open(place.target()).and_then(AtomicDir::commit);
+        let (commit, plan) = with_plan(Plan::default(), publish);
+        assert_eq!(commit.unwrap().durability(), durability, "{name}");
+        let is_publish = |op: &Op| [Op::Exchange, Op::RenameNoReplace, Op::Rename].contains(op);
+        let published = plan.log.iter().rposition(is_publish).unwrap();
+        let after = plan.log[published..].iter().filter(|op| **op == Op::SyncDirectory);
+        assert_eq!(after.count(), syncs, "{name}: {plan:?}");
+
+        let place = Place::new(before);
+        builder.require_durability(true);
+        let open = || builder.open(place.target()).map(drop);
+        let (opened, _) = with_plan(without(Op::SyncDirectory), open);
+        let refused = opened.map_err(|error| error.kind());
+        let expected = if syncs > 0 { Err(ErrorKind::DurabilityUnavailable) } else { Ok(()) };
+        assert_eq!(refused, expected, "{name}");
+    }
+}
+
+/// Without the right to list it, a directory can be replaced all the same.
+#[test]
+fn a_tree_that_may_not_be_read_can_be_replaced() {
+    let place = Place::new(Before::Tree);
+    let open = || AtomicDir::builder().open(place.target()).map(drop);
+    let (clean, plan) = with_plan(Plan::default(), open);
+    clean.unwrap();
+    let mut opens = (0..plan.log.len()).filter(|index| plan.log[*index] == Op::OpenDirectory);
+    let tree = opens.nth(1).expect("after its folder");
+    for (error, is_denied) in [(Errno::ACCESS, true), (Errno::IO, false)] {
+        let at = Some((tree, Fault::Error(error.raw_os_error())));
+        let (opened, _) = with_plan(Plan { at, ..Plan::default() }, open);
+        assert_eq!(opened.is_ok(), is_denied, "{error:?}");
+    }
+}
+
+#[test]
+fn each_directory_that_cannot_be_synced_takes_its_part_of_the_durability() {
+    for requires in [false, true] {
+        let publish = |at| {
+            let place = Place::new(Before::Tree);
+            let path = place.target();
+            let mut builder = AtomicDir::builder();
+            builder.require_durability(requires);
+            let publish = move || builder.edit(path)?.commit();
+            // What is known of the file systems is known by thread.
+            let plan = Plan { at, ..Plan::default() };
+            thread::spawn(move || with_plan(plan, publish)).join().unwrap()
+        };
+        let (clean, plan) = publish(None);
+        assert_eq!(clean.unwrap().durability(), Durability::Full);
+        let published = plan.log.iter().position(|op| *op == Op::Exchange).unwrap();
+        let is_sync = |index: &usize| plan.log[*index] == Op::SyncDirectory;
+        for index in (0..plan.log.len()).filter(is_sync) {
+            let (result, _) = publish(Some((index, Fault::Error(Errno::INVAL.raw_os_error()))));
+            let state = match index < published {
+                true => TargetState::Untouched,
+                false => TargetState::Replaced,
+            };
+            let expected = match requires {
+                true => Err((ErrorKind::DurabilityUnavailable, state)),
+                false => Ok(Durability::None),
+            };
+            let told = result.map_err(|error| (error.kind(), error.target_state()));
+            assert_eq!(told.map(|commit| commit.durability()), expected, "at {index}");
+        }
+    }
+}
+
+/// As whatever is mounted in a tree says when it is to be opened as a part of it.
+#[test]
+fn what_is_mounted_in_a_tree_is_told_as_such() {
+    let edit = |at| {
+        let place = Place::new(Before::Tree);
+        let edit = || AtomicDir::builder().edit(place.target())?.commit();
+        with_plan(Plan { at, ..Plan::default() }, edit)
+    };
+    let (clean, plan) = edit(None);
+    clean.unwrap();
+    // What is opened of the tree that is there, and of the one that is staged.
+    let (steps, mut told) = ([Step::Read, Step::SyncFile], Vec::new());
+    for index in (0..plan.log.len()).filter(|index| plan.log[*index] == Op::OpenDirectory) {
+        for code in [Errno::XDEV, Errno::IO] {
+            let (result, _) = edit(Some((index, Fault::Error(code.raw_os_error()))));
+            let Err(error) = result else { continue };
+            let is_below = error.path().ends_with("a") || error.path().ends_with("b");
+            if is_below && steps.contains(&error.step()) {
+                let is_mount = error.kind() == ErrorKind::MountPoint;
+                assert_eq!(is_mount, code == Errno::XDEV, "{error:?}");
+                told.push(error.step());
+            }
+        }
+    }
+    assert!(steps.iter().all(|step| told.contains(step)), "{told:?}");
+}
+
+#[test]
+fn a_directory_that_somebody_else_makes_meanwhile_is_no_obstacle() {
     let place = Place::new(Before::Nothing);
     let staged = AtomicDir::builder().open(place.target()).unwrap();
-    let (error, _) = with_plan(without(Op::RemoveDirectory), || staged.rollback().unwrap_err());
-    assert_eq!((error.step(), error.target_state()), (Step::RemoveTemp, TargetState::Untouched));
-    let named: Vec<PathBuf> = error.leftovers().map(PathBuf::from).collect();
-    assert_eq!((named.len(), named), (1, place.others()));
+    let make = |path: &std::path::Path| fs_err::create_dir(path).unwrap();
+    let (when, path) = (When::BeforeEach(Op::MakeDirectory), staged.path().join("a"));
+    let plan =
+        Plan { interruptions: vec![Interruption { when, action: make, path }], ..Plan::default() };
+    with_plan(plan, || staged.create_dir_all("a")).0.unwrap();
+    staged.commit().unwrap();
+    assert!(place.target().join("a").is_dir());
+}
+
+#[test]
+fn a_file_that_is_written_into_a_tree_keeps_the_mode_if_modes_are_kept() {
+    for (preserve, is_kept) in [(Preserve::Try, true), (Preserve::Skip, false)] {
+        let place = Place::new(Before::Tree);
+        let mut builder = AtomicDir::builder();
+        let staged = builder.preserve(Metadata::Mode, preserve).edit(place.target()).unwrap();
+        let file = staged.path().join("index");
+        set_mode(file.clone(), 0o440); // which nobody may write to
+        staged.write("index", "new").unwrap();
+        let mode = fs_err::metadata(file).unwrap().permissions().mode() & 0o777;
+        assert_eq!(mode == 0o440, is_kept, "{mode:o}");
+    }
 }

@@ -68,7 +68,10 @@ fn begin<'a>(
         Some(claim) => journalled::declare(members, claim),
         None => Ok(()),
     };
-    if declared.as_ref().is_err_and(|error| error.journal().is_some()) {
+    // A journal of others, which is in the way of this one, needs nothing of what is staged.
+    let is_needed =
+        |error: &Error| error.journal().is_some() && error.kind() != ErrorKind::RecoveryNeeded;
+    if declared.as_ref().is_err_and(is_needed) {
         members.keep_stages();
     }
     declared.map(|()| claim)

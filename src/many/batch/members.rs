@@ -359,3 +359,18 @@ impl Drop for Members {
         self.parents.remove_empty();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A hundred thousand files with the same options hold them once.
+    #[test]
+    fn files_in_a_row_share_their_options() {
+        let mut members = Members::default();
+        let (one, other) = (Options::default(), Options { reserve: 1, ..Options::default() });
+        let shared = [&one, &one, &other, &one].map(|options| members.share(options));
+        assert!(Arc::ptr_eq(&shared[0], &shared[1]));
+        assert_eq!(shared.map(|it| (*it).clone()), [one.clone(), one.clone(), other, one]);
+    }
+}

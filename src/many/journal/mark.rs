@@ -94,3 +94,40 @@ fn may_be_root(directory: &Directory) -> io::Result<bool> {
     let (own, above) = (sys::inspect_directory(directory)?.id, sys::inspect_directory(&parent)?.id);
     Ok(own == above || own.device != above.device)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    type Born = Option<(u64, u32)>;
+
+    /// Whether a mark that was made in that directory, at that time by the clock of the file
+    /// system, is needed by a journal that is not there.
+    fn needs_if_born(path: &Path, change: fn(Born) -> Born) -> bool {
+        let found = sys::open_directory(None, path).unwrap();
+        let id = sys::inspect_directory(&found).unwrap().id.file;
+        let directory = Utf8PathBuf::from_path_buf(path.to_path_buf()).unwrap();
+        let text = text(&found, &directory, id, "no such journal");
+        assert!(is_of(text.as_bytes(), id, "no such journal"));
+        let mut mark: Mark = serde_json::from_str(&text).unwrap();
+        assert_eq!(mark.directory_born, born(&found));
+        assert_eq!(mark.directory_born.is_some(), sys::birth_of(&found).is_some());
+        mark.directory_born = change(mark.directory_born);
+        needs((serde_json::to_string(&mark).unwrap() + "\n").as_bytes()).unwrap()
+    }
+
+    /// Another file system may be mounted in its place, whose root has the same number.
+    #[test]
+    #[cfg_attr(miri, ignore = "Miri has no openat(2)")]
+    fn only_the_very_directory_can_say_that_it_has_no_journal() {
+        let dir = tempfile::tempdir().unwrap();
+        assert!(!needs_if_born(dir.path(), |born| born));
+        assert!(!needs_if_born(dir.path(), |_| None), "it is no root");
+        let later = |born: Born| born.map(|(seconds, nanos)| (seconds + 1, nanos));
+        let is_told = sys::birth_of(&sys::open_directory(None, dir.path()).unwrap()).is_some();
+        assert_eq!(needs_if_born(dir.path(), later), is_told);
+        if cfg!(unix) {
+            assert!(needs_if_born(Path::new("/"), |_| None), "it is a root");
+        }
+    }
+}

@@ -1,11 +1,40 @@
 //! What is set for a tree, and what its user does to it.
 
 use fs_err as fs;
-use wholefile::{AtomicDir, ErrorKind, Outcome, ReadOnly, Sweeper, sweep};
+use wholefile::{
+    AtomicDir, AtomicDirBuilder, Copying, Durability, ErrorKind, HardLinks, Lock, Metadata,
+    Outcome, Preserve, Publish, ReadOnly, Swap, Sweeper, Symlinks, sweep,
+};
 
 use crate::dir::{Dir, sweep_when_free};
 use crate::place::{Feature, lacks};
 use crate::system::{chmod, is_root};
+
+#[test]
+fn each_setter_gives_the_builder_that_it_has_changed() {
+    let setters: [fn(&mut AtomicDirBuilder) -> &mut AtomicDirBuilder; 13] = [
+        |it| it.durability(Durability::None),
+        |it| it.require_durability(true),
+        |it| it.publish(Publish::CreateNew),
+        |it| it.swap(Swap::Link),
+        |it| it.copying(Copying::HardLinks),
+        |it| it.symlinks(Symlinks::Refuse),
+        |it| it.hard_links(HardLinks::Refuse),
+        |it| it.read_only(ReadOnly::Replace),
+        |it| it.preserve(Metadata::Times, Preserve::Try),
+        |it| it.create_parents(true),
+        |it| it.lock(Lock::Try),
+        |it| it.staging_prefix("prefix"),
+        |it| it.staging_suffix("suffix"),
+    ];
+    for (number, set) in setters.into_iter().enumerate() {
+        let mut builder = AtomicDir::builder();
+        let before = format!("{builder:?}");
+        let own: *const AtomicDirBuilder = &builder;
+        assert!(std::ptr::eq(set(&mut builder), own), "setter {number}");
+        assert_ne!(format!("{builder:?}"), before, "setter {number}");
+    }
+}
 
 #[test]
 fn a_prefix_and_a_suffix_of_ones_own_are_those_of_the_staging_directory() {
