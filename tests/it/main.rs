@@ -50,3 +50,5 @@ mod sync_plan;
 mod system;
 #[cfg(target_os = "linux")]
 mod watcher;
+#[cfg(target_os = "linux")]
+mod without_proc;

@@ -152,3 +152,16 @@ mod mounts {
         }
     }
 }
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    #[cfg_attr(miri, ignore = "Miri has no /proc")]
+    fn what_is_missing_from_proc_is_nothing_and_what_cannot_be_read_an_error() {
+        assert_eq!(read_proc("/proc/self/fdinfo/nothing").expect("it is missing"), b"");
+        let error = read_proc("/proc/self/fdinfo").expect_err("it is a directory");
+        assert_eq!(error.kind(), io::ErrorKind::IsADirectory);
+    }
+}

@@ -74,6 +74,7 @@ pub(crate) fn inspect_held(
 
 #[cfg(all(test, target_os = "linux"))]
 mod tests {
+    use std::io;
     use std::os::fd::AsRawFd;
     use std::path::Path;
     use std::thread;
@@ -101,6 +102,22 @@ mod tests {
         let see = |path: &Path| Version::with_contents_of(path).map(drop);
         check("update", |path| update(path).map(drop));
         check("see", see);
+    }
+
+    /// Only of a file: a FIFO might never be opened by anybody else. And no program that is started
+    /// meanwhile has it open too.
+    #[test]
+    #[cfg_attr(miri, ignore = "Miri has no openat(2)")]
+    fn what_is_waited_for_is_a_file_and_nobody_elses() {
+        let folder = tempfile::tempdir().unwrap();
+        fs_err::write(folder.path().join("file"), "old").unwrap();
+        fs_err::create_dir(folder.path().join("directory")).unwrap();
+        let directory = crate::sys::open_directory(None, folder.path()).unwrap();
+        let open =
+            |name: &str| super::open_leased(&super::look(&directory, name.as_ref()).unwrap());
+        let flags = rustix::io::fcntl_getfd(open("file").unwrap()).unwrap();
+        assert!(flags.contains(rustix::io::FdFlags::CLOEXEC));
+        assert_eq!(open("directory").unwrap_err().kind(), io::ErrorKind::WouldBlock);
     }
 
     #[track_caller]

@@ -84,13 +84,13 @@ pub(crate) fn open_inside(directory: &Directory, name: &OsStr) -> io::Result<Dir
 
 fn same_mount(directory: &Directory, name: &OsStr) -> io::Result<Directory> {
     let inside = open_subdirectory(directory, name)?;
-    match super::copies::mounts_of(&inside, directory) {
-        Some((one, other)) if one == other => Ok(inside),
+    let is_same = match super::copies::mounts_of(&inside, directory) {
+        Some((one, other)) => one == other,
         // Older than Linux 3.15, without /proc, or another system. What is mounted a second time is
         // on the same device and not found out; it cannot be removed, at least, since it is busy.
-        None if is_same_device(&inside, directory)? => Ok(inside),
-        _ => Err(rustix::io::Errno::XDEV.into()),
-    }
+        None => is_same_device(&inside, directory)?,
+    };
+    if is_same { Ok(inside) } else { Err(rustix::io::Errno::XDEV.into()) }
 }
 
 fn is_same_device(one: &Directory, other: &Directory) -> io::Result<bool> {
@@ -150,5 +150,13 @@ mod tests {
         unmount(&mounted, UnmountFlags::DETACH).unwrap();
         plain.unwrap();
         assert_eq!(through.unwrap_err().kind(), io::ErrorKind::CrossesDevices);
+    }
+
+    #[test]
+    #[cfg_attr(miri, ignore = "Miri has no openat(2)")]
+    fn what_is_on_another_device_is_told_by_that_alone() {
+        let open = |path: &str| super::super::open_directory(None, path.as_ref()).unwrap();
+        assert!(is_same_device(&open("/"), &open("/")).unwrap());
+        assert!(!is_same_device(&open("/"), &open("/proc")).unwrap());
     }
 }

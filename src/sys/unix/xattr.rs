@@ -127,6 +127,7 @@ mod present {
             assert!(value.is_err_and(|error| cannot_be_kept(&error)));
             let list = if_any(read(|_| Err(Errno::OPNOTSUPP), names));
             assert!(list.is_ok_and(|names| names.is_empty()));
+            assert!(if_any(read(|_| Err(Errno::IO), names)).is_err());
         }
 
         /// That there is no such attribute is the only answer that means that there is none.
