@@ -208,9 +208,6 @@ impl Target {
                 FileKind::Symlink if options.symlinks == Symlinks::Refuse => {
                     refuse(ErrorKind::Symlink)
                 }
-                FileKind::Directory if options.read_only == ReadOnly::Refuse && info.read_only => {
-                    refuse(ErrorKind::ReadOnly)
-                }
                 FileKind::Directory | FileKind::Symlink => Ok(()),
             };
         }

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::io::Write;
+use std::ops::RangeInclusive;
 use std::path::Path;
 use std::sync::Mutex;
 use std::time::Duration;
@@ -30,15 +31,15 @@ pub(crate) enum Verdict {
     Survived,
     /// It survived, and no test comes to the place.
     Unreached,
-    /// No quick test has noticed it. The others have not looked for it yet.
+    /// None of the tests that were run has noticed it. The others have not looked for it yet.
     Unsettled,
 }
 
 pub(crate) struct Looker<'a> {
     pub(crate) mutants: &'a [Mutant],
     pub(crate) tests: Vec<(Test, Reach)>,
-    /// Tests that take longer are not run.
-    pub(crate) longest: Duration,
+    /// Other tests are not run.
+    pub(crate) takes: RangeInclusive<Duration>,
     /// How many changes each test has noticed, by file.
     pub(crate) noticed: Mutex<HashMap<(String, usize), u32>>,
 }
@@ -105,13 +106,13 @@ impl Looker<'_> {
         let mutant = self.mutants.get(number).context("a number that no change has")?;
         let name = mutant.name.clone();
         let order = self.order(number);
-        let is_quick = |index: &usize| self.tests[*index].1.takes <= self.longest;
-        let unnoticed = match (order.is_empty(), order.iter().all(is_quick)) {
+        let is_wanted = |index: &usize| self.takes.contains(&self.tests[*index].1.takes);
+        let unnoticed = match (order.is_empty(), order.iter().all(is_wanted)) {
             (true, _) => Verdict::Unreached,
             (false, true) => Verdict::Survived,
             (false, false) => Verdict::Unsettled,
         };
-        for index in order.into_iter().filter(is_quick) {
+        for index in order.into_iter().filter(is_wanted) {
             let (test, Reach { takes, .. }) = &self.tests[index];
             let mut ending = test.run(number, folder, *takes)?;
             if ending == Ending::Failed {

@@ -20,6 +20,7 @@ mod report;
 mod rewrite;
 mod tests;
 
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Mutex;
@@ -61,6 +62,9 @@ enum Command {
         /// Leave it to the tests that take no longer than so many seconds
         #[arg(long, default_value_t = u64::MAX)]
         longest: u64,
+        /// Leave it to the tests that take at least so many seconds, once the others have looked
+        #[arg(long, default_value_t = 0)]
+        shortest: u64,
     },
     /// Print the names of those that cannot be compiled beside the unchanged code
     Alone,
@@ -89,8 +93,9 @@ fn main() -> Result<ExitCode> {
     let work = Work { folder: package.join("target/mutants") };
     match Arguments::parse().command {
         Command::Build => build(&package, &work)?,
-        Command::Look { again, only, every, longest } => {
-            look(&package, &work, again, &only, every, Duration::from_secs(longest))?;
+        Command::Look { again, only, every, longest, shortest } => {
+            let takes = Duration::from_secs(shortest)..=Duration::from_secs(longest);
+            look(&package, &work, again, &only, every, takes)?;
         }
         Command::Alone => {
             let (mutants, changed) = work.load()?;
@@ -120,7 +125,7 @@ fn look(
     again: bool,
     only: &str,
     every: usize,
-    longest: Duration,
+    takes: RangeInclusive<Duration>,
 ) -> Result<()> {
     let (mutants, changed) = work.load()?;
     let mut tests = Vec::new();
@@ -136,7 +141,7 @@ fn look(
         let is_compiled = !changed.left_out.contains_key(number);
         let is_new = found.get(&mutant.name).is_none_or(|it| match it.verdict {
             Verdict::Noticed | Verdict::Endless => false,
-            Verdict::Unsettled if longest == Duration::from_secs(u64::MAX) => true,
+            Verdict::Unsettled if *takes.end() == Duration::from_secs(u64::MAX) => true,
             Verdict::Survived | Verdict::Unreached | Verdict::Unsettled => {
                 again && !reasons.contains(&mutant.known_as())
             }
@@ -144,7 +149,7 @@ fn look(
         is_compiled && is_new && mutant.name.contains(only) && number % every == 0
     };
     let numbers = (0..mutants.len()).filter(is_due).collect();
-    let looker = Looker { mutants: &mutants, tests, longest, noticed: Mutex::default() };
+    let looker = Looker { mutants: &mutants, tests, takes, noticed: Mutex::default() };
     looker.look_for(numbers, &work.folder, &work.notes())?;
     // A changed library may have spoiled what later tests need, who then notice everything.
     let tests = looker.tests.into_iter().map(|(test, _)| test).collect();

@@ -1,10 +1,11 @@
 //! What a tree keeps.
 
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::{MetadataExt, symlink};
 use std::path::Path;
 
 use fs_err as fs;
-use wholefile::{AtomicDir, Copying, ErrorKind, Metadata, Preserve, Symlinks};
+use wholefile::{AtomicDir, Copying, ErrorKind, Metadata, Preserve, Step, Symlinks};
 
 use crate::child::{self, Child};
 use crate::dir::Dir;
@@ -277,4 +278,15 @@ fn a_new_tree_gets_what_a_new_directory_gets() {
         staged.commit().unwrap();
         assert_eq!(see(&parent.join("published")), see(&parent.join("made")), "{folder}");
     }
+}
+
+/// A descriptor leads to a directory that may have no name, and that nothing can be exchanged for.
+#[test]
+fn an_open_descriptor_is_no_target_of_a_tree() {
+    let dir = Dir::new();
+    let site = fs::File::open(dir.make("site")).unwrap();
+    let path = format!("/proc/self/fd/{}", site.file().as_raw_fd());
+    let error = AtomicDir::builder().open(path).unwrap_err();
+    assert_eq!((error.kind(), error.step()), (ErrorKind::Unsupported, Step::Resolve));
+    dir.assert_only(&["site"]);
 }

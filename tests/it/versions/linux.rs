@@ -1,5 +1,6 @@
 //! What takes a symlink, a FIFO, a mapping, or times that are set.
 
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::{MetadataExt, symlink};
 use std::process::Command;
 
@@ -140,6 +141,14 @@ fn what_is_no_regular_file_has_no_version() {
     }
     assert_eq!(Version::of(dir.root()).unwrap_err().kind(), ErrorKind::IsADirectory);
     let target = dir.path("target");
+    // What a descriptor leads to is a file, but what is written into it could not be taken back.
+    let file = fs::File::create(&target).unwrap();
+    let version = Version::of(&target).unwrap();
+    let mut through = builder();
+    through.expect(&version).special_files(SpecialFiles::WriteThrough);
+    let open = through.open(format!("/proc/self/fd/{}", file.file().as_raw_fd()));
+    assert_eq!(open.unwrap_err().kind(), ErrorKind::SpecialFile);
+    fs::remove_file(&target).unwrap();
     for was_there in [false, true] {
         if was_there {
             fs::write(&target, "old").unwrap();
