@@ -153,6 +153,26 @@ fn a_kind_that_std_has_too_is_the_same() {
     assert_eq!(count, 9);
 }
 
+#[test]
+fn a_backup_that_stays_is_no_temp_file_and_what_is_in_its_place_is_named() {
+    let path = Path::new("/target");
+    let failed = || Error::failed(Step::Backup, path, io::ErrorKind::PermissionDenied.into());
+    let replaced = failed().with_state(TargetState::Replaced).with_backup("/target.~1~".into());
+    let sentence = replaced.to_string();
+    let after = "; the new contents and the backup are in place";
+    assert!(sentence.contains(after) && sentence.contains("`/target.~1~`"), "{sentence}");
+    assert!(!sentence.contains("temp file"), "{sentence}");
+    let backup = Path::new("/backup");
+    for (kind, what) in [
+        (io::ErrorKind::IsADirectory, "is a directory"),
+        (io::ErrorKind::Other, "is a FIFO, a device or a socket"),
+    ] {
+        let cause = no_place_for_backup(backup, kind);
+        assert_eq!(cause.kind(), kind);
+        assert_eq!(cause.to_string(), format!("`/backup`, where the backup is to be, {what}"));
+    }
+}
+
 /// Whoever is told that nothing can be recovered must learn of each file why.
 #[test]
 fn each_obstacle_has_its_own_words() {

@@ -248,6 +248,28 @@ fn run_and_sweep(
     (place, result, plan)
 }
 
+/// Whoever cannot link copies; whatever else goes wrong with a link is an error.
+#[test]
+fn a_backup_is_copied_only_where_it_cannot_be_linked() {
+    use rustix::io::Errno;
+
+    for (errno, is_copied) in [
+        (Errno::XDEV, true),
+        (Errno::MLINK, true),
+        (Errno::PERM, true),
+        (Errno::ACCESS, true),
+        (Errno::OPNOTSUPP, true),
+        (Errno::NOSYS, true),
+        (Errno::IO, false),
+        (Errno::NOSPC, false),
+        (Errno::ROFS, false),
+        (Errno::EXIST, false),
+        (Errno::STALE, false),
+    ] {
+        assert_eq!(sys::cannot_be_linked(&errno.into()), is_copied, "{errno}");
+    }
+}
+
 /// Whoever looks for orphans takes neither a backup nor the earlier one that may have to be put
 /// back, nor does one that comes between the creation of the temp file and its lock lead to a
 /// second backup.

@@ -1,13 +1,13 @@
 //! A file that somebody removes while it is open.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::cases::{Before, CASES, NEW};
 use super::place::Place;
 use super::run;
 use crate::Step;
-use crate::fault::{Fault, Op, Plan, with_plan};
+use crate::fault::{Fault, Interruption, Op, Plan, When, with_plan};
 use crate::options::Options;
 use crate::protocol::publish::{Unpublished, publish};
 use crate::protocol::staging::Staged;
@@ -106,4 +106,28 @@ fn a_sweep_has_nothing_to_say_about_a_file_that_is_gone() {
             assert_eq!((swept.errors().len(), swept.removed().len()), (0, 0), "{swept:?}");
         }
     }
+}
+
+/// A sweeper took the fresh temp file for an orphan, had its lock when the writer asked for it, and
+/// had removed it when the writer gave it up: that is no reason to fail.
+#[test]
+fn a_temp_file_that_its_sweeper_has_removed_is_made_anew() {
+    let place = Place::new(Before::Nothing);
+    let save = || crate::AtomicWriter::builder().write(place.path(), NEW);
+    let (result, clean) = with_plan(Plan::default(), save);
+    result.unwrap();
+    fs_err::remove_file(place.path()).unwrap();
+    let lock = clean.log.iter().position(|op| *op == Op::Lock).expect("it is locked");
+    let sweep = |target: &Path| {
+        let folder = fs_err::read_dir(target.parent().unwrap()).unwrap();
+        let removed = folder.map(|entry| fs_err::remove_file(entry.unwrap().path()).unwrap());
+        assert_eq!(removed.count(), 1, "the temp file");
+    };
+    let when = When::At(lock + 1);
+    let interruptions = vec![Interruption { when, action: sweep, path: place.path() }];
+    let at = Some((lock, Fault::Error(rustix::io::Errno::AGAIN.raw_os_error())));
+    let (result, plan) = with_plan(Plan { at, interruptions, ..Plan::default() }, save);
+    assert_eq!(plan.log[lock + 1], Op::RemoveTemp);
+    result.unwrap();
+    assert_eq!((place.contents().as_deref(), place.others()), (Some(NEW), Vec::new()));
 }

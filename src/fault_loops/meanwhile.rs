@@ -10,7 +10,9 @@ use super::batches::portable;
 use super::cases::{Before, NEW, OLD};
 use super::place::Place;
 use crate::fault::{Fault, Interruption, Op, Plan, When, with_plan};
-use crate::{AtomicBatch, ErrorKind, Publish, Result, SpecialFiles, Step, TargetState, Version};
+use crate::{
+    AtomicBatch, ErrorKind, Outcome, Publish, Result, SpecialFiles, Step, TargetState, Version,
+};
 
 /// `rm settings; mkdir settings` between the last look at a target that must exist and its publish:
 /// the exchange took the directory, with all that had been put into it, to where a batch, or the
@@ -132,6 +134,20 @@ fn what_is_replaced_before_it_is_open_is_looked_at_again() {
         run_while(Op::OpenTarget, |path| fs_err::remove_file(path).unwrap(), update);
     result.unwrap();
     assert_eq!(place.contents().as_deref(), Some(NEW));
+}
+
+/// An update that changes nothing opens the file once more if it is to say how durable that is.
+/// Replaced by then, it is not the one that was compared.
+#[test]
+fn what_is_replaced_before_it_is_synced_is_not_said_to_be_unchanged() {
+    let update = |path: &Path| {
+        portable().require_durability(true).update(path, |old| Ok(old.unwrap_or_default()))
+    };
+    let (_, result, clean) = run(update, replace, None);
+    assert_eq!(result.unwrap().outcome(), Outcome::Unchanged);
+    let last = clean.log.iter().rposition(|op| *op == Op::OpenTarget).expect("it is opened");
+    let (_, result, _) = run(update, replace, Some(last));
+    assert_eq!(result.unwrap().outcome(), Outcome::Replaced);
 }
 
 /// While an update waited for its lock, the target became a link to another file, which that update

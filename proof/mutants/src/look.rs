@@ -35,11 +35,28 @@ pub(crate) enum Verdict {
     Unsettled,
 }
 
+/// The tests that look, of those that come to a change.
+pub(crate) struct Lookers {
+    /// Those whose name contains this.
+    pub(crate) name: String,
+    pub(crate) takes: RangeInclusive<Duration>,
+}
+
+impl Lookers {
+    fn are_with(&self, title: &str, takes: Duration) -> bool {
+        title.contains(&self.name) && self.takes.contains(&takes)
+    }
+
+    pub(crate) fn is_everybody(&self) -> bool {
+        let always = Duration::ZERO..=Duration::from_secs(u64::MAX);
+        self.name.is_empty() && self.takes == always
+    }
+}
+
 pub(crate) struct Looker<'a> {
     pub(crate) mutants: &'a [Mutant],
     pub(crate) tests: Vec<(Test, Reach)>,
-    /// Other tests are not run.
-    pub(crate) takes: RangeInclusive<Duration>,
+    pub(crate) lookers: Lookers,
     /// How many changes each test has noticed, by file.
     pub(crate) noticed: Mutex<HashMap<(String, usize), u32>>,
 }
@@ -106,7 +123,10 @@ impl Looker<'_> {
         let mutant = self.mutants.get(number).context("a number that no change has")?;
         let name = mutant.name.clone();
         let order = self.order(number);
-        let is_wanted = |index: &usize| self.takes.contains(&self.tests[*index].1.takes);
+        let is_wanted = |index: &usize| {
+            let (test, reach) = &self.tests[*index];
+            self.lookers.are_with(&test.title(), reach.takes)
+        };
         let unnoticed = match (order.is_empty(), order.iter().all(is_wanted)) {
             (true, _) => Verdict::Unreached,
             (false, true) => Verdict::Survived,

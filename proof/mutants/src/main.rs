@@ -20,7 +20,6 @@ mod report;
 mod rewrite;
 mod tests;
 
-use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Mutex;
@@ -32,7 +31,7 @@ use fs_err as fs;
 
 use crate::changed::Changed;
 use crate::list::Mutant;
-use crate::look::{Looker, Verdict};
+use crate::look::{Looker, Lookers, Verdict};
 
 /// What `cargo test` is told to build.
 const TESTS: &[&str] = &["--lib", "--test", "it", "--test", "budget", "--test", "examples"];
@@ -59,6 +58,9 @@ enum Command {
         /// Of every so many the first one
         #[arg(long, default_value_t = 1)]
         every: usize,
+        /// Leave it to the tests whose name contains this
+        #[arg(long, default_value = "")]
+        tests: String,
         /// Leave it to the tests that take no longer than so many seconds
         #[arg(long, default_value_t = u64::MAX)]
         longest: u64,
@@ -93,9 +95,10 @@ fn main() -> Result<ExitCode> {
     let work = Work { folder: package.join("target/mutants") };
     match Arguments::parse().command {
         Command::Build => build(&package, &work)?,
-        Command::Look { again, only, every, longest, shortest } => {
+        Command::Look { again, only, every, tests, longest, shortest } => {
             let takes = Duration::from_secs(shortest)..=Duration::from_secs(longest);
-            look(&package, &work, again, &only, every, takes)?;
+            let lookers = Lookers { name: tests, takes };
+            look(&package, &work, again, &only, every, lookers)?;
         }
         Command::Alone => {
             let (mutants, changed) = work.load()?;
@@ -125,7 +128,7 @@ fn look(
     again: bool,
     only: &str,
     every: usize,
-    takes: RangeInclusive<Duration>,
+    lookers: Lookers,
 ) -> Result<()> {
     let (mutants, changed) = work.load()?;
     let mut tests = Vec::new();
@@ -141,7 +144,7 @@ fn look(
         let is_compiled = !changed.left_out.contains_key(number);
         let is_new = found.get(&mutant.name).is_none_or(|it| match it.verdict {
             Verdict::Noticed | Verdict::Endless => false,
-            Verdict::Unsettled if *takes.end() == Duration::from_secs(u64::MAX) => true,
+            Verdict::Unsettled if lookers.is_everybody() => true,
             Verdict::Survived | Verdict::Unreached | Verdict::Unsettled => {
                 again && !reasons.contains(&mutant.known_as())
             }
@@ -149,7 +152,7 @@ fn look(
         is_compiled && is_new && mutant.name.contains(only) && number % every == 0
     };
     let numbers = (0..mutants.len()).filter(is_due).collect();
-    let looker = Looker { mutants: &mutants, tests, takes, noticed: Mutex::default() };
+    let looker = Looker { mutants: &mutants, tests, lookers, noticed: Mutex::default() };
     looker.look_for(numbers, &work.folder, &work.notes())?;
     // A changed library may have spoiled what later tests need, who then notice everything.
     let tests = looker.tests.into_iter().map(|(test, _)| test).collect();

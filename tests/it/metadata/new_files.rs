@@ -3,13 +3,13 @@
 use std::io::Write;
 
 use fs_err as fs;
-use wholefile::Outcome;
+use wholefile::{AtomicWriter, Outcome};
 
 use super::{each_way, metadata};
 use crate::child::{self, Child};
 use crate::dir::Dir;
 use crate::place::{Feature, lacks};
-use crate::system::{chmod, is_root, run, set_acl};
+use crate::system::{chmod, is_root, run, set_acl, set_xattr, xattr};
 
 /// Compares with a file that was created the plain way.
 fn compare(dir: &Dir) -> super::Metadata {
@@ -120,6 +120,28 @@ fn the_directorys_default_acl_applies_instead_of_the_umask() {
             "metadata::new_files::the_directorys_default_acl_applies_instead_of_the_umask",
         );
         child.umask(0o077).run(&dir, mode);
+    }
+}
+
+/// The directory gave its ACL to the temp file, and it was not the old file's.
+#[test]
+fn the_directorys_default_acl_is_not_for_a_file_that_had_none() {
+    if lacks(&[Feature::DefaultAcls, Feature::UserXattrs, Feature::Modes]) {
+        return;
+    }
+    for has_xattr in [false, true] {
+        let dir = Dir::new();
+        let target = dir.write("target", "old");
+        chmod(&target, 0o640);
+        if has_xattr {
+            set_xattr(&target, "user.test", b"kept");
+        }
+        set_acl(dir.root(), "d:u::rwx,d:g::rwx,d:o::rwx,d:u:12345:rwx");
+        let commit = AtomicWriter::builder().write(&target, "new").unwrap();
+        assert!(commit.not_preserved().is_empty(), "{commit:?}");
+        assert_eq!(dir.mode("target"), 0o640);
+        assert_eq!(xattr(&target, "system.posix_acl_access"), None);
+        assert_eq!(xattr(&target, "user.test").is_some(), has_xattr);
     }
 }
 
