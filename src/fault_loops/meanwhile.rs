@@ -150,6 +150,35 @@ fn what_is_replaced_before_it_is_synced_is_not_said_to_be_unchanged() {
     assert_eq!(result.unwrap().outcome(), Outcome::Replaced);
 }
 
+/// Who expected no file finds one that came at the last moment. That is a conflict, as an earlier
+/// one is, by whatever way a file system creates files that must not be there.
+#[test]
+fn a_file_that_comes_where_none_was_expected_is_a_conflict() {
+    let create = |path: &Path| fs_err::write(path, "theirs").unwrap();
+    for lacking in [&[][..], &[Op::RenameNoReplace], &[Op::RenameNoReplace, Op::Link]] {
+        let place = Place::new(Before::Nothing);
+        let path = place.path();
+        let version = Version::of(&path).unwrap();
+        let save = |interruptions| {
+            let lacking = lacking.iter().map(|op| (*op, crate::sys::lacking_error(*op))).collect();
+            let plan = Plan { lacking, interruptions, ..Plan::default() };
+            let save = || portable().expect(&version).write(&path, NEW);
+            thread::scope(|scope| scope.spawn(|| with_plan(plan, save)).join().unwrap())
+        };
+        let (clean, log) = save(Vec::new());
+        assert_eq!(clean.unwrap().outcome(), Outcome::Created, "{lacking:?}");
+        fs_err::remove_file(&path).unwrap();
+        let index = log.log.iter().rposition(|op| *op == Op::RenameNoReplace).unwrap();
+        let when = When::At(index);
+        let (result, _) = save(vec![Interruption { when, action: create, path: path.clone() }]);
+        let error = result.unwrap_err();
+        let became = (error.kind(), error.target_state());
+        assert_eq!(became, (ErrorKind::Conflict, TargetState::Untouched), "{lacking:?}: {error:?}");
+        assert_eq!(place.contents().as_deref(), Some(&b"theirs"[..]), "{lacking:?}");
+        assert_eq!(place.others(), Vec::<PathBuf>::new(), "{lacking:?}");
+    }
+}
+
 /// While an update waited for its lock, the target became a link to another file, which that update
 /// did not follow: it took the link for an empty file, and what it made of that replaced the link.
 #[test]
