@@ -373,3 +373,20 @@ fn a_file_that_nobody_may_open_is_synced_while_it_is_open() {
     assert_eq!((count(Op::OpenStaged), count(Op::SyncFile)), (1, 1), "{plan:?}");
     place.check(0, TargetState::Replaced, "synced in time");
 }
+
+/// Root opens whatever it likes, and others only what its owner may open: what they could not open
+/// again is synced before it is closed.
+#[test]
+fn a_file_that_its_owner_may_not_open_is_told_by_its_mode() {
+    use std::os::unix::fs::PermissionsExt;
+
+    let folder = tempfile::tempdir().unwrap();
+    let file = fs_err::File::create(folder.path().join("file")).unwrap().into_parts().0;
+    for (mode, can_be_opened) in
+        [(0o600, true), (0o400, true), (0o200, true), (0o177, false), (0o066, false), (0, false)]
+    {
+        file.set_permissions(PermissionsExt::from_mode(mode)).unwrap();
+        let info = sys::inspect(&file).unwrap();
+        assert_eq!(sys::can_be_opened_again(&info), can_be_opened, "{mode:o}");
+    }
+}

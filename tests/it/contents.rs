@@ -239,6 +239,7 @@ fn empty_slices_are_passed_over() {
     let mut writer = AtomicWriter::builder().open(&target).unwrap();
     assert_eq!(writer.write_vectored(&slices).unwrap(), large.len());
     assert_eq!(writer.write_vectored(&slices[..3000]).unwrap(), 0);
+    assert_eq!(writer.bytes_written(), large.len() as u64);
     writer.commit().unwrap();
     assert_eq!(fs_err::read(&target).unwrap(), large);
 }

@@ -184,8 +184,12 @@ mod tests {
     }
 
     #[test]
+    #[cfg_attr(miri, ignore = "Miri has no sync_file_range(2)")]
     fn what_is_written_out_is_waited_for() {
         assert_eq!(WRITE_AND_WAIT, 0b111); // linux/fs.h
+        let null = File::open("/dev/null").expect("a device");
+        let error = write_out(&null).expect_err("it has nothing to be written out");
+        assert_eq!(error.kind(), io::ErrorKind::NotSeekable);
     }
 
     #[test]

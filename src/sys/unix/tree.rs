@@ -124,6 +124,8 @@ pub(crate) fn move_directory(from: Entry<'_>, to: Entry<'_>) -> io::Result<()> {
 
 #[cfg(all(test, target_os = "linux"))]
 mod tests {
+    use std::os::fd::AsFd;
+
     use rustix::mount::{UnmountFlags, mount_bind, unmount};
 
     use super::*;
@@ -150,6 +152,47 @@ mod tests {
         unmount(&mounted, UnmountFlags::DETACH).unwrap();
         plain.unwrap();
         assert_eq!(through.unwrap_err().kind(), io::ErrorKind::CrossesDevices);
+    }
+
+    #[test]
+    #[cfg_attr(miri, ignore = "Miri has no openat(2)")]
+    fn a_directory_has_the_times_that_the_system_tells() {
+        let root = tempfile::tempdir().unwrap();
+        let file = std::fs::File::open(root.path()).unwrap();
+        file.set_modified(std::time::UNIX_EPOCH).unwrap();
+        let directory = super::super::open_directory(None, root.path()).unwrap();
+        assert_eq!(inspect_directory(&directory).unwrap().times.modified, (0, 0));
+        crate::sys::touch_directory(&directory).unwrap();
+        assert!(inspect_directory(&directory).unwrap().times.modified.0 > 0);
+        let born = file.metadata().unwrap().created().ok();
+        let born = born.and_then(|it| it.duration_since(std::time::UNIX_EPOCH).ok());
+        assert_eq!(crate::sys::birth_of(&directory), born.filter(|it| !it.is_zero()));
+    }
+
+    /// What another process opens is its own, and a link leads to what nobody has looked at.
+    #[test]
+    #[cfg_attr(miri, ignore = "Miri has no openat(2)")]
+    fn what_is_opened_by_its_name_is_no_link_and_is_not_inherited() {
+        #[track_caller]
+        fn check<T: AsFd>(open: impl Fn(&OsStr) -> io::Result<T>, name: &str) {
+            let opened = open(name.as_ref()).unwrap();
+            let flags = rustix::io::fcntl_getfd(opened).unwrap();
+            assert!(flags.contains(rustix::io::FdFlags::CLOEXEC), "{name}");
+            assert!(open(format!("link to {name}").as_ref()).is_err(), "{name}");
+        }
+        let root = tempfile::tempdir().unwrap();
+        fs_err::write(root.path().join("file"), "contents").unwrap();
+        std::fs::create_dir(root.path().join("folder")).unwrap();
+        for name in ["file", "folder"] {
+            std::os::unix::fs::symlink(name, root.path().join(format!("link to {name}"))).unwrap();
+        }
+        let directory = &super::super::open_directory(None, root.path()).unwrap();
+        let file = super::super::look(directory, "file".as_ref()).unwrap();
+        check(|name| open_subdirectory(directory, name), "folder");
+        check(|name| open_inside(directory, name), "folder");
+        check(|name| open_orphan(directory, name), "file");
+        check(|name| super::super::open_staged(directory, name), "file");
+        check(|name| super::super::open_target(&file, directory, name), "file");
     }
 
     #[test]

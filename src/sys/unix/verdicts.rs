@@ -89,3 +89,64 @@ pub(crate) fn cannot_be_kept(error: &io::Error) -> bool {
     ];
     error.kind() == io::ErrorKind::Unsupported || is_one_of(error, &errnos)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ALL: [Errno; 23] = [
+        Errno::ACCESS,
+        Errno::AGAIN,
+        Errno::BADF,
+        Errno::BUSY,
+        Errno::EXIST,
+        Errno::INVAL,
+        Errno::IO,
+        Errno::ISDIR,
+        Errno::LOOP,
+        Errno::MLINK,
+        Errno::NAMETOOLONG,
+        Errno::NOENT,
+        Errno::NOLCK,
+        Errno::NOSPC,
+        Errno::NOSYS,
+        Errno::NOTTY,
+        Errno::OPNOTSUPP,
+        Errno::PERM,
+        Errno::RANGE,
+        Errno::ROFS,
+        Errno::TOOBIG,
+        Errno::TXTBSY,
+        Errno::XDEV,
+    ];
+
+    /// Whoever means too much takes a failure for a file system that has no such thing.
+    #[test]
+    fn each_verdict_is_of_these_errors_and_of_no_others() {
+        #[track_caller]
+        fn check(verdict: fn(&io::Error) -> bool, of: &[Errno]) {
+            for errno in ALL {
+                assert_eq!(verdict(&errno.into()), of.contains(&errno), "{errno:?}");
+            }
+        }
+        const ABSENT: [Errno; 2] = [Errno::NOSYS, Errno::OPNOTSUPP];
+        let or_absent = |others: &[Errno]| [others, &ABSENT].concat();
+        check(is_loop, &[Errno::LOOP]);
+        check(is_mount_point, &[Errno::BUSY]);
+        check(is_too_long, &[Errno::NAMETOOLONG]);
+        check(lacks_directory_sync, &or_absent(&[Errno::BADF, Errno::INVAL]));
+        check(lacks_locks, &or_absent(&[Errno::INVAL, Errno::NOLCK]));
+        check(lacks_links, &or_absent(&[Errno::PERM]));
+        let no_clone = [Errno::INVAL, Errno::NOTTY, Errno::PERM, Errno::TXTBSY, Errno::XDEV];
+        check(lacks_clones, &or_absent(&no_clone));
+        check(lacks_rename_flags, &or_absent(&[Errno::INVAL]));
+        // No such thing by the system's call, and by nothing that tells more.
+        let unnamed = [Errno::INVAL, Errno::ISDIR, Errno::NOENT];
+        check(lacks_unnamed, &or_absent(&unnamed));
+        let kept = [Errno::ACCESS, Errno::INVAL, Errno::PERM, Errno::RANGE, Errno::TOOBIG];
+        check(cannot_be_kept, &or_absent(&kept));
+        for verdict in [lacks_clones, lacks_unnamed, cannot_be_kept] {
+            assert!(verdict(&io::ErrorKind::Unsupported.into()));
+        }
+    }
+}

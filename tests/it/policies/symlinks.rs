@@ -4,7 +4,7 @@ use std::io;
 use std::os::unix::fs::{lchown, symlink};
 
 use fs_err as fs;
-use wholefile::{AtomicWriter, ErrorKind, Publish, Step, Symlinks, TargetState};
+use wholefile::{AtomicWriter, ErrorKind, Outcome, Publish, Step, Symlinks, TargetState};
 
 use crate::child::{self, Child};
 use crate::dir::Dir;
@@ -314,4 +314,20 @@ fn what_is_missing_on_the_way_of_a_link_is_created_where_the_link_says() {
     assert_eq!(dir.read("links/relative/a/file"), "relative link");
     assert_eq!(dir.read("absolute/a/file"), "absolute link");
     assert_eq!(fs::read_dir(folder).unwrap().count(), 3, "two links and a directory");
+}
+
+/// What leads to an open descriptor is written through. It is in a directory of /proc by that name,
+/// and a directory of anybody's may have the name too.
+#[test]
+fn a_link_in_a_directory_that_is_called_as_that_of_descriptors_is_a_link() {
+    if lacks(&[Feature::Symlinks]) {
+        return;
+    }
+    let dir = Dir::new();
+    dir.make("fd");
+    dir.write("target", "old");
+    symlink("../target", dir.path("fd/1")).unwrap();
+    let commit = AtomicWriter::builder().write(dir.path("fd/1"), "new").unwrap();
+    assert_eq!(commit.outcome(), Outcome::Replaced);
+    assert_eq!(dir.read("target"), "new");
 }
