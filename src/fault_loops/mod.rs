@@ -4,6 +4,7 @@
 mod backups;
 mod batches;
 mod cases;
+mod durability;
 mod gone;
 mod intruders;
 mod journals;
@@ -309,7 +310,11 @@ impl Faulted<'_> {
             }
             Op::SetOwner | Op::SetMode | Op::SetTimes => denied || sys::cannot_be_kept(error),
             Op::SyncDirectory => sys::lacks_directory_sync(error),
-            Op::SyncFile => self.case.before == Before::Device,
+            Op::SyncFile => {
+                let is_without =
+                    sys::lacks_directory_sync(error) || kind == io::ErrorKind::ReadOnlyFilesystem;
+                self.case.before == Before::Device && is_without
+            }
             Op::Identify => true, // nothing is known then, and the plan is portable
             Op::RenameNoReplace | Op::Exchange => sys::lacks_rename_flags(error),
             Op::OpenDirectory => kind == io::ErrorKind::NotFound,

@@ -74,7 +74,7 @@ fn receipt(plan: Plan<'_>, existing: &Existing, old: Option<File>) -> Result<Opt
         }
     }
     let mut durability = Durability::None;
-    if options.require_durability {
+    if options.require_durability && options.durability > Durability::None {
         // Who insists on it gets it, for the contents that are there.
         let old = match old {
             Some(old) => old,

@@ -1,0 +1,64 @@
+//! Who insists on durability, and file systems that lack what a save needs.
+
+use super::cases::{Before, NEW, OLD};
+use super::place::Place;
+use crate::fault::{Fault, Op, Plan, with_plan};
+use crate::{
+    AtomicWriter, Builder, Durability, ErrorKind, Outcome, Publish, Step, TargetState, sys,
+};
+
+fn insisting(durability: Durability) -> Builder {
+    AtomicWriter::builder().require_durability(true).durability(durability).clone()
+}
+
+/// Whether a directory can be synced is asked before anything is written; and if the answer is
+/// another one afterwards, as after a network was lost, that is told.
+#[test]
+fn who_insists_on_durability_learns_of_a_name_that_was_not_synced_after_all() {
+    let place = Place::new(Before::File);
+    let save = || insisting(Durability::Full).write(place.path(), NEW);
+    let (clean, plan) = with_plan(Plan::default(), save);
+    assert_eq!(clean.unwrap().durability(), Durability::Full);
+    let last = plan.log.iter().rposition(|op| *op == Op::SyncDirectory).expect("it is synced");
+    let at = Some((last, Fault::Error(sys::lacking_error(Op::SyncDirectory))));
+    let error = with_plan(Plan { at, ..Plan::default() }, save).0.unwrap_err();
+    let told = (error.kind(), error.step(), error.target_state());
+    let kind = ErrorKind::DurabilityUnavailable;
+    assert_eq!(told, (kind, Step::SyncDirectory, TargetState::Replaced));
+    assert_eq!(place.contents().as_deref(), Some(NEW));
+}
+
+/// What is there already is made as durable as what would have been written.
+#[test]
+fn unchanged_contents_are_synced_for_whoever_insists_on_it() {
+    for (durability, syncs) in [
+        (Durability::Full, &[Op::SyncFile, Op::SyncDirectory][..]),
+        (Durability::Ordered, &[Op::SyncFile]),
+        (Durability::None, &[]),
+    ] {
+        let place = Place::new(Before::Same);
+        let mut builder = insisting(durability);
+        let save = || builder.skip_unchanged(true).write(place.path(), NEW);
+        let (result, plan) = with_plan(Plan::default(), save);
+        let commit = result.unwrap();
+        assert_eq!((commit.outcome(), commit.durability()), (Outcome::Unchanged, durability));
+        let read = plan.log.iter().position(|op| *op == Op::ReadTarget).expect("it is compared");
+        let is_sync = |op: &&Op| [Op::SyncFile, Op::SyncDirectory].contains(op);
+        let synced: Vec<Op> = plan.log[read..].iter().filter(is_sync).copied().collect();
+        assert_eq!(synced, syncs, "{durability}");
+    }
+}
+
+/// Neither a rename that does not replace nor a link, as on some drivers of FAT: a file cannot be
+/// created there and certainly not replace another. That is said to be so, and is no system error.
+#[test]
+fn where_nothing_can_be_created_without_replacing_that_is_said() {
+    let place = Place::new(Before::Nothing);
+    let lacking = [Op::RenameNoReplace, Op::Link].map(|op| (op, sys::lacking_error(op)));
+    let plan = Plan { lacking: lacking.into(), ..Plan::default() };
+    let mut builder = AtomicWriter::builder();
+    let create = || builder.publish(Publish::CreateNew).write(place.path(), OLD);
+    let error = with_plan(plan, create).0.unwrap_err();
+    assert_eq!((error.kind(), error.step()), (ErrorKind::Unsupported, Step::Publish));
+    assert_eq!((error.target_state(), place.contents()), (TargetState::Untouched, None));
+}
