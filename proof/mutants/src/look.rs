@@ -37,19 +37,20 @@ pub(crate) enum Verdict {
 
 /// The tests that look, of those that come to a change.
 pub(crate) struct Lookers {
-    /// Those whose name contains this.
-    pub(crate) name: String,
+    /// Those whose name contains one of these, or all if there is none.
+    pub(crate) names: Vec<String>,
     pub(crate) takes: RangeInclusive<Duration>,
 }
 
 impl Lookers {
     fn are_with(&self, title: &str, takes: Duration) -> bool {
-        title.contains(&self.name) && self.takes.contains(&takes)
+        let is_named = self.names.iter().any(|name| title.contains(name));
+        (self.names.is_empty() || is_named) && self.takes.contains(&takes)
     }
 
     pub(crate) fn is_everybody(&self) -> bool {
         let always = Duration::ZERO..=Duration::from_secs(u64::MAX);
-        self.name.is_empty() && self.takes == always
+        self.names.is_empty() && self.takes == always
     }
 }
 

@@ -58,9 +58,9 @@ enum Command {
         /// Of every so many the first one
         #[arg(long, default_value_t = 1)]
         every: usize,
-        /// Leave it to the tests whose name contains this
-        #[arg(long, default_value = "")]
-        tests: String,
+        /// Leave it to the tests whose name contains one of these
+        #[arg(long, value_delimiter = ',')]
+        tests: Vec<String>,
         /// Leave it to the tests that take no longer than so many seconds
         #[arg(long, default_value_t = u64::MAX)]
         longest: u64,
@@ -97,7 +97,7 @@ fn main() -> Result<ExitCode> {
         Command::Build => build(&package, &work)?,
         Command::Look { again, only, every, tests, longest, shortest } => {
             let takes = Duration::from_secs(shortest)..=Duration::from_secs(longest);
-            let lookers = Lookers { name: tests, takes };
+            let lookers = Lookers { names: tests, takes };
             look(&package, &work, again, &only, every, lookers)?;
         }
         Command::Alone => {
