@@ -62,3 +62,19 @@ fn where_nothing_can_be_created_without_replacing_that_is_said() {
     assert_eq!((error.kind(), error.step()), (ErrorKind::Unsupported, Step::Publish));
     assert_eq!((error.target_state(), place.contents()), (TargetState::Untouched, None));
 }
+
+/// A file that was synced has nothing left to be told when it is closed.
+#[test]
+fn only_what_is_not_durable_is_listened_to_when_it_is_closed() {
+    for (durability, closes) in
+        [(Durability::Full, 0), (Durability::Ordered, 0), (Durability::None, 1)]
+    {
+        let place = Place::new(Before::File);
+        let mut builder = AtomicWriter::builder();
+        let save = || builder.durability(durability).write(place.path(), NEW);
+        let (result, plan) = with_plan(Plan::default(), save);
+        result.unwrap();
+        let closed = plan.log.iter().filter(|op| **op == Op::Close).count();
+        assert_eq!(closed, closes, "{durability}");
+    }
+}

@@ -136,6 +136,24 @@ fn what_is_replaced_before_it_is_open_is_looked_at_again() {
     assert_eq!(place.contents().as_deref(), Some(NEW));
 }
 
+/// btrfs changes the mode before it has the ACL that the mode belongs to, so that its mask would
+/// count as the rights of the group for a moment: the first ACL that the temp file gets lets nobody
+/// in.
+#[test]
+fn an_acl_is_there_for_the_owner_alone_before_it_is_there_for_others() {
+    if super::place::not_to_be_had_here().contains(&Op::SetXattr) {
+        return;
+    }
+    let place = Place::new(Before::File);
+    let save = || portable().write(place.path(), NEW);
+    let (result, plan) = with_plan(Plan::default(), save);
+    assert!(result.unwrap().not_preserved().is_empty());
+    let set = plan.log.iter().filter(|op| **op == Op::SetXattr).count();
+    let file = fs_err::File::open(place.path()).unwrap().into_parts().0;
+    let kept = crate::sys::list_xattrs(&file).unwrap();
+    assert_eq!(set, kept.len() + 1, "each of {kept:?}, and the closed ACL");
+}
+
 /// An update that changes nothing opens the file once more if it is to say how durable that is.
 /// Replaced by then, it is not the one that was compared.
 #[test]
@@ -155,7 +173,8 @@ fn what_is_replaced_before_it_is_synced_is_not_said_to_be_unchanged() {
 #[test]
 fn a_file_that_comes_where_none_was_expected_is_a_conflict() {
     let create = |path: &Path| fs_err::write(path, "theirs").unwrap();
-    for lacking in [&[][..], &[Op::RenameNoReplace], &[Op::RenameNoReplace, Op::Link]] {
+    let neither = &[Op::RenameNoReplace, Op::Link];
+    for lacking in [&[][..], &[Op::RenameNoReplace], neither] {
         let place = Place::new(Before::Nothing);
         let path = place.path();
         let version = Version::of(&path).unwrap();
@@ -177,6 +196,16 @@ fn a_file_that_comes_where_none_was_expected_is_a_conflict() {
         assert_eq!(place.contents().as_deref(), Some(&b"theirs"[..]), "{lacking:?}");
         assert_eq!(place.others(), Vec::<PathBuf>::new(), "{lacking:?}");
     }
+    // Where only the lock is left, and that is missing too, nothing can be promised.
+    let place = Place::new(Before::Nothing);
+    let version = Version::of(place.path()).unwrap();
+    let lacking = [Op::RenameNoReplace, Op::Link, Op::Lock];
+    let lacking = lacking.map(|op| (op, crate::sys::lacking_error(op))).into();
+    let save = || portable().expect(&version).write(place.path(), NEW);
+    let (result, _) = with_plan(Plan { lacking, ..Plan::default() }, save);
+    let error = result.unwrap_err();
+    assert_eq!((error.kind(), error.step()), (ErrorKind::Unsupported, Step::Lock));
+    assert_eq!((place.contents(), place.others()), (None, Vec::new()));
 }
 
 /// While an update waited for its lock, the target became a link to another file, which that update

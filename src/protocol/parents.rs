@@ -132,3 +132,21 @@ impl Drop for CreatedParents {
         self.remove_empty();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Two threads note what they have made in whatever order they come to it.
+    #[test]
+    #[cfg_attr(miri, ignore = "Miri has no openat(2)")]
+    fn what_was_created_is_removed_in_whatever_order_it_was_noted() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let mut parents = CreatedParents::default();
+        parents.open(None, &folder.path().join("a/b/c/d")).expect("they are created");
+        assert_eq!(parents.0.len(), 4);
+        parents.0.reverse();
+        parents.remove_empty();
+        assert!(parents.0.is_empty() && !folder.path().join("a").exists());
+    }
+}

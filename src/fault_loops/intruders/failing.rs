@@ -93,3 +93,22 @@ fn what_was_displaced_is_kept_unless_the_target_is_known_to_have_been_removed() 
     }
     assert!(runs > 20, "only {runs} runs");
 }
+
+/// That the target is gone is a conflict if the exchange says so, and no explanation of any other
+/// failure.
+#[test]
+fn another_failure_of_the_exchange_is_told_though_the_target_is_gone() {
+    for case in CASES {
+        let exchange = exchange_in(&clean(case));
+        let gone = run(case, &[Deed::Remove.at(exchange)], None);
+        gone.check_conflict(case.name);
+        gone.check_nothing_is_left(case.name);
+        let code = rustix::io::Errno::IO.raw_os_error();
+        let fault = Some((exchange, Fault::Error(code)));
+        let failed = run(case, &[Deed::Remove.at(exchange)], fault);
+        let error = failed.error();
+        let told = error.io_error().and_then(io::Error::raw_os_error);
+        assert_eq!((error.kind(), told), (ErrorKind::Io, Some(code)), "{}: {error:?}", case.name);
+        failed.check_nothing_is_left(case.name);
+    }
+}

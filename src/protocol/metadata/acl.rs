@@ -86,7 +86,8 @@ fn shared_rights(bytes: &[u8]) -> u32 {
     }
     let mask = entries(bytes).find(|(tag, _)| *tag == MASK).map_or(0o7, |(_, rights)| rights);
     let others = entries(bytes).filter(|(tag, _)| ![USER_OBJ, MASK].contains(tag));
-    let rights = others.map(|(tag, rights)| if tag == OTHER { rights } else { rights & mask });
+    // What the mask takes from one of them is not shared by all.
+    let rights = others.map(|(_, rights)| rights & mask);
     rights.reduce(|all, rights| all & rights).unwrap_or(0) & 0o7
 }
 
