@@ -1,10 +1,13 @@
 //! Who insists on durability, and file systems that lack what a save needs.
 
+use rustix::io::Errno;
+
 use super::cases::{Before, NEW, OLD};
 use super::place::Place;
 use crate::fault::{Fault, Op, Plan, with_plan};
 use crate::{
-    AtomicWriter, Builder, Durability, ErrorKind, Outcome, Publish, Step, TargetState, sys,
+    AtomicWriter, Builder, Durability, ErrorKind, Outcome, Publish, SpecialFiles, Step,
+    TargetState, sys,
 };
 
 fn insisting(durability: Durability) -> Builder {
@@ -76,5 +79,29 @@ fn only_what_is_not_durable_is_listened_to_when_it_is_closed() {
         result.unwrap();
         let closed = plan.log.iter().filter(|op| **op == Op::Close).count();
         assert_eq!(closed, closes, "{durability}");
+    }
+}
+
+/// A terminal cannot be synced, and what is on a read-only mount of /dev neither; but a disk that
+/// fails is no device without syncs.
+#[test]
+fn a_device_that_cannot_be_synced_is_told_from_one_that_fails() {
+    let place = Place::new(Before::Device);
+    let mut builder = AtomicWriter::builder();
+    builder.special_files(SpecialFiles::WriteThrough);
+    let save = || builder.write(place.path(), NEW);
+    let (_, clean) = with_plan(Plan::default(), save);
+    let sync = clean.log.iter().position(|op| *op == Op::SyncFile).expect("it is tried");
+    for (errno, is_without) in
+        [(Errno::INVAL, true), (Errno::ROFS, true), (Errno::IO, false), (Errno::NOSPC, false)]
+    {
+        let at = Some((sync, Fault::Error(errno.raw_os_error())));
+        let (result, _) = with_plan(Plan { at, ..Plan::default() }, save);
+        match result {
+            Ok(commit) => assert!(is_without && commit.durability() == Durability::None, "{errno}"),
+            Err(error) => {
+                assert_eq!((error.step(), is_without), (Step::SyncFile, false), "{errno}");
+            }
+        }
     }
 }

@@ -166,6 +166,12 @@ fn what_is_replaced_before_it_is_synced_is_not_said_to_be_unchanged() {
     let last = clean.log.iter().rposition(|op| *op == Op::OpenTarget).expect("it is opened");
     let (_, result, _) = run(update, replace, Some(last));
     assert_eq!(result.unwrap().outcome(), Outcome::Replaced);
+    // That it cannot be opened says nothing of that.
+    let place = Place::new(Before::File);
+    let code = rustix::io::Errno::IO.raw_os_error();
+    let plan = Plan { at: Some((last, Fault::Error(code))), ..Plan::default() };
+    let error = with_plan(plan, || update(&place.path())).0.unwrap_err();
+    assert_eq!((error.kind(), error.step()), (ErrorKind::Io, Step::Read), "{error:?}");
 }
 
 /// Who expected no file finds one that came at the last moment. That is a conflict, as an earlier

@@ -58,6 +58,9 @@ fn writes_add_up_on_both_sides_of_the_border() {
         assert_eq!(check_everywhere(&[vectored.clone(), Op::Write(bytes(2)), vectored]), 0);
     }
     assert_eq!(check_everywhere(&[Op::WriteVectored(vec![])]), 0);
+    // Behind what waits in the buffer, once the rest is on disk.
+    let behind = [Op::ToDisk, Op::Write(bytes(2)), Op::WriteVectored(vec![bytes(1), bytes(2)])];
+    assert_eq!(check_everywhere(&behind), 0);
 }
 
 #[test]
