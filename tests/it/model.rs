@@ -102,7 +102,10 @@ fn apply(op: &Op, writer: &mut AtomicWriter, model: &mut Model) -> bool {
             assert_eq!(len, model.bytes.len() as u64, "the file has all that was written");
         }
     }
-    assert_eq!(writer.stream_position().unwrap(), model.cursor);
+    // To ask for the position hands out what is buffered, and writes shall follow one another too.
+    if !matches!(op, Op::Write(_) | Op::WriteVectored(_)) {
+        assert_eq!(writer.stream_position().unwrap(), model.cursor);
+    }
     true
 }
 
