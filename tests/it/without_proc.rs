@@ -68,7 +68,8 @@ fn save_all(dir: &Dir) {
     assert!(writer.staging_path().unwrap().exists());
     assert_eq!(writer.commit().unwrap().outcome(), Outcome::Created);
 
-    let batch = AtomicBatch::new();
+    let mut batch = AtomicBatch::new();
+    batch.journal(dir.path("journal")).unwrap();
     batch.write(dir.path("batch"), "new").unwrap();
     batch.commit().unwrap();
 
