@@ -20,6 +20,8 @@ use crate::{Backup, Commit, Durability, ErrorKind, Result, Step, TargetState, sy
 
 pub(super) type Save = fn(&Path) -> Result<Commit>;
 
+type Deed = fn(&Path);
+
 /// A save, and what of the system it met.
 #[derive(Clone, Copy)]
 pub(super) struct Attempt {
@@ -28,7 +30,7 @@ pub(super) struct Attempt {
     pub(super) lacking: &'static [Op],
     pub(super) fault: Option<(usize, Fault)>,
     /// What others do to the target or beside it, and when.
-    pub(super) deed: Option<(When, fn(&Path))>,
+    pub(super) deed: Option<(When, Deed)>,
 }
 
 pub(super) struct Run {
@@ -50,7 +52,7 @@ impl Attempt {
         Attempt { fault: Some((at, fault)), ..self }
     }
 
-    pub(super) fn while_others(self, when: When, deed: fn(&Path)) -> Attempt {
+    pub(super) fn while_others(self, when: When, deed: Deed) -> Attempt {
         Attempt { deed: Some((when, deed)), ..self }
     }
 
