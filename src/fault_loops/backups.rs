@@ -1,5 +1,7 @@
 //! Saves that keep the old file, and what must be true of the backup after each.
 
+mod failing;
+mod made;
 mod others;
 
 use std::io;
