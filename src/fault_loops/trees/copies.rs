@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::io::Errno;
 
-use super::exchanges::{count, done, error, failing, meddling};
+use super::exchanges::{count, done, error, failing, last, meddling};
 use super::intruders::run;
 use super::{Before, Place};
 use crate::fault::{Op, Plan, When, with_plan};
@@ -131,7 +131,7 @@ fn whatever_fails_while_a_directory_is_made_in_a_tree_is_told() {
 }
 
 #[test]
-fn the_file_that_cannot_be_synced_is_named() {
+fn what_cannot_be_synced_is_named_and_the_target_untouched() {
     let commit = |plan| {
         let place = Place::new(Before::Tree);
         let staged = AtomicDir::builder().edit(place.target()).unwrap();
@@ -146,10 +146,12 @@ fn the_file_that_cannot_be_synced_is_named() {
     };
     let (clean, plan) = commit(Plan::default());
     clean.unwrap();
-    let is_sync = |index: &usize| plan.log[*index] == Op::SyncFile;
-    let syncs = (0..plan.log.len()).filter(is_sync);
+    // The name of the tree comes after it.
+    let exchange = last(&plan, Op::Exchange);
+    let is_sync = |index: &usize| [Op::SyncFile, Op::SyncDirectory].contains(&plan.log[*index]);
     let fail = |index| commit(failing(index, error(Errno::IO))).0.unwrap_err();
-    let named: BTreeSet<String> = syncs.map(fail).collect();
-    let expected = ["a/b/asset", "a/holes", "index"].map(str::to_owned);
-    assert_eq!(named, BTreeSet::from(expected));
+    let named: Vec<String> = (0..exchange).filter(is_sync).map(fail).collect();
+    let expected = ["", "a", "a/b", "a/b/asset", "a/holes", "index"];
+    assert_eq!(named.len(), expected.len(), "{named:?}");
+    assert_eq!(BTreeSet::from_iter(named), expected.map(str::to_owned).into());
 }
