@@ -3,8 +3,11 @@
 //! is what was said true?
 
 mod cases;
+mod copies;
+mod exchanges;
 mod intruders;
 mod losses;
+mod switches;
 
 use std::collections::{BTreeMap, HashSet};
 use std::ffi::OsStr;

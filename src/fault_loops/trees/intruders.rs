@@ -8,7 +8,7 @@ use super::{Place, Tree, change, tree_at};
 use crate::fault::{Interruption, Op, Plan, When, with_plan};
 use crate::{AtomicDir, DirCommit, ErrorKind, Result, Swap, TargetState};
 
-const PRECIOUS: &str = "precious";
+pub(super) const PRECIOUS: &str = "precious";
 
 fn plan(index: usize, action: fn(&Path), path: &Path) -> Plan {
     let when = When::At(index);
@@ -19,7 +19,7 @@ fn plan(index: usize, action: fn(&Path), path: &Path) -> Plan {
 fn nothing(_: &Path) {}
 
 /// As [`with_plan`], on a thread of its own, so that nothing is remembered between runs.
-fn run<T: Send>(plan: Plan, scenario: impl FnOnce() -> T + Send) -> (T, Plan) {
+pub(super) fn run<T: Send>(plan: Plan, scenario: impl FnOnce() -> T + Send) -> (T, Plan) {
     thread::scope(|scope| scope.spawn(|| with_plan(plan, scenario)).join()).unwrap()
 }
 
@@ -28,7 +28,7 @@ fn case(name: &str) -> &'static Case {
 }
 
 /// Puts a file where the target is, which gets another name.
-fn take_place(target: &Path) {
+pub(super) fn take_place(target: &Path) {
     fs_err::rename(target, target.with_file_name("moved")).unwrap();
     fs_err::write(target, PRECIOUS).unwrap();
 }

@@ -160,11 +160,14 @@ fn a_copied_link_without_its_owner_is_on_the_receipt_once_or_an_error() {
         return eprintln!("SKIPPED: only root can give a link away");
     }
     let place = Place::new(Before::Tree);
-    for link in ["a/link", "a/another"] {
-        let path = place.target().join(link);
-        let _ = rustix::fs::symlink("b/asset", &path);
-        std::os::unix::fs::lchown(path, Some(65534), Some(65534)).unwrap();
-    }
+    let give_away = || {
+        for link in ["a/link", "a/another"] {
+            let path = place.target().join(link);
+            let _ = rustix::fs::symlink("b/asset", &path);
+            std::os::unix::fs::lchown(path, Some(65534), Some(65534)).unwrap();
+        }
+    };
+    give_away();
     let edit = |preserve| {
         let path = place.target();
         let edit =
@@ -179,6 +182,9 @@ fn a_copied_link_without_its_owner_is_on_the_receipt_once_or_an_error() {
     let [lost] = commit.not_preserved() else { panic!("{commit:?}") };
     assert_eq!((lost.metadata(), lost.xattr()), (Metadata::Owner, None));
     assert_eq!(lost.cause(), IoErrorKind::InvalidInput);
+    // Now they are the caller's, as copies are.
+    assert!(edit(Preserve::Try).unwrap().not_preserved().is_empty());
+    give_away();
     assert!(edit(Preserve::Skip).unwrap().not_preserved().is_empty());
     assert_eq!(place.others(), Vec::<PathBuf>::new());
 }
