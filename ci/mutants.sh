@@ -2,7 +2,7 @@
 # Changes the library in one place after the other, and fails when no test notices a change that
 # ci/mutants-not.txt does not explain (Linux, as root, since much of the suite is root's).
 #
-#   bash ci/mutants.sh                every change: about half an hour on two cores
+#   bash ci/mutants.sh                every change, which takes some hours on two cores
 #   bash ci/mutants.sh --every 40     every 40th, beginning with the first
 #   bash ci/mutants.sh --only NAME    those whose name contains this
 #   bash ci/mutants.sh --again        what nobody has looked for yet, and what has survived

@@ -7,7 +7,9 @@ use super::batches::{Place, new_of, portable};
 use super::journals::{CASES, Case, journal_of, on_a_thread, others};
 use crate::fault::{Fault, Interruption, Op, Plan, When};
 use crate::many::stage::JOURNAL;
-use crate::{AtomicBatch, BatchCommit, ErrorKind, Result, Step, TargetState, recover, sys};
+use crate::{
+    AtomicBatch, BatchCommit, Builder, ErrorKind, Publish, Result, Step, TargetState, recover, sys,
+};
 
 /// The temp file of a journal that could neither be published nor removed stayed, and nobody was
 /// told: what the error named was overwritten by what the batch itself had left, which was nothing.
@@ -22,6 +24,21 @@ fn what_stays_of_a_journal_that_is_not_written_is_named() {
     let error = result.unwrap_err();
     let named: Vec<_> = error.leftovers().map(PathBuf::from).collect();
     assert_eq!((named.len(), named), (1, others(&place)), "{error:?}");
+}
+
+/// As long as there is a journal, a recovery may need what an exchange has displaced.
+#[test]
+fn what_was_displaced_stays_until_the_journal_is_gone() {
+    fn existing() -> Builder {
+        portable().publish(Publish::Existing).clone()
+    }
+    let case = Case { name: "existing", builder: existing, lacking: &[] };
+    let (result, plan) = case.commit(&case.place(), None);
+    result.unwrap();
+    let exchange = plan.log.iter().position(|op| *op == Op::Exchange).expect("it exchanges");
+    let is_removal = |op: &&Op| [Op::RemoveTemp, Op::RemoveEntry].contains(op);
+    let first = plan.log[exchange..].iter().find(is_removal);
+    assert_eq!(first, Some(&Op::RemoveEntry), "that of the journal");
 }
 
 /// At every start of a program, and mostly there is none.

@@ -244,6 +244,7 @@ fn empty_slices_are_passed_over() {
     assert_eq!(writer.write_vectored(&slices).unwrap(), large.len());
     assert_eq!(writer.write_vectored(&slices[..3000]).unwrap(), 0);
     assert_eq!(writer.bytes_written(), large.len() as u64);
+    assert!(format!("{writer:?}").contains("buffered: 0,"), "it is too much for the buffer");
     writer.commit().unwrap();
     assert_eq!(fs_err::read(&target).unwrap(), large);
 }
