@@ -60,8 +60,8 @@ use crate::writer::LookedAt;
 ///
 /// Those of [`Builder`], for each file. [`Lock`](crate::Lock)s cannot be had, since two batches
 /// could wait for each other forever. There is no writing through special files, and no
-/// [`InUse::TwoSteps`]: neither is atomic. Under [`Staging::Unnamed`] files are staged under a name
-/// all the same.
+/// [`InUse::TwoSteps`]: neither is atomic. Under [`Staging::Unnamed`](crate::Staging::Unnamed)
+/// files are staged under a name all the same.
 ///
 /// # Examples
 ///
