@@ -22,7 +22,7 @@ user xattrs"
     [ntfs-3g]="$no_acls, modes, names of 255 bytes, owners, owners of new files, $hides, \
 system xattrs, this file system does not take every name, unnamed files"
     [exfat-fuse]="ACLs, FIFOs, default ACLs instead of the umask, exact times, exchange, fresh link counts, \
-hard links, link counts, modes, owners, owners of new files, rename without replacing, $hides, \
+hard links, link counts, link numbers, modes, owners, owners of new files, rename without replacing, $hides, \
 symlinks, system xattrs, this file system does not take every name, unnamed files, user xattrs"
 )
 
