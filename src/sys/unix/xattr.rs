@@ -132,6 +132,7 @@ mod present {
 
         /// That there is no such attribute is the only answer that means that there is none.
         #[test]
+        #[cfg_attr(miri, ignore = "Miri has no openat(2)")]
         fn an_attribute_that_is_refused_is_not_missing() {
             let program = std::env::current_exe().expect("the test has a path");
             let (folder, name) = (program.parent(), program.file_name());
