@@ -4,11 +4,12 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use fs_err as fs;
-use wholefile::{Backup, Builder, Commit, Version};
+use wholefile::{Backup, Builder, Commit};
 
 use crate::judge::{Scene, Target, Violations};
 use crate::place::{Entry, Snapshot, contents};
 use crate::report::Ending;
+use crate::saves;
 use crate::told::Told;
 
 /// A backup that is to be made.
@@ -46,8 +47,7 @@ pub(crate) fn expected(
     path: &Path,
     new: &[u8],
 ) -> wholefile::Result<Commit> {
-    let version = Version::of(path)?;
-    suffix(builder.expect(&version), path, new)
+    saves::expected(builder.backup(Backup::Suffix("~".into())), path, new)
 }
 
 pub(crate) fn elsewhere(
