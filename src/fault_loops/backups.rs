@@ -1,5 +1,6 @@
 //! Saves that keep the old file, and what must be true of the backup after each.
 
+mod again;
 mod failing;
 mod made;
 mod others;

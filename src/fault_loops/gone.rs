@@ -108,6 +108,43 @@ fn a_sweep_has_nothing_to_say_about_a_file_that_is_gone() {
     }
 }
 
+/// Whoever staged it published it, gave it up, or another sweep took it, at any moment of a sweep:
+/// that is no error, and what has its name by then is nobody's orphan.
+#[test]
+fn what_goes_while_it_is_swept_is_neither_an_error_nor_removed() {
+    const TEMP: &str = ".wholefile-abcDEF012345.tmp";
+    let remove = |path: &Path| fs_err::remove_file(path).unwrap();
+    let replace = |path: &Path| {
+        fs_err::rename(path, path.with_file_name("published")).unwrap();
+        fs_err::write(path, "another").unwrap();
+    };
+    for (deed, stays) in [(remove as fn(&Path), false), (replace, true)] {
+        let sweep_while = |when| {
+            let place = Place::new(Before::File);
+            let path = place.folder().join(TEMP);
+            fs_err::write(&path, "staged").unwrap();
+            let deed = |when| Interruption { when, action: deed, path: path.clone() };
+            let interruptions = Option::map(when, deed).into_iter().collect();
+            let plan = Plan { interruptions, ..Plan::default() };
+            let (swept, plan) = with_plan(plan, || crate::sweep(place.folder()).unwrap());
+            assert!(swept.errors().is_empty(), "{when:?}: {swept:?}");
+            (swept, plan.log, path.exists())
+        };
+        let (swept, log, _) = sweep_while(None);
+        assert_eq!(swept.removed().len(), 1);
+        let open = log.iter().position(|op| *op == Op::OpenOrphan).expect("it is opened");
+        let last = log.iter().rposition(|op| *op == Op::RemoveTemp).expect("it is removed");
+        // A file of the same name that comes after the last look cannot be told from it.
+        let last_look = log[..last].iter().rposition(|op| *op == Op::Look).expect("a last look");
+        let end = if stays { last_look } else { last };
+        for (at, op) in log.iter().enumerate().take(end + 1).skip(open + 1) {
+            let (swept, _, exists) = sweep_while(Some(When::At(at)));
+            let became = (swept.removed().len(), exists);
+            assert_eq!(became, (0, stays), "before {op:?}: {swept:?}");
+        }
+    }
+}
+
 /// A sweeper took the fresh temp file for an orphan, had its lock when the writer asked for it, and
 /// had removed it when the writer gave it up: that is no reason to fail.
 #[test]

@@ -245,7 +245,17 @@ fn the_metadata_is_that_of_whoever_bears_the_name_by_now() {
     let (result, plan) = save(Plan { at: Some((index, gone)), ..Plan::default() });
     result.unwrap();
     assert_eq!(plan.log[index + 1], Op::Look);
-    assert_eq!(fs_err::metadata(&path).unwrap().permissions().mode() & 0o777, 0o640);
+    let mode = || fs_err::metadata(&path).unwrap().permissions().mode() & 0o7777;
+    assert_eq!(mode(), 0o640);
+
+    // If nobody bears it any more, there is nothing to keep.
+    fs_err::set_permissions(&path, PermissionsExt::from_mode(0o1600)).unwrap();
+    let remove = |path: &Path| fs_err::remove_file(path).unwrap();
+    let removed = Interruption { when: When::At(index + 1), action: remove, path: path.clone() };
+    let at = Some((index, gone));
+    save(Plan { at, interruptions: vec![removed], ..Plan::default() }).0.unwrap();
+    assert_eq!(place.contents().as_deref(), Some(NEW));
+    assert_eq!(mode() & 0o1000, 0);
 }
 
 /// Whoever asks what became of the target when the rename failed finds files that are neither the

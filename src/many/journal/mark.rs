@@ -98,6 +98,7 @@ fn may_be_root(directory: &Directory) -> io::Result<bool> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fault::{Fault, Op, Plan, with_plan};
 
     type Born = Option<(u64, u32)>;
 
@@ -129,5 +130,10 @@ mod tests {
         if cfg!(unix) {
             assert!(needs_if_born(Path::new("/"), |_| None), "it is a root");
         }
+        let ask = |plan| with_plan(plan, || needs_if_born(dir.path(), |_| None));
+        let above = ask(Plan::default()).1.log.iter().rposition(|op| *op == Op::OpenDirectory);
+        let denied = Fault::Error(13); // EACCES
+        let at = Some((above.expect("it looks above"), denied));
+        assert!(ask(Plan { at, ..Plan::default() }).0, "nobody can tell");
     }
 }

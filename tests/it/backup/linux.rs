@@ -1,15 +1,17 @@
 //! What only Linux mounts, denies or lists.
 
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::MetadataExt;
+use std::process::{Command, Stdio};
 
 use fs_err as fs;
-use wholefile::{Backup, Durability, ErrorKind, Publish, Step, TargetState};
+use wholefile::{Backup, Durability, ErrorKind, Outcome, Publish, SpecialFiles, Step, TargetState};
 
 use super::{suffix, with};
 use crate::child::{self, Child};
 use crate::dir::Dir;
 use crate::place::{Feature, lacks};
-use crate::system::{Mount, NOBODY, chmod, chown, is_root, set_acl, xattrs};
+use crate::system::{Mount, NOBODY, chmod, chown, is_root, set_acl, spawn, xattrs};
 
 /// A file that is mounted cannot be linked to where it is mounted on, and not be replaced: what was
 /// copied for its backup is removed, and the earlier one is put back.
@@ -137,4 +139,21 @@ fn what_is_forbidden_leaves_all_as_it_was() {
         let is_new = case != "unreadable";
         assert_eq!(dir.read("target"), if is_new { "new" } else { "old" }, "{case}");
     }
+}
+
+/// What is written through was not replaced, and cannot be read again.
+#[test]
+fn there_is_no_backup_of_what_is_written_through() {
+    let mut cat = spawn(Command::new("cat").stdin(Stdio::piped()).stdout(Stdio::null())).unwrap();
+    let pipe = format!("/proc/self/fd/{}", cat.stdin.as_ref().unwrap().as_raw_fd());
+    for path in ["/dev/null", &pipe] {
+        for backup in [suffix("~"), Backup::Numbered { keep: 1 }] {
+            let mut through = with(backup);
+            through.special_files(SpecialFiles::WriteThrough);
+            let commit = through.write(path, "contents").unwrap();
+            let became = (commit.outcome(), commit.backup());
+            assert_eq!(became, (Outcome::WrittenThrough, None), "{path}");
+        }
+    }
+    assert!(cat.wait().unwrap().success());
 }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use wholefile::{Backup, Builder, ErrorKind, Step, TargetState};
 
-use super::{suffix, with};
+use super::{check, suffix, with};
 use crate::dir::Dir;
 
 #[track_caller]
@@ -52,4 +52,26 @@ fn what_cannot_be_its_name_is_refused_before_anything_is_made() {
         ErrorKind::InvalidOption,
     );
     dir.assert_only(&["directory", "target", "target.d"]);
+}
+
+/// A backup that a sweep would take for the temp file of a process that has died is none.
+#[test]
+fn numbers_by_which_the_backup_would_pass_for_a_temp_file_are_passed_over() {
+    let (all_nines, next) = ("target.~999999999990~", "target.~1000000000000~");
+    let dir = Dir::new();
+    let target = dir.write("target", "old");
+    dir.write(all_nines, "an earlier one");
+    let mut builder = with(Backup::Numbered { keep: 2 });
+    builder.staging_prefix("target.~").staging_suffix("~");
+    let commit = builder.write(&target, "new").unwrap();
+    check(&commit, &dir, Some((next, "old")));
+    dir.assert_only(&["target", next, all_nines]);
+
+    // No number that is near can be had.
+    let dir = Dir::new();
+    let (target, highest) = (dir.write("target", "old"), "target.~99999999999~");
+    dir.write(highest, "an earlier one");
+    let error = builder.write(&target, "new").unwrap_err();
+    assert_eq!((error.step(), error.target_state()), (Step::Backup, TargetState::Untouched));
+    dir.assert_only(&["target", highest]);
 }

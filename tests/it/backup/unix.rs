@@ -151,6 +151,23 @@ fn what_a_killed_process_has_made_is_taken_for_the_backup() {
     dir.assert_only(&["elsewhere", "target", "target.~4~", "target~"]);
 }
 
+/// The names that others have given it are no backups, whatever the backup is to be called.
+#[test]
+fn a_file_with_names_of_others_is_refused_where_there_is_no_backup_yet() {
+    if lacks(&[Feature::HardLinks, Feature::LinkNumbers, Feature::FreshLinkCounts]) {
+        return;
+    }
+    let dir = Dir::new();
+    let target = dir.write("target", "old");
+    fs::hard_link(&target, dir.path("theirs")).unwrap();
+    let elsewhere = Backup::Path(dir.path("elsewhere"));
+    for backup in [suffix("~"), elsewhere, Backup::Numbered { keep: 3 }] {
+        let error = with(backup).hard_links(HardLinks::Refuse).write(&target, "").unwrap_err();
+        assert_eq!((error.kind(), error.step()), (ErrorKind::HardLinked, Step::Resolve));
+    }
+    dir.assert_only(&["target", "theirs"]);
+}
+
 #[test]
 fn a_sweep_leaves_backups_alone_and_takes_what_was_to_be_exchanged() {
     let dir = Dir::new();
