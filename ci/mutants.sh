@@ -6,6 +6,7 @@
 #   bash ci/mutants.sh --every 40     every 40th, beginning with the first
 #   bash ci/mutants.sh --only NAME    those whose name contains this
 #   bash ci/mutants.sh --again        what nobody has looked for yet, and what has survived
+#   bash ci/mutants.sh alone          those that need a build of their own, which is a minute for each
 #   bash ci/mutants.sh report         what was found so far, also while it is looked for
 #
 # cargo-mutants says what is changed (ci/mutants.toml says where), proof/mutants builds all changes at
@@ -44,9 +45,10 @@ alone() {
     [ -n "$names" ] || return 0
     # One test that notices a change is enough. The harness hides that option from stable toolchains.
     host=$(rustc -vV | sed -n 's/^host: //p' | tr 'a-z-' 'A-Z_')
-    env "CARGO_TARGET_${host}_RUNNER=env RUSTC_BOOTSTRAP=1" \
-        CARGO_PROFILE_DEV_DEBUG=none CARGO_PROFILE_DEV_OPT_LEVEL=1 \
-        cargo mutants --config ci/mutants.toml --output "$work" --colors never --re "^($names)\$" \
+    confined env "CARGO_TARGET_${host}_RUNNER=env RUSTC_BOOTSTRAP=1" \
+        CARGO_PROFILE_DEV_DEBUG=none CARGO_PROFILE_DEV_OPT_LEVEL=1 CARGO_NET_OFFLINE=true \
+        cargo mutants --config ci/mutants.toml --output "$work" --colors never --jobs 2 \
+        --timeout-multiplier 2 --re "^($names)\$" \
         -- --locked --lib --test it --test budget --test examples \
         -- -Zunstable-options --fail-fast || status=$?
     # 2: some survived; 3: some went on for ever, which is noticed.
@@ -72,6 +74,7 @@ run() {
 
 case ${1:-} in
 report) ;;
+alone) alone ;;
 '')
     rm -f "$work/found.jsonl"
     run

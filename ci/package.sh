@@ -7,7 +7,7 @@ for file in Cargo.toml README.md CHANGELOG.md ARCHITECTURE.md DEPENDENCIES.md PL
     LICENSE-MIT LICENSE-APACHE src/lib.rs examples/save_config.rs; do
     grep -qx "$file" <<<"$list" || { echo "package: FAIL $file is missing"; exit 1; }
 done
-if unwanted=$(grep -E '^(tests|fuzz|ci|benches|target|\.ci)/' <<<"$list"); then
+if unwanted=$(grep -E '^(tests|fuzz|ci|benches|proof|target|\.ci)/' <<<"$list"); then
     printf 'package: FAIL these do not belong in it:\n%s\n' "$unwanted"
     exit 1
 fi

@@ -260,7 +260,7 @@ fn a_batch_without_anything_to_publish_leaves_all_targets_untouched() {
 /// Files are synced together with those of the same durability, and counted with all.
 #[test]
 fn what_is_told_of_syncs_counts_each_file_once() {
-    for first in [Durability::Ordered, Durability::Full] {
+    for first in [Durability::Full, Durability::Ordered] {
         let place = Place::new(Publish::Replace);
         let mut batch = AtomicBatch::new();
         for (index, (path, _)) in place.targets.iter().enumerate() {
@@ -279,7 +279,7 @@ fn what_is_told_of_syncs_counts_each_file_once() {
         with_plan(Plan::default(), commit).0.unwrap();
         // The last time once all are synced.
         let expected = [(1, 10), (2, 21), (3, 121), (3, 121)];
-        // Together, the first file shows what the file system does, and nothing is told of it.
+        // All together, the first shows what the file system does, and nothing is told of it.
         let is_alone = first == Durability::Full && told.len() == 3;
         assert_eq!(told, expected[usize::from(is_alone)..]);
     }
