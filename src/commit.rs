@@ -106,7 +106,7 @@ impl Commit {
 
     /// The durability that was achieved, at most the one that was asked for.
     ///
-    /// It is lower where the file system cannot sync a directory, where the directory may not be
+    /// It is lower where the file system cannot sync a directory, or where the directory may not be
     /// read (and so not be synced). On Apple's systems it is lower where the file system has no
     /// `F_FULLFSYNC`, as some network file systems have not: [`Durability::Ordered`] if it has
     /// `F_BARRIERFSYNC`, else [`Durability::None`], since a bare fsync leaves the data in the

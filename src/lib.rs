@@ -18,8 +18,8 @@
 //! 1. Whoever opens the target at any moment sees the whole old file or the whole new one, and a
 //!    target that existed never disappears.
 //! 2. The same holds after a crash of the process, `kill -9` included, at any instruction.
-//! 3. After a power cut, with [`Durability::Full`], the same holds and what a commit has written
-//!    that returned `Ok` is there. With [`Durability::Ordered`] it is the whole old file or the
+//! 3. After a power cut, with [`Durability::Full`], the same holds and the contents of every commit
+//!    that returned `Ok` are there. With [`Durability::Ordered`] it is the whole old file or the
 //!    whole new one.
 //! 4. A write, flush or sync that fails ends the save, and so does metadata that is required and
 //!    cannot be kept: nothing short or truncated is ever published.

@@ -62,9 +62,9 @@ pub fn sweep(dir: impl AsRef<Path>) -> Result<Sweep> {
 /// `.wholefile-`, twelve letters and digits, `.tmp`; regular files named `.wholefile-`, sixteen
 /// hexadecimal digits, `.lock` or `.swap`; and directories named like the first, but for a `.tree`
 /// at the end, if no symlink beside them names them ([`Swap::Link`](crate::Swap::Link)). And only
-/// what has a lock that nobody holds; for a `.swap` that is the lock of the target. It follows no
-/// links and leaves alone what is mounted in a staging directory. Writers need not be stopped
-/// meanwhile.
+/// what has a lock that nobody holds; for a `.swap` that is the lock with the same sixteen digits.
+/// It follows no links and leaves alone what is mounted in a staging directory. Writers need not be
+/// stopped meanwhile.
 ///
 /// # Platform
 ///
@@ -106,9 +106,8 @@ impl Sweeper {
         Sweeper::default()
     }
 
-    /// How long ago an orphan must have been written to; one that is a directory, and each file and
-    /// directory directly in it, of which the last counts. What has a time that is yet to come was
-    /// written to just now. Default: zero.
+    /// How long ago an orphan must have been modified. Of a directory, the last modification counts
+    /// of it and of what is directly in it. A time in the future counts as now. Default: zero.
     pub fn min_age(&mut self, age: Duration) -> &mut Self {
         self.min_age = age;
         self

@@ -17,8 +17,10 @@ use crate::writer::AtomicWriter;
 ///
 /// # Errors
 ///
-/// The target is [`Untouched`](crate::TargetState::Untouched) unless the directory could not be
-/// synced after the new contents were published;
+/// The target is [`Untouched`](crate::TargetState::Untouched), unless the directory could not be
+/// synced after the new contents were published
+/// ([`Replaced`](crate::TargetState::Replaced)), or a network file system reported that as failed
+/// (`Replaced`, or [`Unknown`](crate::TargetState::Unknown) if the names do not tell);
 /// [`Error::target_state`](crate::Error::target_state) says so. No temp file stays behind, or
 /// [`Error::leftover`](crate::Error::leftover) names it. [`ErrorKind`](crate::ErrorKind) lists what
 /// can go wrong.

@@ -183,12 +183,20 @@ impl AtomicWriter {
     ///
     /// # Errors
     ///
-    /// Up to [`Step::SyncFile`] every failure is a rollback, and so is one at [`Step::Backup`] or
-    /// [`Step::Publish`] where the error's [`target_state`](Error::target_state) says so: the
-    /// target is [`Untouched`](crate::TargetState::Untouched), the temp file removed and a backup
-    /// undone. A failure at [`Step::SyncDirectory`], or one to remove an earlier backup, leaves the
-    /// new contents visible ([`Replaced`](crate::TargetState::Replaced)). [`ErrorKind::Poisoned`]
-    /// if an earlier call on the writer failed; the [`io_error`](Error::io_error) is that failure.
+    /// The error's [`target_state`](Error::target_state) tells what became of the target, which its
+    /// step alone does not.
+    ///
+    /// - [`Untouched`](crate::TargetState::Untouched), as after every failure before the publish:
+    ///   this was a rollback. The temp file is removed, and a backup undone.
+    /// - [`Replaced`](crate::TargetState::Replaced): the new contents are visible, and something
+    ///   failed afterwards: [`Step::SyncDirectory`], the removal of the temp file's name
+    ///   ([`Step::RemoveTemp`]) or of an earlier backup ([`Step::Backup`]), or with
+    ///   [`Durability::None`](crate::Durability::None) the closing of the file ([`Step::Write`]).
+    /// - [`Unknown`](crate::TargetState::Unknown): the publish was reported as failed, and the
+    ///   names do not tell.
+    ///
+    /// [`ErrorKind::Poisoned`] if an earlier call on the writer failed; the
+    /// [`io_error`](Error::io_error) is that failure.
     ///
     /// # Examples
     ///

@@ -292,8 +292,9 @@ impl Builder {
     }
 
     /// How many bytes are held in memory: up to so many, contents make no temp file before
-    /// `commit`, and later writes reach the system in pieces of at least this size. Default: 65,536
-    /// bytes; at most 1 GiB counts. With 0, each write goes straight to the temp file.
+    /// `commit`. After that, smaller writes are gathered into pieces of up to this size, and one of
+    /// this size or more goes straight to the temp file. Default: 65,536 bytes; at most 1 GiB
+    /// counts. With 0, each write goes straight to the temp file.
     pub fn buffer_size(&mut self, bytes: usize) -> &mut Self {
         self.options.buffer_size = bytes;
         self
@@ -315,8 +316,10 @@ impl Builder {
     ///
     /// A [`mode`](Builder::mode) that differs from the target's counts as a change. With
     /// [`require_durability`](Builder::require_durability), the contents that are there are synced.
-    /// Without it, try a save whose error said [`Replaced`](crate::TargetState::Replaced) again
-    /// without this: its contents are there, and not yet known to be durable.
+    ///
+    /// After an error that said [`Replaced`](crate::TargetState::Replaced), try again with `false`
+    /// or with [`require_durability`](Builder::require_durability): the contents are there, and the
+    /// sync that they still need would be left out.
     ///
     /// # Examples
     ///

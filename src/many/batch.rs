@@ -50,7 +50,7 @@ use crate::writer::LookedAt;
 ///
 /// # How they are synced
 ///
-/// Each file is synced, by up to 16 threads: that takes about 0.3 flushes of the device for each.
+/// Each file is synced, by up to 16 threads: the more files, the fewer flushes for each.
 /// Where [`SyncPlan::Fewest`] would hold, eight files or more are written out and then made durable
 /// by one sync before the first of them is published: a few flushes in all. With
 /// [`SyncPlan::Fewest`] that one is left out too. Nothing is ever waited for that other programs
@@ -137,7 +137,8 @@ impl AtomicBatch {
     ///
     /// **Readers** may see some files new and some old while the commit is under way, and from a
     /// crash until the recovery. Where they must not, the files belong into one directory that is
-    /// replaced as a whole (`AtomicDir`), or a reader must be able to tell what belongs together.
+    /// replaced as a whole ([`AtomicDir`](crate::AtomicDir)), or a reader must be able to tell what
+    /// belongs together.
     ///
     /// Commits with the same journal wait for each other. A commit that cannot publish one of the
     /// files leaves the journal, and its error names it

@@ -44,10 +44,10 @@ use crate::protocol::temp;
 /// [`commit`](AtomicDir::commit), whole or not at all.
 ///
 /// Whoever opens a file by the target's path at any moment gets one of the old tree or one of the
-/// new, or none if the old one is removed while the system is on its way through it: that is tried
-/// again. Whoever opens the target's directory and goes by that (`openat`) gets one tree
-/// throughout, but the old tree is removed once the new one is published: a reader that then misses
-/// a file opens the directory anew. Files that are open stay readable.
+/// new. If the old tree is removed while the system is on its way through it, the file is not
+/// found: open it again. Whoever opens the target's directory and goes by that (`openat`) gets one
+/// tree throughout, but the old tree is removed once the new one is published: a reader that then
+/// misses a file opens the directory anew. Files that are open stay readable.
 ///
 /// While it is staged, nobody but the owner can reach anything in it, whatever permissions it has.
 /// The target's directory keeps the owner, mode, ACL and xattrs that it has at the commit; a new
@@ -116,8 +116,8 @@ impl AtomicDir {
     ///
     /// The directory itself must stay: `commit` refuses another one in its place with
     /// [`ErrorKind::StagingReplaced`](crate::ErrorKind::StagingReplaced), since that was not
-    /// synced. So a program that begins by removing its output directory is to be given one in this
-    /// one, and what is in that is moved up afterwards.
+    /// synced. A program that removes its output directory and makes it anew can be given a
+    /// directory in this one; move up what is in there afterwards.
     #[must_use]
     pub fn path(&self) -> &Path {
         self.staged.path()

@@ -32,9 +32,9 @@ use std::time::Duration;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum Durability {
-    /// No promise: after a power cut the file may be old, new, empty or torn. On a network file
-    /// system that holds back what is written it shows only once the file is published if there was
-    /// no room: as an error at [`Step::Write`](crate::Step::Write) with
+    /// No promise: after a power cut the file may be old, new, empty or torn. A network file system
+    /// that delays writes may report a full disk only after the file was published, as an error at
+    /// [`Step::Write`](crate::Step::Write) with
     /// [`TargetState::Replaced`](crate::TargetState::Replaced).
     None,
     /// Whole old or whole new: the file is synced before it is published, the directory is not, so
@@ -114,8 +114,8 @@ pub enum SpecialFiles {
     /// at all on a rollback; contents that outgrow the buffer wait in an unnamed file in
     /// [`std::env::temp_dir`]. Committing to a FIFO waits until somebody reads it.
     ///
-    /// What was redirected to a file gets the contents at its end, as with `>>`. That does not move
-    /// the descriptor itself: after `>`, what is written by it later goes over the contents.
+    /// If the descriptor was redirected to a file, the contents are appended to that, as with `>>`.
+    /// The descriptor's own offset stays: after `>`, what is written by it later overwrites them.
     ///
     /// Unix: a FIFO that another user may have planted is refused like such a symlink
     /// ([`Symlinks::Follow`]): it would hand the contents to that user.
