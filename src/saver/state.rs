@@ -46,7 +46,7 @@ struct Unsaved {
 /// What one commit saves.
 pub(super) struct Batch {
     pub(super) contents: Vec<u8>,
-    ticket: u64,
+    pub(super) ticket: u64,
 }
 
 /// When unsaved contents are to be committed.

@@ -10,7 +10,7 @@ use super::state::{Barrier, Batch, Next, Pace, State, Wake};
 use super::worker::{Saves, guarded};
 use crate::fault::{Fault, Op, Plan, with_plan};
 use crate::{
-    AtomicWriter, Commit, Durability, Error, ErrorKind, Outcome, Result, Step, SyncPlan,
+    AtomicWriter, Backup, Commit, Durability, Error, ErrorKind, Outcome, Result, Step, SyncPlan,
     TargetState,
 };
 
@@ -274,17 +274,57 @@ fn contents_that_are_there_but_not_proven_durable_are_saved_again() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("target");
     let mut saves = Saves::new(AtomicWriter::builder().skip_unchanged(true).clone());
-    let ((), plan) = with_plan(Plan::default(), || drop(saves.commit(&path, b"0").unwrap()));
+    let ((), plan) = with_plan(Plan::default(), || drop(saves.commit(&path, b"0", 1).unwrap()));
     let Some(at) = plan.log.iter().position(|op| *op == Op::SyncDirectory) else {
         return eprintln!("SKIPPED: no directory is synced here");
     };
     let io_error = if cfg!(windows) { 1117 } else { 5 };
     let plan = Plan { at: Some((at, Fault::Error(io_error))), ..Plan::default() };
     fs_err::remove_file(&path).unwrap();
-    let (result, _) = with_plan(plan, || saves.commit(&path, b"1"));
+    let (result, _) = with_plan(plan, || saves.commit(&path, b"1", 2));
     assert_eq!(result.unwrap_err().target_state(), TargetState::Replaced);
-    assert_eq!(saves.commit(&path, b"1").unwrap().outcome(), Outcome::Replaced);
-    assert_eq!(saves.commit(&path, b"1").unwrap().outcome(), Outcome::Unchanged);
+    assert_eq!(saves.commit(&path, b"1", 2).unwrap().outcome(), Outcome::Replaced);
+    assert_eq!(saves.commit(&path, b"1", 3).unwrap().outcome(), Outcome::Unchanged);
+}
+
+/// A commit had replaced the target and its backup, and failed at the end: tried again, it made a
+/// backup of what it had just saved, and the version before was gone. Of numbered backups each try
+/// removed one more.
+#[test]
+#[cfg_attr(miri, ignore = "it saves: Miri has no openat(2)")]
+fn what_is_tried_again_after_it_was_published_is_no_backup_of_itself() {
+    let io_error = if cfg!(windows) { 1117 } else { 5 };
+    for (backup, op, expected) in [
+        (Backup::Suffix("~".into()), Op::SyncDirectory, &[("target~", "3")][..]),
+        (
+            Backup::Numbered { keep: 2 },
+            Op::RemoveEntry,
+            &[("target.~1~", "1"), ("target.~2~", "2"), ("target.~3~", "3")],
+        ),
+    ] {
+        let dir = tempfile::tempdir().unwrap();
+        let place = |name: &str| dir.path().join(name);
+        for (name, contents) in [("target.~1~", "1"), ("target.~2~", "2"), ("target", "3")] {
+            fs_err::write(place(name), contents).unwrap();
+        }
+        let path = place("target");
+        let mut saves = Saves::new(AtomicWriter::builder().backup(backup).clone());
+        let plan = Plan { lacking: vec![(op, io_error)], ..Plan::default() };
+        let (result, plan) = with_plan(plan, || saves.commit(&path, b"4", 1));
+        if !plan.log.contains(&op) {
+            eprintln!("SKIPPED: no directory is synced here");
+            continue;
+        }
+        assert_eq!(result.unwrap_err().target_state(), TargetState::Replaced, "{op:?}");
+        let commit = saves.commit(&path, b"4", 1).unwrap();
+        assert_eq!((commit.outcome(), commit.backup()), (Outcome::Replaced, None), "{op:?}");
+        for (name, contents) in expected {
+            assert_eq!(fs_err::read_to_string(place(name)).unwrap(), *contents, "{op:?}");
+        }
+        // What comes next is another version.
+        let backup = saves.commit(&path, b"5", 2).unwrap().backup().map(Path::to_path_buf);
+        assert_eq!(fs_err::read(backup.unwrap()).unwrap(), b"4", "{op:?}");
+    }
 }
 
 #[test]

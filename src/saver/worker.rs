@@ -10,6 +10,7 @@ use super::state::{Batch, Next, Pace, State, Wake};
 use crate::builder::Builder;
 use crate::commit::Commit;
 use crate::error::{self, Error, Result, Step, TargetState};
+use crate::options::Backup;
 
 /// What is told of each commit.
 pub(super) type Callback = dyn Fn(result::Result<&Commit, &Error>) + Send + Sync;
@@ -70,7 +71,7 @@ impl Shared {
     /// The thread: commits what is due until the saver is closed.
     pub(super) fn work(&self, mut saves: Saves) {
         while let Some(batch) = self.next() {
-            let result = saves.commit(&self.path, &batch.contents);
+            let result = saves.commit(&self.path, &batch.contents, batch.ticket);
             self.tell(&result);
             let mut state = self.state();
             let superfluous = state.finish(batch, result);
@@ -109,25 +110,33 @@ impl Shared {
 /// The commits of one saver, one after the other.
 pub(super) struct Saves {
     builder: Builder,
-    /// Whether a commit has made visible what may not survive a power cut. Contents that are there
-    /// already are then no reason to skip the next one: it would be told as saved, and not be.
-    is_unproven: bool,
+    /// The ticket of what a commit has made visible, and what may not survive a power cut. Contents
+    /// that are there already are then no reason to skip the next one: it would be told as saved,
+    /// and not be.
+    unproven: Option<u64>,
 }
 
 impl Saves {
     pub(super) fn new(builder: Builder) -> Self {
-        Saves { builder, is_unproven: false }
+        Saves { builder, unproven: None }
     }
 
-    pub(super) fn commit(&mut self, path: &Path, contents: &[u8]) -> Result<Commit> {
+    pub(super) fn commit(&mut self, path: &Path, contents: &[u8], ticket: u64) -> Result<Commit> {
         let mut builder = self.builder.clone();
-        if self.is_unproven {
+        if self.unproven.is_some() {
             builder.skip_unchanged(false);
+        }
+        if self.unproven == Some(ticket) {
+            // What it has replaced has its backup, which this would replace by these very contents.
+            builder.backup(Backup::None);
         }
         let result = guarded(path, || builder.write(path, contents));
         match &result {
-            Ok(_) => self.is_unproven = false,
-            Err(error) => self.is_unproven |= error.target_state() != TargetState::Untouched,
+            Ok(_) => self.unproven = None,
+            Err(error) if error.target_state() != TargetState::Untouched => {
+                self.unproven = Some(ticket);
+            }
+            Err(_) => {}
         }
         result
     }
