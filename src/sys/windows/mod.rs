@@ -43,14 +43,14 @@ pub(crate) use super::portable::{
     HAS_EXCHANGE, Handle, Mount, can_be_opened_again, can_be_synced, clone_contents, close,
     create_unnamed, exchange, file_of, file_system_of, get_xattr_of, id_at, inspect_held,
     lacks_clones, leads_to_descriptor, link_unnamed, list, make_accessible, make_symlink,
-    may_be_planted, mount_below, mount_of, move_directory, open_inside, open_orphan, open_staged,
+    may_be_planted, mount_below, mount_of, move_directory, open_inside, open_orphan,
     open_subdirectory, remove_xattr, set_directory_mode, set_flags, set_owner, set_owner_of_link,
     set_times, set_xattr, start_writeback, touch_directory, write_out,
 };
 pub(crate) use attributes::set_mode;
 pub(crate) use fd_lock::RwLock;
 pub(crate) use names::may_name_file;
-pub(crate) use rename::{remove_entry, remove_file, rename, rename_no_replace};
+pub(crate) use rename::{open_staged, remove_entry, remove_file, rename, rename_no_replace};
 pub(crate) use security::{Security, security_of, set_access_of, set_owner_of};
 pub(crate) use side_file::open_side_file;
 pub(crate) use streams::{list_xattrs, list_xattrs_of};

@@ -242,6 +242,11 @@ pub(super) fn open_once_shared(options: &OpenOptions, path: &Path) -> io::Result
     }
 }
 
+/// To be synced it must be open for writing, which whoever reads it may not share.
+pub(crate) fn open_staged(directory: &Directory, name: &OsStr) -> io::Result<File> {
+    open_once_shared(OpenOptions::new().write(true), &directory.join(name))
+}
+
 /// Opens what bears the name itself, shared for everything.
 pub(super) fn open_with(path: &Path, access: u32) -> io::Result<File> {
     OpenOptions::new()

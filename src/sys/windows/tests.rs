@@ -7,13 +7,17 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::windows::fs::{OpenOptionsExt, symlink_dir, symlink_file};
 use std::path::Path;
+use std::thread;
+use std::time::Duration;
 
-use windows_sys::Win32::Storage::FileSystem::{FILE_SHARE_READ, FILE_SHARE_WRITE};
+use windows_sys::Win32::Storage::FileSystem::{
+    FILE_SHARE_DELETE, FILE_SHARE_READ, FILE_SHARE_WRITE,
+};
 
 use super::rename::{is_read_only, set_read_only};
 use super::{FileKind, open_directory, wide};
 use crate::{
-    AtomicWriter, Durability, ErrorKind, Outcome, Publish, ReadOnly, Symlinks, TargetState,
+    AtomicWriter, Backup, Durability, ErrorKind, Outcome, Publish, ReadOnly, Symlinks, TargetState,
     atomic_write,
 };
 
@@ -84,6 +88,48 @@ fn the_read_only_attribute_refuses_or_is_handed_on() -> io::Result<()> {
     assert!(is_read_only(&path));
     assert_eq!(names_in(dir.path()), ["config"]);
     set_read_only(&path, false)
+}
+
+/// As a second name of the old file, the backup shared the attribute: it could not be synced, and
+/// when it was removed again, the target was not read-only any more.
+#[test]
+fn the_backup_of_a_read_only_file_is_a_copy() -> io::Result<()> {
+    for durability in [Durability::Full, Durability::None] {
+        let dir = tempfile::tempdir()?;
+        let path = dir.path().join("config");
+        fs::write(&path, "old")?;
+        set_read_only(&path, true)?;
+        let mut builder = AtomicWriter::builder();
+        builder.read_only(ReadOnly::Replace).durability(durability);
+        let commit = builder.backup(Backup::Suffix("~".into())).write(&path, "new")?;
+        let backup = commit.backup().expect("a backup");
+        assert_eq!((fs::read(&path)?, fs::read(backup)?), (b"new".into(), b"old".into()));
+        assert!(is_read_only(&path), "{durability:?}");
+        assert_eq!(names_in(dir.path()), ["config", "config~"]);
+        set_read_only(&path, false)?;
+        set_read_only(backup, false)?;
+    }
+    Ok(())
+}
+
+/// Without a backup such a reader was waited for or did not matter; to sync the backup, the old
+/// file must be open for writing, and that failed at once.
+#[test]
+fn a_reader_that_keeps_writers_out_for_a_moment_is_waited_for_by_a_backup() -> io::Result<()> {
+    let dir = tempfile::tempdir()?;
+    let path = dir.path().join("config");
+    fs::write(&path, "old")?;
+    let share = FILE_SHARE_READ | FILE_SHARE_DELETE;
+    let reader = OpenOptions::new().read(true).share_mode(share).open(&path)?;
+    let reading = thread::spawn(move || {
+        thread::sleep(Duration::from_millis(200));
+        drop(reader);
+    });
+    let mut builder = AtomicWriter::builder();
+    let commit = builder.backup(Backup::Suffix("~".into())).write(&path, "new")?;
+    assert_eq!(fs::read(commit.backup().expect("a backup"))?, b"old");
+    reading.join().expect("it ends");
+    Ok(())
 }
 
 #[test]
