@@ -19,10 +19,12 @@ pub(crate) fn report(
     mut found: BTreeMap<String, Found>,
 ) -> Result<ExitCode> {
     let mut not_compiled = changed.left_out.len() - changed.alone().count();
-    // cargo-mutants writes a file for each verdict, with a name in each line.
+    // cargo-mutants writes a file for each verdict, with a name in each line, of more changes than
+    // it was to try.
+    let asked: BTreeSet<&str> = changed.alone().map(|it| mutants[it].name.as_str()).collect();
     let alone = |file: &str| -> Vec<String> {
         let text = fs::read_to_string(work.join("mutants.out").join(file)).unwrap_or_default();
-        text.lines().map(str::to_owned).collect()
+        text.lines().filter(|name| asked.contains(name)).map(str::to_owned).collect()
     };
     not_compiled += alone("unviable.txt").len();
     let verdicts = [
