@@ -142,7 +142,8 @@ impl Error {
     /// the only copy of what somebody else has saved: it is not to be deleted. No sweep does where
     /// its name ends in `.old`; if even that name could not be given it ends in `.swap`, and is to
     /// be moved before the next sweep. The same names has an earlier [`Backup`](crate::Backup) that
-    /// could not be put back; the target is untouched then.
+    /// could not be put back; the target is untouched then, and the next save with that backup
+    /// would remove it too.
     #[must_use]
     pub fn leftover(&self) -> Option<&Path> {
         self.leftovers().next()

@@ -4,6 +4,7 @@ mod again;
 mod failing;
 mod made;
 mod others;
+mod second_names;
 
 use std::io;
 use std::path::{Path, PathBuf};

@@ -32,22 +32,28 @@ use std::path::PathBuf;
 /// proc_sys_fs(5)). What [`Preserve::Require`](crate::Preserve::Require) asks for must then be kept
 /// of the copy too.
 ///
-/// Those who save the same target take turns from the backup to the publishing of the new file, by
-/// a lock of their own ([`Lock`](crate::Lock) tells what it is made of); where there are no locks,
-/// they do not. Who replaces the target without a backup may still come in between, so that the
-/// backup is of a file that was replaced before: a lock of the target, which both ask for, keeps
-/// them apart.
+/// Those who keep a backup of this name, of a target that is there, take turns from the backup to
+/// the publishing of the new file, by a lock of their own ([`Lock`](crate::Lock) tells what it is
+/// made of); where there are no locks, they do not. Who replaces the target with a backup of
+/// another name, or without one, may still come in between, so that the backup is of a file that
+/// was replaced before: a lock of the target, which all of them ask for, keeps them apart.
 ///
 /// A process that is killed may leave a backup and the old target: they are one file then, with two
 /// names, and the next save takes it for its backup. What it leaves under a temp file's name, a
-/// [`sweep`](crate::sweep()) removes, or the next save with a backup of this name; a symlink there
+/// [`sweep`](crate::sweep()) removes, or a later save with a backup of this name; a symlink there
 /// only the latter. A save that fails may change the time of the old file's last change of status
 /// (ctime), so that a [`Version`](crate::Version) of it is not current any more.
 ///
+/// If a save has failed with the target [`Replaced`](crate::TargetState::Replaced) or
+/// [`Unknown`](crate::TargetState::Unknown), the backup is in place: to try the same contents again
+/// with a backup would replace it by those. A [`Saver`](crate::Saver) tries again without one.
+///
 /// # Platform
 ///
-/// Linux and macOS exchange, on most of their file systems. On Windows a read-only old file cannot
-/// be synced: of that, only [`Durability::None`](crate::Durability::None) keeps a backup.
+/// Linux and macOS exchange, on most of their file systems. On Windows the backup of a read-only
+/// file is a copy; and while another program keeps the old file open without sharing it for
+/// writing, it cannot be synced, so that only [`Durability::None`](crate::Durability::None) keeps a
+/// backup.
 ///
 /// # Examples
 ///
@@ -88,7 +94,7 @@ pub enum Backup {
     /// alone. On another file system the backup is a copy.
     /// [`InvalidPath`](crate::ErrorKind::InvalidPath) if the path names no file,
     /// [`InvalidOption`](crate::ErrorKind::InvalidOption) if it is the target, whatever way leads
-    /// there, or if the name is a temp file's.
+    /// there, or beside it under a name that differs only by case, or if the name is a temp file's.
     Path(PathBuf),
     /// Beside the target, under its name and a number, as GNU's programs do: `notes.~1~`,
     /// `notes.~2~` and so on. The new one has the number after the highest that there is.

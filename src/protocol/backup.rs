@@ -231,10 +231,16 @@ fn put_back(id: FileId, earlier: TempName, at: Entry<'_>, path: &Path) -> Option
         _ => sys::exchange(from, at),
     };
     // A network file system may have done what it reports as failed.
-    let is_put_back =
-        put.is_ok() || matches!(sys::id_at(from), Ok(now) if now.is_none_or(|it| it == id));
-    if !is_put_back {
-        return Some(set_aside(earlier, path));
+    let bears_new = |entry| matches!(sys::id_at(entry), Ok(Some(now)) if now == id);
+    match put {
+        Ok(()) => {}
+        Err(_) => match sys::id_at(from) {
+            Ok(Some(now)) if now == id => {}
+            Ok(None) if !bears_new(at) => {}
+            // It was taken for an orphan, and there is nothing to be put back.
+            Ok(None) => return Some(path.with_file_name(at.name)),
+            _ => return Some(set_aside(earlier, path)),
+        },
     }
     let leftover = earlier.beside(path);
     earlier.remove().err().map(|_| leftover)

@@ -184,11 +184,20 @@ impl Target {
         }
     }
 
-    /// How many of the target's names are backups that a killed process has made of it.
-    fn backups(&self, info: &Info) -> Result<u64> {
-        let Some(place) = &self.backup else { return Ok(0) };
-        let is_there = place.is_of(info.id).map_err(|error| failed(&self.path, error))?;
-        Ok(u64::from(is_there))
+    /// How many of the names of a file that was the target are its backup's, which somebody makes
+    /// at this moment, or was killed while making it.
+    pub(crate) fn backups(&self, info: &Info) -> Result<u64> {
+        match &self.backup {
+            Some(place) if info.links > 1 => {
+                place.names_of(info.id).map_err(|error| failed(&self.path, error))
+            }
+            _ => Ok(0),
+        }
+    }
+
+    /// The file or directory that was found at the target's name.
+    pub(crate) fn id(&self) -> Option<FileId> {
+        self.existing.as_ref().map(|existing| existing.info.id)
     }
 
     fn apply_policies(&mut self, options: &Options) -> Result<()> {

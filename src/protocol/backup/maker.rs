@@ -17,7 +17,7 @@ use crate::protocol::publish::with_rename_flags;
 use crate::protocol::sync;
 use crate::protocol::target::{self, Target};
 use crate::protocol::temp::{self, TempName};
-use crate::sys::{self, Entry, Existing, FileId, FileKind, Replacing};
+use crate::sys::{self, Entry, Existing, FileId, FileKind, Info, Replacing};
 
 /// As often as this may others take the next number, which they do without the lock.
 const MAX_NUMBERS: u64 = 100;
@@ -80,8 +80,7 @@ impl Maker<'_> {
                 let found = sys::look(&self.place.directory, &name);
                 let found = found.map_err(|error| self.failed(error))?;
                 if found.is_some_and(|found| found.info.id == self.old.info.id) {
-                    let (_, durability) = self.sync(self.place.entry(&name))?;
-                    let given = Given { state: State::Settled, durability, way: Way::Found };
+                    let given = self.find(&name)?;
                     return self.with_surplus(numbered, name, given);
                 }
             } else if !is_reserved(&name, self.options) {
@@ -105,9 +104,15 @@ impl Maker<'_> {
 
     fn make_at(&self, name: &OsStr) -> Result<Given> {
         let mut copied = None;
-        if self.place.occupant(name, Step::Backup, self.path())?.is_none() {
-            if let Some(made) = self.make_fresh(name, &mut copied)? {
-                return Ok(made);
+        match self.place.occupant(name, Step::Backup, self.path())? {
+            Some(found) if found.id == self.old.info.id && found.links > 1 => {
+                return self.find(name);
+            }
+            Some(_) => {}
+            None => {
+                if let Some(made) = self.make_fresh(name, &mut copied)? {
+                    return Ok(made);
+                }
             }
         }
         let waiting = match copied {
@@ -117,13 +122,19 @@ impl Maker<'_> {
         self.exchange(waiting?, name)
     }
 
+    /// The old file has the name already: a process was killed after it had made the backup.
+    fn find(&self, name: &OsStr) -> Result<Given> {
+        let (_, durability) = self.sync(self.place.entry(name))?;
+        Ok(Given { state: State::Settled, durability, way: Way::Found })
+    }
+
     /// `None` if something bears the name. Where the old file cannot be linked, it is copied once.
     fn make_fresh(&self, name: &OsStr, copied: &mut Option<Waiting>) -> Result<Option<Given>> {
         let at = self.place.entry(name);
         let copy = match copied.take() {
             Some(copy) => copy,
             None => match self.link(at) {
-                Ok(()) => return self.sync_fresh(at).map(Some),
+                Ok(()) => return self.sync_fresh(at),
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Ok(None),
                 Err(error) if sys::cannot_be_linked(&error) => self.copy()?,
                 Err(error) => return Err(self.failed(error)),
@@ -144,24 +155,45 @@ impl Maker<'_> {
     }
 
     fn link(&self, to: Entry<'_>) -> io::Result<()> {
+        if self.old.info.read_only {
+            // Windows: its names would share the attribute, with which it can neither be synced nor
+            // lose one of them again.
+            return Err(io::ErrorKind::PermissionDenied.into());
+        }
         let linked = sys::link(self.from(), to);
         // A network file system may have done what it reports as failed.
         if linked.is_err() && self.bears(to, self.old.info.id) { Ok(()) } else { linked }
     }
 
-    /// Syncs a backup that was just given its name, and takes it back if that fails.
-    fn sync_fresh(&self, at: Entry<'_>) -> Result<Given> {
-        match self.sync(at) {
-            Ok((id, durability)) => {
-                Ok(Given { state: State::Fresh(id), durability, way: Way::Linked })
+    /// Syncs a backup that was just given its name, and takes it back if that fails. `None` if
+    /// somebody has put something else there meanwhile.
+    fn sync_fresh(&self, at: Entry<'_>) -> Result<Option<Given>> {
+        let error = match self.sync(at) {
+            Ok((info, durability)) if self.is_old(&info) => {
+                let state = State::Fresh(info.id);
+                return Ok(Some(Given { state, durability, way: Way::Linked }));
             }
-            Err(error) => match sys::remove_temp(at.directory, at.name) {
-                Err(removal) if removal.kind() != io::ErrorKind::NotFound => {
-                    Err(error.with_backup(self.place.path_of(at.name)))
-                }
-                _ => Err(error),
-            },
-        }
+            Ok(_) => return Ok(None),
+            Err(error) => error,
+        };
+        let leftover = match sys::look(at.directory, at.name) {
+            Ok(Some(found)) if self.is_old(&found.info) => {
+                take_back(State::Fresh(found.info.id), self.place, at.name)
+            }
+            Ok(_) => None,
+            Err(_) => Some(self.place.path_of(at.name)),
+        };
+        Err(match leftover {
+            Some(leftover) => error.with_backup(leftover),
+            None => error,
+        })
+    }
+
+    /// Whether a file that was linked is the old one, or the one that bears the target's name by
+    /// now. Where each name has a number of its own (FUSE drivers), its state must tell.
+    fn is_old(&self, info: &Info) -> bool {
+        let (old, state) = (&self.old.info, |it: &Info| (it.kind, it.len, it.times.modified));
+        info.id == old.id || state(info) == state(old) || self.bears(self.from(), info.id)
     }
 
     /// Gives a copy its name, if that is free.
@@ -184,7 +216,7 @@ impl Maker<'_> {
     fn link_aside(&self) -> io::Result<TempName> {
         let directory = &self.place.directory;
         if !self.is_locked {
-            let link = |name: &OsStr| sys::link(self.from(), Entry { directory, name });
+            let link = |name: &OsStr| self.link(Entry { directory, name });
             let ((), name) = temp::with_random_name(self.options, link)?;
             return Ok(TempName::in_directory(directory, name));
         }
@@ -210,7 +242,7 @@ impl Maker<'_> {
             Err(error) => return Err(self.failed(error)),
         };
         match self.sync(name.entry()) {
-            Ok((id, durability)) => Ok(Waiting { name, file: None, id, durability }),
+            Ok((info, durability)) => Ok(Waiting { name, file: None, id: info.id, durability }),
             Err(error) => Err(name.abandon(self.place.path(), error)),
         }
     }
@@ -251,28 +283,29 @@ impl Maker<'_> {
         };
         let abandon =
             |waiting: TempName, error| Err(waiting.abandon(self.place.path(), self.failed(error)));
-        match refused {
-            Some(error) if error.kind() != io::ErrorKind::NotFound => abandon(waiting, error),
-            // Somebody has removed the earlier one, or it cannot be put back.
-            _ => match sys::rename(waiting.entry(), file.as_mut(), at, REPLACING) {
-                Err(error) if !self.bears(at, id) => abandon(waiting, error),
-                _ => self.remove_renamed(waiting).map(|state| Given { state, durability, way }),
-            },
+        let state = match refused {
+            Some(error) if error.kind() != io::ErrorKind::NotFound => {
+                return abandon(waiting, error);
+            }
+            Some(_) => State::Fresh(id), // somebody has removed the earlier one
+            None => State::Settled,      // it cannot be put back
+        };
+        match sys::rename(waiting.entry(), file.as_mut(), at, REPLACING) {
+            Err(error) if !self.bears(at, id) => abandon(waiting, error),
+            _ => self.remove_renamed(waiting).map(|()| Given { state, durability, way }),
         }
     }
 
     /// Another of its names in the place of a name of the same file, a rename leaves both
     /// (rename(2)).
-    fn remove_renamed(&self, waiting: TempName) -> Result<State> {
+    fn remove_renamed(&self, waiting: TempName) -> Result<()> {
         let leftover = waiting.beside(self.place.path());
         if !matches!(sys::id_at(waiting.entry()), Ok(Some(_))) {
             waiting.keep(); // if nobody can tell, it is as the rename says
-            return Ok(State::Settled);
+            return Ok(());
         }
-        match waiting.remove() {
-            Ok(()) => Ok(State::Settled),
-            Err(error) => Err(self.failed(error).with_leftover(Some(leftover))),
-        }
+        let failed = |error| self.failed(error).with_leftover(Some(leftover));
+        waiting.remove().map_err(failed)
     }
 
     /// An exchange takes anything. What is not to be replaced is put back.
@@ -293,18 +326,18 @@ impl Maker<'_> {
 
     /// Syncs the contents of the old file under the name of its backup: whoever wrote it may not
     /// have done so. Gives the file that it is.
-    fn sync(&self, at: Entry<'_>) -> Result<(FileId, Durability)> {
+    fn sync(&self, at: Entry<'_>) -> Result<(Info, Durability)> {
         let failed = |error| self.failed(error);
         let linked = sys::look(at.directory, at.name).map_err(failed)?;
         let linked = linked.ok_or_else(|| self.failed(io::ErrorKind::NotFound.into()))?.info;
         if self.options.durability == Durability::None || linked.kind != FileKind::File {
-            return Ok((linked.id, Durability::Full));
+            return Ok((linked, Durability::Full));
         }
         let file = sys::open_staged(at.directory, at.name).map_err(failed)?;
-        let id = sys::inspect(&file).map_err(failed)?.id;
+        let info = sys::inspect(&file).map_err(failed)?;
         let synced = sync::sync_contents(&file, &self.as_target(), &self.options_of_sync());
         let synced = synced.map_err(|error| error.of_backup(self.path()))?;
-        Ok((id, synced.durability()))
+        Ok((info, synced.durability()))
     }
 
     /// Syncs the backup's directory, if the sync of the target's is not its own.

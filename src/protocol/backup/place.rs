@@ -72,7 +72,7 @@ impl Place {
             return Ok(None);
         }
         let first = place.first_name();
-        if place.site == Site::Beside && sys::lock_key(&first) == sys::lock_key(&target.name) {
+        if place.site == Site::Beside && may_be_one(&first, &target.name) {
             return invalid(NoBackup::Target);
         }
         if is_reserved(&first, options) {
@@ -80,7 +80,17 @@ impl Place {
         }
         match place.name {
             Name::This(_) => {
-                place.occupant(&first, Step::Resolve, &target.path)?;
+                let found = place.occupant(&first, Step::Resolve, &target.path)?;
+                // Some systems overlook more than case: 8.3 names, how an accent is written.
+                let only_name_of = found.filter(|it| it.links < 2).map(|it| it.id);
+                if only_name_of.is_some() && only_name_of == target.id() {
+                    let now =
+                        sys::id_at(Entry { directory: &target.directory, name: &target.name });
+                    // Or it is that of a file which somebody has replaced since it was looked at.
+                    if now.is_ok_and(|now| now == only_name_of) {
+                        return invalid(NoBackup::Target);
+                    }
+                }
             }
             // Whatever bears it has its number; but the name may be too long.
             Name::Numbered(..) => {
@@ -161,17 +171,22 @@ impl Place {
         }
     }
 
-    /// Whether there is a backup that is this file itself, which it is until the target is
-    /// replaced.
-    pub(crate) fn is_of(&self, id: FileId) -> io::Result<bool> {
-        let name = match &self.name {
-            Name::This(name) => name.clone(),
-            Name::Numbered(name, _) => match numbers::list(self)?.last() {
-                Some(numbered) => numbers::name_with(name, numbered.number),
-                None => return Ok(false),
-            },
+    /// How many names of this file are those of its backup, which it has until the target is
+    /// replaced, and of which a killed process may have left both.
+    pub(crate) fn names_of(&self, id: FileId) -> io::Result<u64> {
+        let (Name::This(base) | Name::Numbered(base, _)) = &self.name;
+        let backup = match &self.name {
+            Name::This(name) => Some(name.clone()),
+            Name::Numbered(name, _) => {
+                let last = numbers::list(self)?.pop();
+                last.map(|last| numbers::name_with(name, last.number))
+            }
         };
-        Ok(sys::id_at(self.entry(&name))? == Some(id))
+        let mut count = 0;
+        for name in backup.into_iter().chain([side_lock::backup_exchange_name_for(base)]) {
+            count += u64::from(sys::id_at(self.entry(&name))? == Some(id));
+        }
+        Ok(count)
     }
 
     /// Waits until nobody else is at work here. `None` where the file system has no locks.
@@ -182,6 +197,14 @@ impl Place {
             Err(error) if error.kind() == ErrorKind::Unsupported => Ok(None),
             result => result,
         }
+    }
+}
+
+/// Whether both may be names of one file, in a directory where case does not matter.
+fn may_be_one(one: &OsStr, other: &OsStr) -> bool {
+    match (one.to_str(), other.to_str()) {
+        (Some(one), Some(other)) => one.to_lowercase() == other.to_lowercase(),
+        _ => one == other,
     }
 }
 

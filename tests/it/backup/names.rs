@@ -30,6 +30,7 @@ fn what_cannot_be_its_name_is_refused_before_anything_is_made() {
         (suffix("\0"), ErrorKind::InvalidOption),
         (Backup::Numbered { keep: 0 }, ErrorKind::InvalidOption),
         (path("target"), ErrorKind::InvalidOption),
+        (path("TARGET"), ErrorKind::InvalidOption), // where case does not matter it is the target
         (path("directory/../target"), ErrorKind::InvalidOption),
         (path(".wholefile-abcdefghijkl.tmp"), ErrorKind::InvalidOption),
         (path(".wholefile-0123456789abcdef.lock"), ErrorKind::InvalidOption),

@@ -1,0 +1,174 @@
+//! The second name that the old file has while it is backed up, and what others or a killed process
+//! have at the names that go with it.
+
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use rustix::io::Errno;
+
+use super::super::cases::{Before, NEW, OLD};
+use super::super::place::Place;
+use super::failing::attempt;
+use super::{EARLIER, FRESH, OVER, backup, suffix};
+use crate::fault::{Fault, Op, When};
+use crate::{Error, HardLinks, Lock, Step, TargetState};
+
+const THEIRS: &[u8] = b"theirs";
+
+fn io_error() -> Fault {
+    Fault::Error(Errno::IO.raw_os_error())
+}
+
+fn replace_backup(path: &Path) {
+    let other = path.with_file_name("somebody else's");
+    fs_err::write(&other, THEIRS).unwrap();
+    fs_err::rename(other, path.with_file_name("target~")).unwrap();
+}
+
+/// What is there besides the target and the backup.
+fn others(place: &Place) -> Vec<PathBuf> {
+    let mut others = place.others();
+    others.retain(|path| !path.ends_with("target~"));
+    others
+}
+
+#[track_caller]
+fn check_told(error: &Error, step: Step) {
+    let told = (error.step(), error.target_state());
+    assert_eq!(told, (step, TargetState::Untouched), "{error:?}");
+}
+
+/// A save with a backup links the old file to a name of its own. Another save that refuses files
+/// with hard links failed meanwhile, with or without the lock; and after a process was killed at
+/// that moment, each one did until somebody swept.
+#[test]
+fn the_name_that_is_exchanged_is_no_hard_link_of_others() {
+    let open = |path: &Path| {
+        for lock in [Lock::None, Lock::Wait] {
+            let refusing = suffix().hard_links(HardLinks::Refuse).lock(lock).open(path);
+            refusing.unwrap().rollback().unwrap();
+        }
+    };
+    let clean = attempt(OVER, backup).run();
+    for at in clean.after(Op::Link, Op::Link) + 1..clean.after(Op::Exchange, Op::Exchange) {
+        attempt(OVER, backup).while_others(When::At(at), open).run().result.unwrap();
+        let killed = attempt(OVER, backup).failing(at, Fault::Die).run();
+        assert!(killed.result.is_err());
+        let path = killed.place.path();
+        assert_eq!(fs_err::metadata(&path).unwrap().nlink(), 2, "{:?}", clean.log[at]);
+        let commit = suffix().hard_links(HardLinks::Refuse).write(&path, NEW).unwrap();
+        assert_eq!(fs_err::read(commit.backup().unwrap()).unwrap(), OLD);
+    }
+}
+
+/// In a directory like /tmp, a file with a hard link may be another user's trap, so that a save
+/// keeps nothing of its owner, mode and xattrs. So it was with a file that had its second name from
+/// a save that was killed.
+#[test]
+fn the_backup_that_a_killed_process_has_made_is_no_trap() {
+    let is_root = rustix::process::geteuid().is_root();
+    let place = Place::new(Before::File);
+    fs_err::set_permissions(place.folder(), PermissionsExt::from_mode(0o1777)).unwrap();
+    let path = place.path();
+    if is_root {
+        std::os::unix::fs::chown(&path, Some(0), Some(1234)).unwrap();
+    }
+    fs_err::set_permissions(&path, PermissionsExt::from_mode(0o640)).unwrap();
+    let kept = |path: &Path| {
+        let found = fs_err::metadata(path).unwrap();
+        (found.mode(), found.uid(), found.gid())
+    };
+    let before = kept(&path);
+    fs_err::hard_link(&path, path.with_file_name("target~")).unwrap();
+    let commit = suffix().write(&path, NEW).unwrap();
+    assert_eq!((commit.not_preserved().len(), kept(&path)), (0, before), "{commit:?}");
+
+    // A name more, and it may be one.
+    fs_err::remove_file(path.with_file_name("target~")).unwrap();
+    fs_err::hard_link(&path, path.with_file_name("target~")).unwrap();
+    fs_err::hard_link(&path, path.with_file_name("theirs")).unwrap();
+    assert_ne!(suffix().write(&path, OLD).unwrap().not_preserved().len(), 0);
+}
+
+/// Somebody who knows of no lock has put a file at the name of the backup right after it was made.
+/// When the sync of the backup or the publish failed, that was removed; and when nothing did, the
+/// receipt gave it as the backup, and the old file was gone.
+#[test]
+fn what_others_put_at_the_name_of_a_fresh_backup_is_not_taken_for_it() {
+    let clean = attempt(FRESH, backup).run();
+    let linked = clean.after(Op::Link, Op::Link);
+    let sync = clean.after(Op::Link, Op::SyncFile);
+    for at in linked + 1..=sync {
+        let name = format!("before {:?}", clean.log[at]);
+        let failing = attempt(FRESH, backup).while_others(When::At(at), replace_backup);
+        let failed = failing.failing(sync, io_error()).run();
+        if let Err(error) = &failed.result {
+            assert_eq!(failed.place.contents().as_deref(), Some(OLD), "{name}");
+            assert_eq!(failed.place.backup(FRESH).as_deref(), Some(THEIRS), "{name}: {error:?}");
+        }
+        assert_eq!(others(&failed.place), Vec::<PathBuf>::new(), "{name}");
+    }
+    let look = clean.after(Op::Link, Op::Look);
+    let replaced = attempt(FRESH, backup).while_others(When::At(look), replace_backup);
+    let published = replaced.run();
+    published.check_only(FRESH, NEW, Some(OLD), "theirs is an earlier one");
+    let publish = published.log.iter().rposition(|op| *op == Op::Rename).expect("published");
+    published.result.unwrap();
+    let failed = replaced.failing(publish, io_error()).run();
+    failed.check_only(FRESH, OLD, Some(THEIRS), "put back");
+    check_told(&failed.result.unwrap_err(), Step::Publish);
+}
+
+/// The earlier backup was gone when it was to be exchanged, so that the new one got its name
+/// without that; the publish failed, and the new one stayed.
+#[test]
+fn a_backup_in_the_place_of_one_that_has_gone_is_undone() {
+    let remove = |path: &Path| fs_err::remove_file(path.with_file_name("target~")).unwrap();
+    let exchange = attempt(OVER, backup).run().after(Op::Link, Op::Exchange);
+    let gone = attempt(OVER, backup).while_others(When::At(exchange), remove);
+    let log = gone.run().log;
+    let publish = log.iter().rposition(|op| *op == Op::Rename).expect("it is published");
+    let run = gone.failing(publish, io_error()).run();
+    run.check_only(OVER, OLD, None, "undone");
+    check_told(&run.result.unwrap_err(), Step::Publish);
+}
+
+/// A process was killed when the backup was made and the target not yet replaced. The next save
+/// failed, and the earlier backup was gone although nothing had been replaced.
+#[test]
+fn a_save_that_fails_after_a_killed_one_keeps_the_earlier_backup() {
+    let clean = attempt(OVER, backup).run();
+    let publish = clean.log.iter().rposition(|op| *op == Op::Rename).expect("it is published");
+    let kill = || attempt(OVER, backup).failing(publish, Fault::Die).run().place;
+    let again = attempt(OVER, backup).run_at(kill());
+    assert_eq!(again.place.contents().as_deref(), Some(NEW));
+    assert_eq!(again.place.backup(OVER).as_deref(), Some(OLD));
+    let publish = again.log.iter().rposition(|op| *op == Op::Rename).expect("it is published");
+    let run = attempt(OVER, backup).failing(publish, io_error()).run_at(kill());
+    check_told(&run.result.unwrap_err(), Step::Publish);
+    assert_eq!(run.place.contents().as_deref(), Some(OLD));
+    let others = others(&run.place);
+    let contents = Vec::from_iter(others.iter().map(|path| fs_err::read(path).unwrap()));
+    assert!(contents.iter().any(|it| it == EARLIER), "{others:?}");
+}
+
+/// Nobody could lock for a moment, so that the earlier backup had the name of a temp file, and a
+/// sweep took it for one. The publish failed, the new backup stayed, and the error did not say so.
+#[test]
+fn an_earlier_backup_that_a_sweep_has_taken_is_not_said_to_be_put_back() {
+    let lock = attempt(OVER, backup).run().after(Op::OpenSideFile, Op::Lock);
+    let unlocked = attempt(OVER, backup).failing(lock, Fault::Error(Errno::NOLCK.raw_os_error()));
+    let log = unlocked.run().log;
+    let publish = log.iter().rposition(|op| *op == Op::Rename).expect("it is published");
+    let sweep = |path: &Path| {
+        let sweep = crate::sweep(path.parent().unwrap()).unwrap();
+        assert_eq!(sweep.removed().len(), 1, "{sweep:?}");
+        fs_err::remove_file(path).unwrap();
+        fs_err::create_dir(path).unwrap();
+    };
+    let run = unlocked.while_others(When::At(publish), sweep).run();
+    let error = run.result.unwrap_err();
+    check_told(&error, Step::Publish);
+    assert_eq!(run.place.backup(OVER).as_deref(), Some(OLD));
+    assert_eq!(error.leftover(), Some(&*OVER.path(&run.place)), "{error:?}");
+}
