@@ -90,6 +90,24 @@ fn the_backup_that_a_killed_process_has_made_is_no_trap() {
     assert_ne!(suffix().write(&path, OLD).unwrap().not_preserved().len(), 0);
 }
 
+/// Which of the names of the old file are ours is asked for when its metadata is read.
+#[test]
+fn that_nobody_can_tell_which_names_are_ours_is_a_failure_of_its_own_step() {
+    let linked = || {
+        let place = Place::new(Before::File);
+        fs_err::hard_link(place.path(), place.folder().join("target~")).unwrap();
+        place
+    };
+    let clean = attempt(FRESH, backup).run_at(linked()).log;
+    let listed = clean.iter().position(|op| *op == Op::ListXattrs).expect("they are read");
+    let asked = clean[..listed].iter().rposition(|op| *op == Op::Look).expect("it is asked");
+    // The second of the two names.
+    assert_eq!(clean[asked - 1], Op::Look, "{clean:?}");
+    let run = attempt(FRESH, backup).failing(asked - 1, io_error()).run_at(linked());
+    check_told(&run.result.unwrap_err(), Step::Metadata);
+    assert_eq!(run.place.contents().as_deref(), Some(OLD));
+}
+
 /// Somebody who knows of no lock has put a file at the name of the backup right after it was made.
 /// When the sync of the backup or the publish failed, that was removed; and when nothing did, the
 /// receipt gave it as the backup, and the old file was gone.

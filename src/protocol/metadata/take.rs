@@ -24,7 +24,8 @@ impl Snapshot {
         let at = Entry { directory: &target.directory, name: &target.name };
         let Some(existing) = target.existing_file() else { return Ok(Snapshot::default()) };
         let of = |existing: &Existing| {
-            let own_links = target.backups(&existing.info)?;
+            let own_links = target.backups(&existing.info);
+            let own_links = own_links.map_err(|error| error.of_step(Step::Metadata))?;
             Snapshot::of_linked(existing, own_links, at, &target.path, options)
         };
         let first = of(existing);
