@@ -209,6 +209,12 @@ impl Version {
         Version(Arc::new(Seen { way, file: Some(SeenFile { existing, contents }) }))
     }
 
+    /// Whether it is the version of a file with these contents, if they were read for it.
+    pub(crate) fn is_of_contents(&self, contents: &[u8]) -> bool {
+        let digest = self.0.file.as_ref().and_then(|file| file.contents.as_ref());
+        digest.is_some_and(|it| it.is_of(contents, contents.len() as u64).unwrap_or(false))
+    }
+
     /// Whether it is the version of a file, rather than of none.
     pub(crate) fn is_of_a_file(&self) -> bool {
         self.0.file.is_some()

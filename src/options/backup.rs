@@ -46,7 +46,8 @@ use std::path::PathBuf;
 ///
 /// If a save has failed with the target [`Replaced`](crate::TargetState::Replaced) or
 /// [`Unknown`](crate::TargetState::Unknown), the backup is in place: to try the same contents again
-/// with a backup would replace it by those. A [`Saver`](crate::Saver) tries again without one.
+/// with a backup would replace it by those, if they are there. A [`Saver`](crate::Saver) looks, and
+/// then tries again without one.
 ///
 /// # Platform
 ///

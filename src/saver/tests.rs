@@ -294,14 +294,14 @@ fn contents_that_are_there_but_not_proven_durable_are_saved_again() {
 #[cfg_attr(miri, ignore = "it saves: Miri has no openat(2)")]
 fn what_is_tried_again_after_it_was_published_is_no_backup_of_itself() {
     let io_error = if cfg!(windows) { 1117 } else { 5 };
-    for (backup, op, expected) in [
-        (Backup::Suffix("~".into()), Op::SyncDirectory, &[("target~", "3")][..]),
-        (
-            Backup::Numbered { keep: 2 },
-            Op::RemoveEntry,
-            &[("target.~1~", "1"), ("target.~2~", "2"), ("target.~3~", "3")],
-        ),
-    ] {
+    let suffix = (Backup::Suffix("~".into()), Op::SyncDirectory, &[("target~", "3")][..]);
+    let numbered = (
+        Backup::Numbered { keep: 2 },
+        Op::RemoveEntry,
+        &[("target.~1~", "1"), ("target.~2~", "2"), ("target.~3~", "3")][..],
+    );
+    let cases = [(suffix.clone(), false), (numbered, false), (suffix, true)];
+    for ((backup, op, expected), is_replaced_meanwhile) in cases {
         let dir = tempfile::tempdir().unwrap();
         let place = |name: &str| dir.path().join(name);
         for (name, contents) in [("target.~1~", "1"), ("target.~2~", "2"), ("target", "3")] {
@@ -316,6 +316,14 @@ fn what_is_tried_again_after_it_was_published_is_no_backup_of_itself() {
             continue;
         }
         assert_eq!(result.unwrap_err().target_state(), TargetState::Replaced, "{op:?}");
+        if is_replaced_meanwhile {
+            // What it would replace now is somebody else's.
+            fs_err::write(&path, "theirs").unwrap();
+            let commit = saves.commit(&path, b"4", 1).unwrap();
+            let kept = commit.backup().map(|backup| fs_err::read(backup).unwrap());
+            assert_eq!(kept.as_deref(), Some(&b"theirs"[..]), "{op:?}");
+            continue;
+        }
         let commit = saves.commit(&path, b"4", 1).unwrap();
         assert_eq!((commit.outcome(), commit.backup()), (Outcome::Replaced, None), "{op:?}");
         for (name, contents) in expected {

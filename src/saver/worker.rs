@@ -9,6 +9,7 @@ use std::time::Instant;
 use super::state::{Batch, Next, Pace, State, Wake};
 use crate::builder::Builder;
 use crate::commit::Commit;
+use crate::concurrency::version::Version;
 use crate::error::{self, Error, Result, Step, TargetState};
 use crate::options::Backup;
 
@@ -126,7 +127,7 @@ impl Saves {
         if self.unproven.is_some() {
             builder.skip_unchanged(false);
         }
-        if self.unproven == Some(ticket) {
+        if self.unproven == Some(ticket) && has_contents(path, contents) {
             // What it has replaced has its backup, which this would replace by these very contents.
             builder.backup(Backup::None);
         }
@@ -140,6 +141,11 @@ impl Saves {
         }
         result
     }
+}
+
+/// Whether there is a file with these contents.
+fn has_contents(path: &Path, contents: &[u8]) -> bool {
+    Version::with_contents_of(path).is_ok_and(|version| version.is_of_contents(contents))
 }
 
 /// A panic in a commit, from a function that the options brought along, is told as its error: the
