@@ -59,17 +59,16 @@ enum Work {
 
 impl Snapshot {
     /// Reads what is to be kept of a file or a directory that was looked at, and that has so many
-    /// of its names by us.
+    /// names by others.
     fn of_linked(
         existing: &Existing,
-        own_links: u64,
+        links: u64,
         at: Entry<'_>,
         path: &Path,
         options: &Options,
     ) -> Result<Snapshot> {
         let mut snapshot = Snapshot::default();
         let Entry { directory, name } = at;
-        let links = existing.info.links.saturating_sub(own_links);
         let by_others = Info { links, ..existing.info.clone() };
         let mut losses = Losses::new(options, path, &mut snapshot.not_preserved);
         let is_planted = sys::may_be_planted(directory, &by_others)

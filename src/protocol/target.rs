@@ -56,6 +56,9 @@ pub(crate) struct Destination<'a> {
     pub(crate) before: Option<FileId>,
 }
 
+/// As often as this may others make or remove a name of a file while its names are counted.
+const MAX_COUNTS: usize = 8;
+
 /// As often as this may others replace a file between the look at it and its opening.
 const MAX_LOOKS: usize = 100;
 
@@ -184,15 +187,29 @@ impl Target {
         }
     }
 
-    /// How many of the names of a file that was the target are its backup's, which somebody makes
-    /// at this moment, or was killed while making it.
-    pub(crate) fn backups(&self, info: &Info) -> Result<u64> {
-        match &self.backup {
-            Some(place) if info.links > 1 => {
-                place.names_of(info.id).map_err(|error| failed(&self.path, error))
+    /// How many names of the target, as it was looked at, are not those of its backup, which
+    /// somebody makes at this moment, or was killed while making it.
+    pub(crate) fn links_by_others(&self, info: &Info) -> Result<u64> {
+        let Some(place) = self.backup.as_ref().filter(|_| info.links > 1) else {
+            return Ok(info.links);
+        };
+        let links = || {
+            let mut seen = info.clone();
+            for _ in 0..MAX_COUNTS {
+                let own = place.names_of(seen.id)?;
+                // They were looked at one after the other, and somebody may have made or removed
+                // names meanwhile.
+                match sys::look(&self.directory, &self.name)? {
+                    Some(now) if has_same_links(&seen, &now.info) => {
+                        return Ok(seen.links.saturating_sub(own));
+                    }
+                    Some(now) if now.info.id == seen.id => seen = now.info,
+                    _ => break,
+                }
             }
-            _ => Ok(0),
-        }
+            Ok(info.links)
+        };
+        links().map_err(|error| failed(&self.path, error))
     }
 
     /// The file or directory that was found at the target's name.
@@ -237,7 +254,7 @@ impl Target {
             return Ok(());
         }
         if info.kind == FileKind::File {
-            if options.hard_links == HardLinks::Refuse && info.links > 1 + self.backups(info)? {
+            if options.hard_links == HardLinks::Refuse && self.links_by_others(info)? > 1 {
                 return refuse(ErrorKind::HardLinked);
             }
             if options.read_only == ReadOnly::Refuse && info.read_only {
@@ -274,6 +291,11 @@ fn follow(
         return Ok(Link::Descriptor);
     }
     sys::read_link(link, directory, name).map(Link::Path).map_err(|error| failed(path, error))
+}
+
+fn has_same_links(one: &Info, other: &Info) -> bool {
+    let of = |info: &Info| (info.id, info.links, info.changed);
+    of(one) == of(other)
 }
 
 fn is_planted(directory: &Directory, info: &Info, path: &Path) -> Result<bool> {

@@ -40,9 +40,9 @@ mod windows_decisions;
 
 pub(crate) use arm::{
     DIRECTORIES_CAN_BE_LOCKED, Directory, HAS_EXCHANGE, Handle, LOCKS_ARE_ADVISORY,
-    MODIFIED_IS_SET_AT_CLOSE, RwLock, can_be_opened_again, cannot_be_kept, is_loop, is_mount_point,
-    is_too_long, lacks_clones, lacks_directory_sync, lacks_links, lacks_locks, lacks_rename_flags,
-    lacks_unnamed, may_name_file,
+    MODIFIED_IS_SET_AT_CLOSE, READ_ONLY_BINDS_NAMES, RwLock, can_be_opened_again, cannot_be_kept,
+    is_loop, is_mount_point, is_too_long, lacks_clones, lacks_directory_sync, lacks_links,
+    lacks_locks, lacks_rename_flags, lacks_unnamed, may_name_file,
 };
 // The fault loops run on Unix, where the errors that each operation gives are known.
 #[cfg(all(test, unix))]

@@ -20,7 +20,7 @@ pub(crate) use super::portable::{
     HAS_EXCHANGE, Handle, Mount, can_be_opened_again, can_be_synced, clone_contents, close,
     create_unnamed, exchange, file_of, file_system_of, get_xattr_of, id_at, inspect_held,
     lacks_clones, leads_to_descriptor, link_unnamed, list, make_accessible, make_symlink,
-    may_be_planted, mount_below, mount_of, move_directory, open_inside, open_orphan, open_staged,
+    may_be_planted, mount_below, mount_of, move_directory, open_inside, open_orphan,
     open_subdirectory, remove_xattr, set_directory_mode, set_flags, set_owner, set_owner_of_link,
     set_times, set_xattr, start_writeback, touch_directory, write_out,
 };
@@ -29,6 +29,8 @@ pub(crate) use super::portable::{
 pub(crate) const LOCKS_ARE_ADVISORY: bool = false;
 /// Nobody knows.
 pub(crate) const MODIFIED_IS_SET_AT_CLOSE: bool = true;
+/// Nobody knows.
+pub(crate) const READ_ONLY_BINDS_NAMES: bool = true;
 
 /// Nothing can.
 pub(crate) const DIRECTORIES_CAN_BE_LOCKED: bool = false;
@@ -253,4 +255,9 @@ pub(crate) fn cannot_be_kept(error: &io::Error) -> bool {
 
 fn is_unsupported(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::Unsupported
+}
+
+/// To be synced it must be open for writing.
+pub(crate) fn open_staged(directory: &Directory, name: &OsStr) -> io::Result<File> {
+    File::options().write(true).open(directory.join(name))
 }

@@ -245,11 +245,6 @@ pub(crate) fn close(file: File) -> io::Result<()> {
     Ok(())
 }
 
-/// To be synced it must be open for writing.
-pub(crate) fn open_staged(directory: &Directory, name: &OsStr) -> io::Result<File> {
-    File::options().write(true).open(directory.join(name))
-}
-
 /// One with the read-only attribute cannot be opened for writing.
 pub(crate) fn can_be_opened_again(info: &Info) -> bool {
     !info.read_only

@@ -217,6 +217,19 @@ fn the_receipt_has_the_version_if_that_was_asked_for() {
     }
 }
 
+/// Who may not replace a file may see which one it is.
+#[test]
+fn a_read_only_file_has_a_version() {
+    let dir = Dir::new();
+    let target = dir.write("target", "old");
+    let writable = fs::metadata(&target).unwrap().permissions();
+    let mut read_only = writable.clone();
+    read_only.set_readonly(true);
+    fs::set_permissions(&target, read_only).unwrap();
+    assert!(Version::of(&target).unwrap().is_current().unwrap());
+    fs::set_permissions(&target, writable).unwrap();
+}
+
 /// What somebody else wrote into the file right after it was published is not what was published:
 /// with it in the version, the next save would overwrite it unseen.
 #[test]

@@ -11,9 +11,11 @@ use super::super::place::Place;
 use super::failing::attempt;
 use super::{EARLIER, FRESH, OVER, backup, suffix};
 use crate::fault::{Fault, Op, When};
-use crate::{Error, HardLinks, Lock, Step, TargetState};
+use crate::{Error, HardLinks, Lock, ReadOnly, Step, TargetState};
 
 const THEIRS: &[u8] = b"theirs";
+/// What waits to become the backup of `target` has this name.
+const ASIDE: &str = ".wholefile-fd1706c8a46e186d.swap";
 
 fn io_error() -> Fault {
     Fault::Error(Errno::IO.raw_os_error())
@@ -23,6 +25,16 @@ fn replace_backup(path: &Path) {
     let other = path.with_file_name("somebody else's");
     fs_err::write(&other, THEIRS).unwrap();
     fs_err::rename(other, path.with_file_name("target~")).unwrap();
+}
+
+/// With a target of our own.
+fn in_everybodys_directory() -> Place {
+    let place = Place::new(Before::File);
+    fs_err::set_permissions(place.folder(), PermissionsExt::from_mode(0o1777)).unwrap();
+    if rustix::process::geteuid().is_root() {
+        std::os::unix::fs::chown(place.path(), Some(0), Some(1234)).unwrap();
+    }
+    place
 }
 
 /// What is there besides the target and the backup.
@@ -61,18 +73,39 @@ fn the_name_that_is_exchanged_is_no_hard_link_of_others() {
     }
 }
 
+/// Names are looked at one after the other. While they were, another save exchanged its two, and
+/// neither was found.
+#[test]
+fn names_that_are_exchanged_while_they_are_counted_are_counted_again() {
+    let exchange = |path: &Path| {
+        let (aside, backup) = (path.with_file_name(ASIDE), path.with_file_name("target~"));
+        let other = path.with_file_name("other");
+        fs_err::rename(&backup, &other).unwrap();
+        fs_err::rename(&aside, &backup).unwrap();
+        fs_err::rename(&other, &aside).unwrap();
+    };
+    let waiting = || {
+        let place = Place::new(Before::File).with_earlier(Some(OVER));
+        fs_err::hard_link(place.path(), place.folder().join(ASIDE)).unwrap();
+        place
+    };
+    let refusing = attempt(OVER, |path| suffix().hard_links(HardLinks::Refuse).write(path, NEW));
+    let clean = refusing.run_at(waiting());
+    let lock = clean.after(Op::OpenSideFile, Op::OpenSideFile);
+    clean.result.unwrap();
+    for at in 0..lock {
+        let run = refusing.while_others(When::At(at), exchange).run_at(waiting());
+        run.result.unwrap_or_else(|error| panic!("before {:?}: {error:?}", clean.log[at]));
+    }
+}
+
 /// In a directory like /tmp, a file with a hard link may be another user's trap, so that a save
 /// keeps nothing of its owner, mode and xattrs. So it was with a file that had its second name from
 /// a save that was killed.
 #[test]
 fn the_backup_that_a_killed_process_has_made_is_no_trap() {
-    let is_root = rustix::process::geteuid().is_root();
-    let place = Place::new(Before::File);
-    fs_err::set_permissions(place.folder(), PermissionsExt::from_mode(0o1777)).unwrap();
+    let place = in_everybodys_directory();
     let path = place.path();
-    if is_root {
-        std::os::unix::fs::chown(&path, Some(0), Some(1234)).unwrap();
-    }
     fs_err::set_permissions(&path, PermissionsExt::from_mode(0o640)).unwrap();
     let kept = |path: &Path| {
         let found = fs_err::metadata(path).unwrap();
@@ -88,6 +121,37 @@ fn the_backup_that_a_killed_process_has_made_is_no_trap() {
     fs_err::hard_link(&path, path.with_file_name("target~")).unwrap();
     fs_err::hard_link(&path, path.with_file_name("theirs")).unwrap();
     assert_ne!(suffix().write(&path, OLD).unwrap().not_preserved().len(), 0);
+}
+
+/// Whoever plants a trap may give it the name of the backup too, at the right moment.
+#[test]
+fn a_trap_is_one_whenever_it_gets_the_name_of_the_backup() {
+    let planted = || {
+        let place = in_everybodys_directory();
+        fs_err::hard_link(place.path(), place.folder().join("theirs")).unwrap();
+        place
+    };
+    let plant = |path: &Path| fs_err::hard_link(path, path.with_file_name("target~")).unwrap();
+    let clean = attempt(FRESH, backup).run_at(planted());
+    let temp = clean.after(Op::CreateTemp, Op::CreateTemp);
+    for at in 0..=temp {
+        let run = attempt(FRESH, backup).while_others(When::At(at), plant).run_at(planted());
+        let name = format!("before {:?}", clean.log[at]);
+        assert_ne!(run.result.unwrap().not_preserved().len(), 0, "{name}");
+    }
+}
+
+/// On Unix as well, the backup of a file that nobody may write to was a copy.
+#[test]
+fn the_backup_of_a_read_only_file_is_that_file() {
+    for kept in [FRESH, OVER] {
+        let place = Place::new(Before::File).with_earlier(Some(kept));
+        let path = place.path();
+        fs_err::set_permissions(&path, PermissionsExt::from_mode(0o444)).unwrap();
+        let number = fs_err::metadata(&path).unwrap().ino();
+        let commit = suffix().read_only(ReadOnly::Replace).write(&path, NEW).unwrap();
+        assert_eq!(fs_err::metadata(commit.backup().unwrap()).unwrap().ino(), number, "{kept:?}");
+    }
 }
 
 /// Which of the names of the old file are ours is asked for when its metadata is read.

@@ -79,7 +79,7 @@ impl Maker<'_> {
             if number == highest {
                 let found = sys::look(&self.place.directory, &name);
                 let found = found.map_err(|error| self.failed(error))?;
-                if found.is_some_and(|found| found.info.id == self.old.info.id) {
+                if found.is_some_and(|found| self.is_second_name(&found.info)) {
                     let given = self.find(&name)?;
                     return self.with_surplus(numbered, name, given);
                 }
@@ -105,9 +105,7 @@ impl Maker<'_> {
     fn make_at(&self, name: &OsStr) -> Result<Given> {
         let mut copied = None;
         match self.place.occupant(name, Step::Backup, self.path())? {
-            Some(found) if found.id == self.old.info.id && found.links > 1 => {
-                return self.find(name);
-            }
+            Some(found) if self.is_second_name(&found) => return self.find(name),
             Some(_) => {}
             None => {
                 if let Some(made) = self.make_fresh(name, &mut copied)? {
@@ -120,6 +118,11 @@ impl Maker<'_> {
             None => self.wait_aside(),
         };
         self.exchange(waiting?, name)
+    }
+
+    /// Whether what bears the name is the old file. Where files have no numbers, all have the same.
+    fn is_second_name(&self, found: &Info) -> bool {
+        found.id == self.old.info.id && found.links > 1
     }
 
     /// The old file has the name already: a process was killed after it had made the backup.
@@ -155,9 +158,8 @@ impl Maker<'_> {
     }
 
     fn link(&self, to: Entry<'_>) -> io::Result<()> {
-        if self.old.info.read_only {
-            // Windows: its names would share the attribute, with which it can neither be synced nor
-            // lose one of them again.
+        let Info { kind, read_only, .. } = self.old.info;
+        if sys::READ_ONLY_BINDS_NAMES && read_only && kind == FileKind::File {
             return Err(io::ErrorKind::PermissionDenied.into());
         }
         let linked = sys::link(self.from(), to);

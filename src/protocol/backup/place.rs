@@ -81,15 +81,9 @@ impl Place {
         match place.name {
             Name::This(_) => {
                 let found = place.occupant(&first, Step::Resolve, &target.path)?;
-                // Some systems overlook more than case: 8.3 names, how an accent is written.
-                let only_name_of = found.filter(|it| it.links < 2).map(|it| it.id);
-                if only_name_of.is_some() && only_name_of == target.id() {
-                    let now =
-                        sys::id_at(Entry { directory: &target.directory, name: &target.name });
-                    // Or it is that of a file which somebody has replaced since it was looked at.
-                    if now.is_ok_and(|now| now == only_name_of) {
-                        return invalid(NoBackup::Target);
-                    }
+                let is_same = found.is_some_and(|found| Some(found.id) == target.id());
+                if is_same && place.site == Site::Beside && !is_listed(&place, &first) {
+                    return invalid(NoBackup::Target);
                 }
             }
             // Whatever bears it has its number; but the name may be too long.
@@ -208,6 +202,14 @@ fn may_be_one(one: &OsStr, other: &OsStr) -> bool {
     }
 }
 
+/// Whether a name that leads to the target is a second one, and not the same in another spelling:
+/// some systems overlook more than case, such as how an accent is written, or know 8.3 names. If
+/// nobody can tell it is taken for one.
+fn is_listed(place: &Place, name: &OsStr) -> bool {
+    let listed = sys::list(&place.directory, |it, _| it == name);
+    listed.map_or(true, |listed| !listed.is_empty())
+}
+
 fn may_be_suffix(suffix: &OsStr) -> bool {
     let bytes = suffix.as_encoded_bytes();
     !bytes.is_empty() && bytes.iter().all(|byte| *byte != 0 && !is_separator(char::from(*byte)))
@@ -219,4 +221,31 @@ pub(super) fn is_reserved(name: &OsStr, options: &Options) -> bool {
         || temp::is_name(name, &Options::default())
         || side_lock::is_name(name)
         || side_lock::lock_of_exchange(name).is_some()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fault::{Op, Plan, with_plan};
+
+    /// A second name of the target is a backup that a killed process has made, and another spelling
+    /// of its only name is the target.
+    #[test]
+    #[cfg_attr(miri, ignore = "Miri has no openat(2)")]
+    fn a_name_is_one_of_its_own_as_it_is_listed() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("target");
+        fs_err::write(&path, "old").unwrap();
+        fs_err::write(dir.path().join("target~"), "earlier").unwrap();
+        let options = Options { backup: Backup::Suffix("~".into()), ..Options::default() };
+        let target = Target::resolve(None, &path, &options, None).unwrap();
+        let place = target.backup.as_ref().expect("a backup is asked for");
+        assert!(is_listed(place, OsStr::new("target~")));
+        for spelling in ["TARGET~", "target~ ", "TARGET~1"] {
+            assert!(!is_listed(place, OsStr::new(spelling)), "{spelling}");
+            let plan = Plan { lacking: vec![(Op::List, 13)], ..Plan::default() };
+            let (nobody_knows, _) = with_plan(plan, || is_listed(place, OsStr::new(spelling)));
+            assert!(nobody_knows, "{spelling}");
+        }
+    }
 }

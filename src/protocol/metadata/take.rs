@@ -16,7 +16,7 @@ impl Snapshot {
         path: &Path,
         options: &Options,
     ) -> Result<Snapshot> {
-        Snapshot::of_linked(existing, 0, at, path, options)
+        Snapshot::of_linked(existing, existing.info.links, at, path, options)
     }
 
     /// Reads what is to be kept of the file that the target is now.
@@ -24,9 +24,9 @@ impl Snapshot {
         let at = Entry { directory: &target.directory, name: &target.name };
         let Some(existing) = target.existing_file() else { return Ok(Snapshot::default()) };
         let of = |existing: &Existing| {
-            let own_links = target.backups(&existing.info);
-            let own_links = own_links.map_err(|error| error.of_step(Step::Metadata))?;
-            Snapshot::of_linked(existing, own_links, at, &target.path, options)
+            let links = target.links_by_others(&existing.info);
+            let links = links.map_err(|error| error.of_step(Step::Metadata))?;
+            Snapshot::of_linked(existing, links, at, &target.path, options)
         };
         let first = of(existing);
         // Where a file that was looked at is not held, it is opened by its name for this.

@@ -64,6 +64,9 @@ pub(crate) const LOCKS_ARE_ADVISORY: bool = false;
 /// NTFS sets it when the last handle is closed that may have written (GetFileTime).
 pub(crate) const MODIFIED_IS_SET_AT_CLOSE: bool = true;
 
+/// The attribute is the file's, whichever of its names it is set or cleared by.
+pub(crate) const READ_ONLY_BINDS_NAMES: bool = true;
+
 /// LockFileEx takes files only.
 pub(crate) const DIRECTORIES_CAN_BE_LOCKED: bool = false;
 
