@@ -1,13 +1,16 @@
 //! Who insists on durability, and file systems that lack what a save needs.
 
+use std::thread;
+
 use rustix::io::Errno;
 
+use super::batches;
 use super::cases::{Before, NEW, OLD};
 use super::place::Place;
 use crate::fault::{Fault, Op, Plan, with_plan};
 use crate::{
-    AtomicWriter, Builder, Durability, ErrorKind, Outcome, Publish, SpecialFiles, Step,
-    TargetState, sys,
+    AtomicBatch, AtomicWriter, Builder, Durability, ErrorKind, Outcome, Publish, SpecialFiles,
+    Step, TargetState, sys,
 };
 
 fn insisting(durability: Durability) -> Builder {
@@ -103,5 +106,34 @@ fn a_device_that_cannot_be_synced_is_told_from_one_that_fails() {
                 assert_eq!((error.step(), is_without), (Step::SyncFile, false), "{errno}");
             }
         }
+    }
+}
+
+/// Of files that are synced together, also after the first was alone, which shows what the file
+/// system does.
+#[test]
+fn the_file_that_cannot_be_synced_is_the_one_that_is_told() {
+    let save = |failing: Option<usize>| {
+        let place = batches::Place::new(Publish::Replace);
+        let mut batch = AtomicBatch::new();
+        batch.options(&batches::portable());
+        for (index, (path, _)) in place.targets.iter().enumerate() {
+            batch.write(path, batches::new_of(index)).unwrap();
+        }
+        let at = failing.map(|at| (at, Fault::Error(Errno::IO.raw_os_error())));
+        // On a thread that knows of no file system.
+        let commit = move || with_plan(Plan { at, ..Plan::default() }, || batch.commit());
+        let (result, plan) = thread::spawn(commit).join().unwrap();
+        (place, result, plan.log)
+    };
+    let (_, clean, log) = save(None);
+    clean.unwrap();
+    let is_sync = |(_, op): &(usize, &Op)| matches!(op, Op::SyncFile | Op::WriteOut);
+    let syncs = Vec::from_iter(log.iter().enumerate().filter(is_sync).map(|(at, _)| at));
+    assert!(syncs.len() >= 3, "{log:?}");
+    for (index, at) in syncs.into_iter().enumerate().take(3) {
+        let (place, result, _) = save(Some(at));
+        let error = result.unwrap_err();
+        assert_eq!((error.step(), error.path()), (Step::SyncFile, &*place.targets[index].0));
     }
 }

@@ -285,6 +285,12 @@ fn contents_that_are_there_but_not_proven_durable_are_saved_again() {
     assert_eq!(result.unwrap_err().target_state(), TargetState::Replaced);
     assert_eq!(saves.commit(&path, b"1", 2).unwrap().outcome(), Outcome::Replaced);
     assert_eq!(saves.commit(&path, b"1", 3).unwrap().outcome(), Outcome::Unchanged);
+    // What has changed nothing is no reason.
+    let lacking = vec![(Op::SyncFile, io_error)];
+    let (result, _) =
+        with_plan(Plan { lacking, ..Plan::default() }, || saves.commit(&path, b"2", 4));
+    assert_eq!(result.unwrap_err().target_state(), TargetState::Untouched);
+    assert_eq!(saves.commit(&path, b"1", 5).unwrap().outcome(), Outcome::Unchanged);
 }
 
 /// A commit had replaced the target and its backup, and failed at the end: tried again, it made a

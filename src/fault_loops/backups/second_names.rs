@@ -215,6 +215,28 @@ fn a_backup_in_the_place_of_one_that_has_gone_is_undone() {
     check_told(&run.result.unwrap_err(), Step::Publish);
 }
 
+/// On a network file system, what is reported as failed may have been done: then the earlier backup
+/// is back, and nothing of the new one is left.
+#[test]
+fn an_earlier_backup_is_put_back_if_it_was_whatever_is_reported() {
+    let remove = |path: &Path| fs_err::remove_file(path.with_file_name("target~")).unwrap();
+    for (is_removed, op) in [(false, Op::Exchange), (true, Op::RenameNoReplace)] {
+        // The publish fails, and so do the renames after it.
+        let mut failing = attempt(OVER, backup).lacking(&[Op::Rename]);
+        let publish = failing.run().after(Op::Rename, Op::Rename);
+        if is_removed {
+            failing = failing.while_others(When::At(publish), remove);
+        }
+        let back = failing.run().after(Op::Rename, op);
+        let done = Fault::DoneThenError(Errno::IO.raw_os_error());
+        let run = failing.failing(back, done).run();
+        run.check_only(OVER, OLD, OVER.before(), &format!("{op:?}"));
+        let error = run.result.unwrap_err();
+        check_told(&error, Step::Publish);
+        assert_eq!(error.leftover(), None, "{op:?}: {error:?}");
+    }
+}
+
 /// A process was killed when the backup was made and the target not yet replaced. The next save
 /// failed, and the earlier backup was gone although nothing had been replaced.
 #[test]
