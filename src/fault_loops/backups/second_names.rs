@@ -11,7 +11,7 @@ use super::super::place::Place;
 use super::failing::attempt;
 use super::{EARLIER, FRESH, OVER, backup, suffix};
 use crate::fault::{Fault, Op, When};
-use crate::{Error, HardLinks, Lock, ReadOnly, Step, TargetState};
+use crate::{Error, ErrorKind, HardLinks, Lock, ReadOnly, Step, TargetState};
 
 const THEIRS: &[u8] = b"theirs";
 /// What waits to become the backup of `target` has this name.
@@ -97,6 +97,28 @@ fn names_that_are_exchanged_while_they_are_counted_are_counted_again() {
         let run = refusing.while_others(When::At(at), exchange).run_at(waiting());
         run.result.unwrap_or_else(|error| panic!("before {:?}: {error:?}", clean.log[at]));
     }
+}
+
+/// Of a file that somebody has replaced meanwhile, nobody can tell whose the other names are.
+#[test]
+fn names_of_a_file_that_goes_while_they_are_counted_are_those_of_others() {
+    let linked = || {
+        let place = Place::new(Before::File);
+        fs_err::hard_link(place.path(), place.folder().join("theirs")).unwrap();
+        place
+    };
+    let replace = |path: &Path| {
+        let other = path.with_file_name("somebody else's");
+        fs_err::write(&other, THEIRS).unwrap();
+        fs_err::rename(other, path).unwrap();
+    };
+    let refusing = attempt(FRESH, |path| suffix().hard_links(HardLinks::Refuse).write(path, NEW));
+    let refused = refusing.run_at(linked());
+    assert_eq!(refused.result.unwrap_err().kind(), ErrorKind::HardLinked);
+    let again = refused.log.iter().rposition(|op| *op == Op::Look).expect("a last look");
+    let run = refusing.while_others(When::At(again), replace).run_at(linked());
+    assert_eq!(run.result.unwrap_err().kind(), ErrorKind::HardLinked);
+    assert_eq!(run.place.contents().as_deref(), Some(THEIRS));
 }
 
 /// In a directory like /tmp, a file with a hard link may be another user's trap, so that a save
@@ -199,6 +221,22 @@ fn what_others_put_at_the_name_of_a_fresh_backup_is_not_taken_for_it() {
     let failed = replaced.failing(publish, io_error()).run();
     failed.check_only(FRESH, OLD, Some(THEIRS), "put back");
     check_told(&failed.result.unwrap_err(), Step::Publish);
+}
+
+/// Others write into the old file once it is linked, and replace the target: it is the backup
+/// still.
+#[test]
+fn what_was_linked_is_the_backup_whatever_is_written_into_it() {
+    let write = |path: &Path| {
+        fs_err::write(path, "written in place").unwrap();
+        let other = path.with_file_name("somebody else's");
+        fs_err::write(&other, THEIRS).unwrap();
+        fs_err::rename(other, path).unwrap();
+    };
+    let linked = attempt(FRESH, backup).run().after(Op::Link, Op::Link);
+    let run = attempt(FRESH, backup).while_others(When::At(linked + 1), write).run();
+    run.check_only(FRESH, NEW, Some(b"written in place"), "linked");
+    run.result.unwrap();
 }
 
 /// The earlier backup was gone when it was to be exchanged, so that the new one got its name

@@ -1,6 +1,7 @@
 //! Numbers, links, rights, and what others leave and do.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{MetadataExt, symlink};
 use std::path::Path;
 use std::thread;
@@ -238,6 +239,20 @@ fn a_full_directory_of_numbers_is_no_hindrance() {
     dir.assert_only(&["target", "target.~3~", "target.~4~"]);
     let error = AtomicWriter::builder().backup(Backup::Numbered { keep: 0 }).open(&target);
     assert_eq!(error.unwrap_err().kind(), ErrorKind::InvalidOption);
+}
+
+/// Names are bytes, of which nobody knows what they spell.
+#[test]
+fn a_name_that_is_no_text_is_compared_as_it_is() {
+    let dir = Dir::new();
+    let target = dir.path(OsStr::from_bytes(b"target \xff"));
+    if fs::write(&target, "old").is_err() {
+        return; // no such names on this file system
+    }
+    let itself = with(Backup::Path(target.clone())).write(&target, "").unwrap_err();
+    assert_eq!(itself.kind(), ErrorKind::InvalidOption);
+    let commit = with(suffix("~")).write(&target, "new").unwrap();
+    assert_eq!(fs::read_to_string(commit.backup().unwrap()).unwrap(), "old");
 }
 
 /// That of the target may have the most bytes that a name can have.
