@@ -8,17 +8,12 @@ use rustix::io::Errno;
 use super::super::cases::{NEW, OLD};
 use super::super::is_of_a_lock;
 use super::failing::attempt;
+use super::made::replace;
 use super::{EARLIER, FRESH, NUMBERED, OVER, backup, backup_numbered};
 use crate::fault::{Fault, Op, When};
 use crate::{ErrorKind, Step, TargetState, sys};
 
 const THEIRS: &[u8] = b"theirs";
-
-fn replace(path: &Path) {
-    let other = path.with_file_name("somebody else's");
-    fs_err::write(&other, THEIRS).unwrap();
-    fs_err::rename(other, path).unwrap();
-}
 
 fn remove_temp(path: &Path) {
     for entry in fs_err::read_dir(path.parent().unwrap()).unwrap() {

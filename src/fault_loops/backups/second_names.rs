@@ -9,6 +9,7 @@ use rustix::io::Errno;
 use super::super::cases::{Before, NEW, OLD};
 use super::super::place::Place;
 use super::failing::attempt;
+use super::made::replace;
 use super::{EARLIER, FRESH, OVER, backup, suffix};
 use crate::fault::{Fault, Op, When};
 use crate::{Error, ErrorKind, HardLinks, Lock, ReadOnly, Step, TargetState};
@@ -22,9 +23,7 @@ fn io_error() -> Fault {
 }
 
 fn replace_backup(path: &Path) {
-    let other = path.with_file_name("somebody else's");
-    fs_err::write(&other, THEIRS).unwrap();
-    fs_err::rename(other, path.with_file_name("target~")).unwrap();
+    replace(&path.with_file_name("target~"));
 }
 
 /// With a target of our own.
@@ -106,11 +105,6 @@ fn names_of_a_file_that_goes_while_they_are_counted_are_those_of_others() {
         let place = Place::new(Before::File);
         fs_err::hard_link(place.path(), place.folder().join("theirs")).unwrap();
         place
-    };
-    let replace = |path: &Path| {
-        let other = path.with_file_name("somebody else's");
-        fs_err::write(&other, THEIRS).unwrap();
-        fs_err::rename(other, path).unwrap();
     };
     let refusing = attempt(FRESH, |path| suffix().hard_links(HardLinks::Refuse).write(path, NEW));
     let refused = refusing.run_at(linked());
@@ -229,9 +223,7 @@ fn what_others_put_at_the_name_of_a_fresh_backup_is_not_taken_for_it() {
 fn what_was_linked_is_the_backup_whatever_is_written_into_it() {
     let write = |path: &Path| {
         fs_err::write(path, "written in place").unwrap();
-        let other = path.with_file_name("somebody else's");
-        fs_err::write(&other, THEIRS).unwrap();
-        fs_err::rename(other, path).unwrap();
+        replace(path);
     };
     let linked = attempt(FRESH, backup).run().after(Op::Link, Op::Link);
     let run = attempt(FRESH, backup).while_others(When::At(linked + 1), write).run();
