@@ -11,7 +11,8 @@ use super::cases::{Before, NEW, OLD};
 use super::place::Place;
 use crate::fault::{Fault, Interruption, Op, Plan, When, with_plan};
 use crate::{
-    AtomicBatch, ErrorKind, Outcome, Publish, Result, SpecialFiles, Step, TargetState, Version,
+    AtomicBatch, AtomicWriter, ErrorKind, Lock, Outcome, Publish, Result, SpecialFiles, Step,
+    TargetState, Version,
 };
 
 /// `rm settings; mkdir settings` between the last look at a target that must exist and its publish:
@@ -111,6 +112,39 @@ fn replace(path: &Path) {
     let other = path.with_file_name("somebody else's");
     fs_err::write(&other, "theirs").unwrap();
     fs_err::rename(other, path).unwrap();
+}
+
+/// A lock that could not be asked for leaves no file behind, unless it is another's by then:
+/// without it, whoever waits for that lock would meet nobody.
+#[test]
+fn the_file_of_somebody_elses_lock_stays() {
+    let theirs = |path: &Path| {
+        let folder = fs_err::read_dir(path.parent().unwrap()).unwrap();
+        let mut paths = folder.map(|entry| entry.unwrap().path());
+        let lock = paths.find(|path| path.extension().is_some_and(|it| it == "lock"));
+        let lock = lock.expect("the file of a lock");
+        fs_err::remove_file(&lock).unwrap();
+        fs_err::write(&lock, "").unwrap();
+    };
+    let save = |plan, place: &Place| {
+        let path = place.path();
+        with_plan(plan, || AtomicWriter::builder().lock(Lock::Wait).write(path, NEW))
+    };
+    let clean = save(Plan::default(), &Place::new(Before::File)).1.log;
+    let lock = clean.iter().position(|op| *op == Op::Lock).expect("it is locked");
+    let at = Some((lock, Fault::Error(rustix::io::Errno::IO.raw_os_error())));
+    let place = Place::new(Before::File);
+    let (result, plan) = save(Plan { at, ..Plan::default() }, &place);
+    assert_eq!(result.unwrap_err().step(), Step::Lock);
+    assert_eq!(place.others(), Vec::<PathBuf>::new());
+    let look = lock + plan.log[lock..].iter().position(|op| *op == Op::Look).expect("a look");
+
+    let place = Place::new(Before::File);
+    let (when, path) = (When::At(look), place.path());
+    let interruptions = vec![Interruption { when, action: theirs, path }];
+    let (result, _) = save(Plan { at, interruptions, ..Plan::default() }, &place);
+    assert_eq!(result.unwrap_err().step(), Step::Lock);
+    assert_eq!(place.others().len(), 1);
 }
 
 /// Somebody who knows nothing of locks replaced the target between the look at it and its opening:

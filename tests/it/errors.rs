@@ -91,6 +91,21 @@ fn the_writers_own_error_comes_out_of_a_closure_as_it_went_in() {
     dir.assert_only(&[]);
 }
 
+/// Of another save of the same file, which was not this one's failure.
+#[test]
+fn the_error_of_another_writer_is_the_cause_of_this_ones() {
+    let dir = Dir::new();
+    let target = dir.write("target", "old");
+    let error = atomic_write_with(&target, |_| {
+        AtomicWriter::builder().publish(Publish::CreateNew).write(&target, "")?;
+        Ok(())
+    })
+    .unwrap_err();
+    assert_eq!((error.kind(), error.step()), (ErrorKind::Closure, Step::Write));
+    let inner = error.io_error().and_then(|error| error.get_ref()).unwrap();
+    assert_eq!(inner.downcast_ref::<Error>().unwrap().kind(), ErrorKind::AlreadyExists);
+}
+
 #[test]
 fn a_poisoned_writer_does_not_commit_and_gives_the_first_failure() {
     for len in [10, 100_000] {

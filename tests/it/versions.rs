@@ -217,6 +217,16 @@ fn the_receipt_has_the_version_if_that_was_asked_for() {
     }
 }
 
+#[test]
+fn a_version_shows_of_what_it_is() {
+    let dir = Dir::new();
+    let target = dir.write("target", "old");
+    let shown = format!("{:?}", Version::of(&target).unwrap());
+    assert!(shown.contains("target") && shown.contains("len: 3"), "{shown}");
+    let shown = format!("{:?}", Version::of(dir.path("missing")).unwrap());
+    assert!(shown.contains("missing") && shown.contains("None"), "{shown}");
+}
+
 /// Who may not replace a file may see which one it is.
 #[test]
 fn a_read_only_file_has_a_version() {
