@@ -8,7 +8,7 @@ use std::thread;
 
 use super::batches::portable;
 use super::cases::{Before, NEW, OLD};
-use super::place::Place;
+use super::place::{Place, replace};
 use crate::fault::{Fault, Interruption, Op, Plan, When, with_plan};
 use crate::{
     AtomicBatch, AtomicWriter, ErrorKind, Lock, Outcome, Publish, Result, SpecialFiles, Step,
@@ -106,12 +106,6 @@ fn run_while<T: Send>(
     let index = plan.log.iter().position(|it| *it == op).expect("it does that");
     let (place, result, _) = run(save, deed, Some(index));
     (place, result)
-}
-
-fn replace(path: &Path) {
-    let other = path.with_file_name("somebody else's");
-    fs_err::write(&other, "theirs").unwrap();
-    fs_err::rename(other, path).unwrap();
 }
 
 /// A lock that could not be asked for leaves no file behind, unless it is another's by then:

@@ -7,27 +7,12 @@ use rustix::io::Errno;
 
 use super::super::cases::{NEW, OLD};
 use super::super::is_of_a_lock;
+use super::super::place::{THEIRS, replace};
 use super::failing::attempt;
-use super::made::replace;
+use super::made::{remove_temp, remove_temp_and_replace};
 use super::{EARLIER, FRESH, NUMBERED, OVER, backup, backup_numbered};
 use crate::fault::{Fault, Op, When};
 use crate::{ErrorKind, Step, TargetState, sys};
-
-const THEIRS: &[u8] = b"theirs";
-
-fn remove_temp(path: &Path) {
-    for entry in fs_err::read_dir(path.parent().unwrap()).unwrap() {
-        let path = entry.unwrap().path();
-        if path.to_string_lossy().ends_with(".tmp") {
-            fs_err::remove_file(path).unwrap();
-        }
-    }
-}
-
-fn sweep_and_replace(path: &Path) {
-    remove_temp(path);
-    replace(path);
-}
 
 /// The next number is free, then another save has taken it.
 #[test]
@@ -105,16 +90,16 @@ fn a_save_that_begins_anew_and_fails_leaves_no_backup_unnamed() {
     for (kept, deed, old) in [
         (FRESH, remove_temp as fn(&Path), OLD),
         (OVER, remove_temp, OLD),
-        (FRESH, sweep_and_replace, THEIRS),
-        (OVER, sweep_and_replace, THEIRS),
+        (FRESH, remove_temp_and_replace, THEIRS),
+        (OVER, remove_temp_and_replace, THEIRS),
     ] {
         let clean = attempt(kept, backup).run();
-        let publish = clean.log.iter().rposition(|op| *op == Op::Rename).expect("it is published");
+        let publish = clean.publish();
         let swept = attempt(kept, backup).while_others(When::At(publish), deed);
         let again = swept.run();
         again.check_only(kept, NEW, Some(old), "made anew");
+        let published = again.publish();
         again.result.unwrap();
-        let published = again.log.iter().rposition(|op| *op == Op::Rename).unwrap();
         for at in publish + 1..=published {
             let fails = Fault::Error(Errno::IO.raw_os_error());
             for lacking in [&[][..], &[Op::RemoveTemp]] {

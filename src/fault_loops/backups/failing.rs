@@ -79,6 +79,11 @@ impl Run {
         self.log.iter().filter(|it| **it == op).count()
     }
 
+    /// The index of the rename that publishes.
+    pub(super) fn publish(&self) -> usize {
+        self.log.iter().rposition(|it| *it == Op::Rename).expect("it is published")
+    }
+
     /// The index of the first operation of this kind after the first of that kind.
     pub(super) fn after(&self, first: Op, op: Op) -> usize {
         let start = self.log.iter().position(|it| *it == first).expect("the first");
@@ -137,8 +142,7 @@ fn what_gives_the_backup_its_name_has_failed_only_if_it_was_not_done() {
 fn a_backup_that_stays_is_named_and_one_that_is_gone_is_not() {
     let remove = |path: &Path| fs_err::remove_file(path.with_file_name("target~")).unwrap();
     let clean = attempt(FRESH, backup).run();
-    let is_rename = |op: &Op| *op == Op::Rename;
-    let publish = clean.log.iter().rposition(is_rename).expect("it is published");
+    let publish = clean.publish();
     for (at, is_first, step) in
         [(clean.after(Op::Link, Op::SyncFile), true, Step::Backup), (publish, false, Step::Publish)]
     {

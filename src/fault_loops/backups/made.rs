@@ -4,7 +4,7 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 
 use super::super::cases::{Before, NEW, OLD};
-use super::super::place::Place;
+use super::super::place::{Place, THEIRS, replace};
 use super::failing::{Save, attempt};
 use super::{
     EARLIER, FRESH, Kept, OVER, backup, backup_elsewhere, backup_expected, backup_fewest,
@@ -15,29 +15,30 @@ use crate::{
     Backup, ErrorKind, Metadata, Preserve, Publish, Step, Symlinks, SyncPlan, TargetState, sys,
 };
 
-/// Somebody who knows of no lock saves.
-pub(super) fn replace(path: &Path) {
-    let other = path.with_file_name("somebody else's");
-    fs_err::write(&other, "theirs").unwrap();
-    fs_err::rename(other, path).unwrap();
+/// Somebody takes the temp file for an orphan.
+pub(super) fn remove_temp(path: &Path) {
+    let folder = fs_err::read_dir(path.parent().unwrap()).unwrap();
+    let paths = folder.map(|entry| entry.unwrap().path());
+    let temp = paths.filter(|path| path.extension().is_some_and(|it| it == "tmp"));
+    temp.for_each(|temp| fs_err::remove_file(temp).unwrap());
+}
+
+/// And replaces the target.
+pub(super) fn remove_temp_and_replace(path: &Path) {
+    remove_temp(path);
+    replace(path);
 }
 
 /// Somebody replaces the target and takes the temp file for an orphan after the backup was made:
 /// what is saved then replaces their file, so that the backup is to be of that.
 #[test]
 fn the_backup_is_of_the_file_that_is_replaced() {
-    let deed = |path: &Path| {
-        let folder = fs_err::read_dir(path.parent().unwrap()).unwrap();
-        let paths = folder.map(|entry| entry.unwrap().path());
-        let temp = paths.filter(|path| path.extension().is_some_and(|it| it == "tmp"));
-        temp.for_each(|temp| fs_err::remove_file(temp).unwrap());
-        replace(path);
-    };
     for kept in [FRESH, OVER] {
         let clean = attempt(kept, backup).run();
-        let publish = clean.log.iter().rposition(|op| *op == Op::Rename).expect("published");
-        let run = attempt(kept, backup).while_others(When::At(publish), deed).run();
-        run.check_only(kept, NEW, Some(b"theirs"), "made anew");
+        let publish = clean.publish();
+        let run =
+            attempt(kept, backup).while_others(When::At(publish), remove_temp_and_replace).run();
+        run.check_only(kept, NEW, Some(THEIRS), "made anew");
         run.result.unwrap();
     }
 }
@@ -106,7 +107,7 @@ fn a_change_of_the_status_after_the_backup_is_a_conflict() {
         backup_expected(path)
     };
     let clean = attempt(FRESH, save).run();
-    let publish = clean.log.iter().rposition(|op| *op == Op::Rename).expect("published");
+    let publish = clean.publish();
     assert_eq!(clean.log[publish - 1], Op::Look, "what is checked: {:?}", clean.log);
     let run = attempt(FRESH, save).while_others(When::At(publish - 1), change).run();
     run.check_only(FRESH, OLD, None, "changed");

@@ -4,10 +4,14 @@ use std::path::{Path, PathBuf};
 use std::thread;
 
 use super::super::cases::{Before, NEW, OLD};
-use super::super::place::Place;
+use super::super::place::{Place, THEIRS, replace};
 use super::{BACKUPS, EARLIER, FRESH, OVER, backup, run_and_sweep, suffix};
 use crate::fault::{Fault, Interruption, Op, Plan, When, with_plan};
 use crate::{AtomicWriter, Backup, ErrorKind, Step, TargetState, Version, sys};
+
+pub(super) fn replace_backup(path: &Path) {
+    replace(&path.with_file_name("target~"));
+}
 
 /// The backup was linked to a name that a save without its lock had taken meanwhile, and to rename
 /// one name of a file to another of its names does nothing.
@@ -48,12 +52,6 @@ fn what_others_do_at_the_name_of_the_backup_meanwhile_is_no_hindrance() {
 /// backup of it: their file stays, and the backup is what it was.
 #[test]
 fn at_a_conflict_the_backup_is_undone() {
-    const THEIRS: &[u8] = b"theirs";
-    let replace = |path: &Path| {
-        let other = path.with_file_name("somebody else's");
-        fs_err::write(&other, THEIRS).unwrap();
-        fs_err::rename(other, path).unwrap();
-    };
     let (mut conflicts, mut linked) = (0, 0);
     for (kept, lacking) in [(FRESH, None), (OVER, None), (FRESH, Some(Op::Link))] {
         let lacking = Vec::from_iter(lacking.map(|op| (op, sys::lacking_error(op))));
@@ -137,14 +135,8 @@ fn what_is_no_file_and_takes_the_name_meanwhile_stays_there() {
 /// theirs: it was removed, or the earlier backup took its place.
 #[test]
 fn what_others_have_put_there_since_stays() {
-    const THEIRS: &[u8] = b"theirs";
-    let replace = |path: &Path| {
-        let other = path.with_file_name("somebody else's");
-        fs_err::write(&other, THEIRS).unwrap();
-        fs_err::rename(other, path.with_file_name("target~")).unwrap();
-    };
     let remove = |path: &Path| fs_err::remove_file(path.with_file_name("target~")).unwrap();
-    for (action, is_there) in [(replace as fn(&Path), true), (remove, false)] {
+    for (action, is_there) in [(replace_backup as fn(&Path), true), (remove, false)] {
         for kept in [FRESH, OVER] {
             let case = BACKUPS.iter().find(|case| {
                 case.name

@@ -7,23 +7,18 @@ use std::path::{Path, PathBuf};
 use rustix::io::Errno;
 
 use super::super::cases::{Before, NEW, OLD};
-use super::super::place::Place;
+use super::super::place::{Place, THEIRS, replace};
 use super::failing::attempt;
-use super::made::replace;
+use super::others::replace_backup;
 use super::{EARLIER, FRESH, OVER, backup, suffix};
 use crate::fault::{Fault, Op, When};
 use crate::{Error, ErrorKind, HardLinks, Lock, ReadOnly, Step, TargetState};
 
-const THEIRS: &[u8] = b"theirs";
 /// What waits to become the backup of `target` has this name.
 const ASIDE: &str = ".wholefile-fd1706c8a46e186d.swap";
 
 fn io_error() -> Fault {
     Fault::Error(Errno::IO.raw_os_error())
-}
-
-fn replace_backup(path: &Path) {
-    replace(&path.with_file_name("target~"));
 }
 
 /// With a target of our own.
@@ -33,6 +28,12 @@ fn in_everybodys_directory() -> Place {
     if rustix::process::geteuid().is_root() {
         std::os::unix::fs::chown(place.path(), Some(0), Some(1234)).unwrap();
     }
+    place
+}
+
+/// The target has this name too.
+fn linked(place: Place, name: &str) -> Place {
+    fs_err::hard_link(place.path(), place.folder().join(name)).unwrap();
     place
 }
 
@@ -83,11 +84,7 @@ fn names_that_are_exchanged_while_they_are_counted_are_counted_again() {
         fs_err::rename(&aside, &backup).unwrap();
         fs_err::rename(&other, &aside).unwrap();
     };
-    let waiting = || {
-        let place = Place::new(Before::File).with_earlier(Some(OVER));
-        fs_err::hard_link(place.path(), place.folder().join(ASIDE)).unwrap();
-        place
-    };
+    let waiting = || linked(Place::new(Before::File).with_earlier(Some(OVER)), ASIDE);
     let refusing = attempt(OVER, |path| suffix().hard_links(HardLinks::Refuse).write(path, NEW));
     let clean = refusing.run_at(waiting());
     let lock = clean.after(Op::OpenSideFile, Op::OpenSideFile);
@@ -101,11 +98,7 @@ fn names_that_are_exchanged_while_they_are_counted_are_counted_again() {
 /// Of a file that somebody has replaced meanwhile, nobody can tell whose the other names are.
 #[test]
 fn names_of_a_file_that_goes_while_they_are_counted_are_those_of_others() {
-    let linked = || {
-        let place = Place::new(Before::File);
-        fs_err::hard_link(place.path(), place.folder().join("theirs")).unwrap();
-        place
-    };
+    let linked = || linked(Place::new(Before::File), "theirs");
     let refusing = attempt(FRESH, |path| suffix().hard_links(HardLinks::Refuse).write(path, NEW));
     let refused = refusing.run_at(linked());
     assert_eq!(refused.result.unwrap_err().kind(), ErrorKind::HardLinked);
@@ -142,11 +135,7 @@ fn the_backup_that_a_killed_process_has_made_is_no_trap() {
 /// Whoever plants a trap may give it the name of the backup too, at the right moment.
 #[test]
 fn a_trap_is_one_whenever_it_gets_the_name_of_the_backup() {
-    let planted = || {
-        let place = in_everybodys_directory();
-        fs_err::hard_link(place.path(), place.folder().join("theirs")).unwrap();
-        place
-    };
+    let planted = || linked(in_everybodys_directory(), "theirs");
     let plant = |path: &Path| fs_err::hard_link(path, path.with_file_name("target~")).unwrap();
     let clean = attempt(FRESH, backup).run_at(planted());
     let temp = clean.after(Op::CreateTemp, Op::CreateTemp);
@@ -173,11 +162,7 @@ fn the_backup_of_a_read_only_file_is_that_file() {
 /// Which of the names of the old file are ours is asked for when its metadata is read.
 #[test]
 fn that_nobody_can_tell_which_names_are_ours_is_a_failure_of_its_own_step() {
-    let linked = || {
-        let place = Place::new(Before::File);
-        fs_err::hard_link(place.path(), place.folder().join("target~")).unwrap();
-        place
-    };
+    let linked = || linked(Place::new(Before::File), "target~");
     let clean = attempt(FRESH, backup).run_at(linked()).log;
     let listed = clean.iter().position(|op| *op == Op::ListXattrs).expect("they are read");
     let asked = clean[..listed].iter().rposition(|op| *op == Op::Look).expect("it is asked");
@@ -210,7 +195,7 @@ fn what_others_put_at_the_name_of_a_fresh_backup_is_not_taken_for_it() {
     let replaced = attempt(FRESH, backup).while_others(When::At(look), replace_backup);
     let published = replaced.run();
     published.check_only(FRESH, NEW, Some(OLD), "theirs is an earlier one");
-    let publish = published.log.iter().rposition(|op| *op == Op::Rename).expect("published");
+    let publish = published.publish();
     published.result.unwrap();
     let failed = replaced.failing(publish, io_error()).run();
     failed.check_only(FRESH, OLD, Some(THEIRS), "put back");
@@ -238,8 +223,7 @@ fn a_backup_in_the_place_of_one_that_has_gone_is_undone() {
     let remove = |path: &Path| fs_err::remove_file(path.with_file_name("target~")).unwrap();
     let exchange = attempt(OVER, backup).run().after(Op::Link, Op::Exchange);
     let gone = attempt(OVER, backup).while_others(When::At(exchange), remove);
-    let log = gone.run().log;
-    let publish = log.iter().rposition(|op| *op == Op::Rename).expect("it is published");
+    let publish = gone.run().publish();
     let run = gone.failing(publish, io_error()).run();
     run.check_only(OVER, OLD, None, "undone");
     check_told(&run.result.unwrap_err(), Step::Publish);
@@ -272,12 +256,12 @@ fn an_earlier_backup_is_put_back_if_it_was_whatever_is_reported() {
 #[test]
 fn a_save_that_fails_after_a_killed_one_keeps_the_earlier_backup() {
     let clean = attempt(OVER, backup).run();
-    let publish = clean.log.iter().rposition(|op| *op == Op::Rename).expect("it is published");
+    let publish = clean.publish();
     let kill = || attempt(OVER, backup).failing(publish, Fault::Die).run().place;
     let again = attempt(OVER, backup).run_at(kill());
     assert_eq!(again.place.contents().as_deref(), Some(NEW));
     assert_eq!(again.place.backup(OVER).as_deref(), Some(OLD));
-    let publish = again.log.iter().rposition(|op| *op == Op::Rename).expect("it is published");
+    let publish = again.publish();
     let run = attempt(OVER, backup).failing(publish, io_error()).run_at(kill());
     check_told(&run.result.unwrap_err(), Step::Publish);
     assert_eq!(run.place.contents().as_deref(), Some(OLD));
@@ -292,8 +276,7 @@ fn a_save_that_fails_after_a_killed_one_keeps_the_earlier_backup() {
 fn an_earlier_backup_that_a_sweep_has_taken_is_not_said_to_be_put_back() {
     let lock = attempt(OVER, backup).run().after(Op::OpenSideFile, Op::Lock);
     let unlocked = attempt(OVER, backup).failing(lock, Fault::Error(Errno::NOLCK.raw_os_error()));
-    let log = unlocked.run().log;
-    let publish = log.iter().rposition(|op| *op == Op::Rename).expect("it is published");
+    let publish = unlocked.run().publish();
     let sweep = |path: &Path| {
         let sweep = crate::sweep(path.parent().unwrap()).unwrap();
         assert_eq!(sweep.removed().len(), 1, "{sweep:?}");
