@@ -296,9 +296,9 @@ impl Error {
     }
 
     /// As [`Error::with_leftover`], of a backup.
-    pub(crate) fn with_backup(mut self, backup: PathBuf) -> Self {
-        self.0.has_backups = true;
-        self.with_leftover(Some(backup))
+    pub(crate) fn with_backup(mut self, backup: Option<PathBuf>) -> Self {
+        self.0.has_backups |= backup.is_some();
+        self.with_leftover(backup)
     }
 
     /// What stayed has gone by now.

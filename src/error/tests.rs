@@ -157,7 +157,8 @@ fn a_kind_that_std_has_too_is_the_same() {
 fn a_backup_that_stays_is_no_temp_file_and_what_is_in_its_place_is_named() {
     let path = Path::new("/target");
     let failed = || Error::failed(Step::Backup, path, io::ErrorKind::PermissionDenied.into());
-    let replaced = failed().with_state(TargetState::Replaced).with_backup("/target.~1~".into());
+    let replaced =
+        failed().with_state(TargetState::Replaced).with_backup(Some("/target.~1~".into()));
     let sentence = replaced.to_string();
     let after = "; the new contents and the backup are in place";
     assert!(sentence.contains(after) && sentence.contains("`/target.~1~`"), "{sentence}");

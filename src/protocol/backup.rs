@@ -154,10 +154,7 @@ impl Made {
                 Err(_) => error.with_leftover(leftover),
             };
         }
-        match self.take_back() {
-            Some(leftover) => error.with_backup(leftover),
-            None => error,
-        }
+        error.with_backup(self.take_back())
     }
 
     /// Leaves the backup where it is, and removes the one that it has displaced.
@@ -230,17 +227,15 @@ fn put_back(id: FileId, earlier: TempName, at: Entry<'_>, path: &Path) -> Option
         Ok(Some(now)) if now != id => Ok(()),
         _ => sys::exchange(from, at),
     };
-    // A network file system may have done what it reports as failed.
-    let bears_new = |entry| matches!(sys::id_at(entry), Ok(Some(now)) if now == id);
-    match put {
-        Ok(()) => {}
-        Err(_) => match sys::id_at(from) {
+    if put.is_err() {
+        match sys::id_at(from) {
+            // A network file system may have done what it reports as failed.
             Ok(Some(now)) if now == id => {}
-            Ok(None) if !bears_new(at) => {}
+            Ok(None) if !matches!(sys::id_at(at), Ok(Some(now)) if now == id) => {}
             // It was taken for an orphan, and there is nothing to be put back.
             Ok(None) => return Some(path.with_file_name(at.name)),
             _ => return Some(set_aside(earlier, path)),
-        },
+        }
     }
     let leftover = earlier.beside(path);
     earlier.remove().err().map(|_| leftover)

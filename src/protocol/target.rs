@@ -84,7 +84,7 @@ impl Target {
             directory: &self.directory,
             name: &self.name,
             path: &self.path,
-            before: self.existing.as_ref().map(|existing| existing.info.id),
+            before: self.id(),
         }
     }
 

@@ -163,7 +163,7 @@ pub(super) fn create(from: Entry<'_>, to: Entry<'_>) -> io::Result<()> {
 /// What became of the target when publishing failed: a network file system may have done what it
 /// reports as failed, so the names are asked.
 fn state_of(from: Entry<'_>, to: Entry<'_>, staged: FileId, target: &Target) -> TargetState {
-    let before = target.existing.as_ref().map(|existing| existing.info.id);
+    let before = target.id();
     match (sys::id_at(to), sys::id_at(from)) {
         (Ok(Some(id)), _) if id == staged => TargetState::Replaced,
         (_, Ok(Some(id))) if id == staged => TargetState::Untouched,

@@ -95,10 +95,10 @@ impl Maker<'_> {
     fn with_surplus(&self, numbered: Vec<Numbered>, name: OsString, given: Given) -> Result<Named> {
         match numbers::surplus(numbered, &name, self.place) {
             Ok(surplus) => Ok(Named { name, given, surplus }),
-            Err(error) => match take_back(given.state, self.place, &name) {
-                Some(leftover) => Err(self.failed(error).with_backup(leftover)),
-                None => Err(self.failed(error)),
-            },
+            Err(error) => {
+                let leftover = take_back(given.state, self.place, &name);
+                Err(self.failed(error).with_backup(leftover))
+            }
         }
     }
 
@@ -185,10 +185,7 @@ impl Maker<'_> {
             Ok(_) => None,
             Err(_) => Some(self.place.path_of(at.name)),
         };
-        Err(match leftover {
-            Some(leftover) => error.with_backup(leftover),
-            None => error,
-        })
+        Err(error.with_backup(leftover))
     }
 
     /// Whether a file that was linked is the old one, or the one that bears the target's name by
@@ -319,10 +316,10 @@ impl Maker<'_> {
         };
         match checked {
             Ok(_) => Ok(State::Exchanged(id, waiting)),
-            Err(error) => match put_back(id, waiting, self.place.entry(name), self.place.path()) {
-                Some(leftover) => Err(error.with_backup(leftover)),
-                None => Err(error),
-            },
+            Err(error) => {
+                let leftover = put_back(id, waiting, self.place.entry(name), self.place.path());
+                Err(error.with_backup(leftover))
+            }
         }
     }
 

@@ -86,7 +86,7 @@ pub(super) fn prune(surplus: &[OsString], place: &Place, target: &Target) -> Res
                     let error = Error::failed(Step::Backup, &target.path, error);
                     error.with_state(TargetState::Replaced)
                 });
-                failure = Some(error.with_backup(place.path_of(name)));
+                failure = Some(error.with_backup(Some(place.path_of(name))));
             }
             _ => {}
         }

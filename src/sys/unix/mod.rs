@@ -62,7 +62,6 @@ pub(crate) use xattr::{get_xattr_of, list_xattrs, list_xattrs_of, remove_xattr, 
 pub(crate) const LOCKS_ARE_ADVISORY: bool = true;
 /// A write sets it when it is made.
 pub(crate) const MODIFIED_IS_SET_AT_CLOSE: bool = false;
-
 /// Whether a file that is marked read-only cannot be synced, nor lose one of several names.
 pub(crate) const READ_ONLY_BINDS_NAMES: bool = false;
 /// Whether [`exchange`] is worth a try.
