@@ -3,6 +3,7 @@
 mod files;
 mod paths;
 
+use std::ffi::OsStr;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::windows::fs::{OpenOptionsExt, symlink_dir, symlink_file};
@@ -15,7 +16,7 @@ use windows_sys::Win32::Storage::FileSystem::{
 };
 
 use super::rename::{is_read_only, set_read_only};
-use super::{FileKind, open_directory, wide};
+use super::{Entry, FileKind, id_at, open_directory, wide};
 use crate::{
     AtomicWriter, Backup, Durability, ErrorKind, Outcome, Publish, ReadOnly, Symlinks, TargetState,
     atomic_write,
@@ -99,12 +100,16 @@ fn the_backup_of_a_read_only_file_is_a_copy() -> io::Result<()> {
         let path = dir.path().join("config");
         fs::write(&path, "old")?;
         set_read_only(&path, true)?;
+        let directory = open_directory(None, dir.path())?;
+        let id = |name: &str| id_at(Entry { directory: &directory, name: OsStr::new(name) });
+        let old = id("config")?;
         let mut builder = AtomicWriter::builder();
         builder.read_only(ReadOnly::Replace).durability(durability);
         let commit = builder.backup(Backup::Suffix("~".into())).write(&path, "new")?;
         let backup = commit.backup().expect("a backup");
         assert_eq!((fs::read(&path)?, fs::read(backup)?), (b"new".into(), b"old".into()));
         assert!(is_read_only(&path), "{durability:?}");
+        assert_ne!(id("config~")?, old, "{durability:?}");
         assert_eq!(names_in(dir.path()), ["config", "config~"]);
         set_read_only(&path, false)?;
         set_read_only(backup, false)?;
